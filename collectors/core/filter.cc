@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "collectors/core/filter.h"
+
+namespace tidegauge {
+
+namespace {
+
+Result<std::unique_ptr<RE2>> compile(std::string_view expression, std::string_view option_name) {
+  if (expression.empty()) {
+    return std::unique_ptr<RE2>();
+  }
+  RE2::Options quiet;
+  quiet.set_log_errors(false);
+  auto regex =
+      std::make_unique<RE2>(re2::StringPiece(expression.data(), expression.size()), quiet);
+  if (!regex->ok()) {
+    return tl::make_unexpected(
+        Error{ErrorKind::kInvalid, 0, std::string(option_name) + ": " + regex->error()});
+  }
+  return regex;
+}
+
+}  // namespace
+
+Result<NameFilter> NameFilter::make(std::string_view include, std::string_view exclude,
+                                    std::string_view option_name) {
+  if (!include.empty() && !exclude.empty()) {
+    return tl::make_unexpected(Error{ErrorKind::kInvalid, 0,
+                                     std::string(option_name) +
+                                         ": include and exclude are mutually exclusive"});
+  }
+  NameFilter filter;
+  auto include_regex = compile(include, option_name);
+  if (!include_regex) {
+    return tl::make_unexpected(include_regex.error());
+  }
+  auto exclude_regex = compile(exclude, option_name);
+  if (!exclude_regex) {
+    return tl::make_unexpected(exclude_regex.error());
+  }
+  filter.include_ = std::move(*include_regex);
+  filter.exclude_ = std::move(*exclude_regex);
+  return filter;
+}
+
+}  // namespace tidegauge

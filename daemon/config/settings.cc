@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/config/settings.h"
+
+#include "collectors/core/text.h"
+
+namespace tidegauge {
+
+namespace {
+
+constexpr std::int64_t kMillisecond = 1'000'000;
+constexpr std::int64_t kSecond = 1'000'000'000;
+constexpr std::int64_t kMinute = 60 * kSecond;
+
+bool is_not_empty(std::string_view text) { return !text.empty(); }
+
+bool is_port(std::string_view text) {
+  const auto port = parse_unsigned(text);
+  return port && *port <= 65'535;
+}
+
+// The forms of Listener::open(); whether the address can be had is seen when it is opened.
+bool is_listen_address(std::string_view text) {
+  constexpr std::size_t kMaxUnixPathBytes = 107;
+  if (text.starts_with("unix:")) {
+    return text.starts_with("unix:/") && text.size() - 5 <= kMaxUnixPathBytes;
+  }
+  if (text.starts_with("fd:")) {
+    return parse_unsigned(text.substr(3)).has_value();
+  }
+  const std::size_t colon = text.rfind(':');
+  if (colon == std::string_view::npos || !is_port(text.substr(colon + 1))) {
+    return false;
+  }
+  const std::string_view host = text.substr(0, colon);
+  if (host.starts_with('[')) {
+    return host.ends_with(']') &&
+           host.find_first_not_of("0123456789abcdefABCDEF:.%[]") == std::string_view::npos;
+  }
+  return host.find_first_of(":[]/ \t") == std::string_view::npos;
+}
+
+// "/-/" belongs to health and lifecycle.
+bool is_telemetry_path(std::string_view text) {
+  return text.starts_with('/') && !text.starts_with("/-/") &&
+         text.find_first_of(" \t?#%\"<>&") == std::string_view::npos;
+}
+
+bool is_log_level(std::string_view text) { return parse_log_level(text).has_value(); }
+bool is_log_format(std::string_view text) { return parse_log_format(text).has_value(); }
+
+template <auto Member>
+void set_boolean(Config& config, const OptionValue& value) {
+  config.*Member = std::get<bool>(value);
+}
+
+template <auto Member>
+void set_integer(Config& config, const OptionValue& value) {
+  config.*Member = std::get<std::int64_t>(value);
+}
+
+template <auto Member>
+void set_root(Config& config, const OptionValue& value) {
+  config.roots.*Member = std::get<std::string>(value);
+}
+
+constexpr ConfigSection kSections[] = {
+    {"", ""},
+    {"web", "The HTTP server."},
+    {"path", "Where the host's file systems are, seen from the daemon (containers, fixtures)."},
+    {"log", "One line per event on standard error."},
+    {"collectors", "What is collected, and how often."},
+};
+
+constexpr Setting kSettings[] = {
+    {"",
+     {"tick", "tick", OptionType::kDuration, "1s",
+      "The clock of everything: collectors run every so many ticks.", 100 * kMillisecond, kMinute},
+     "",
+     nullptr,
+     set_integer<&Config::tick_ns>},
+    {"",
+     {"freshness", "freshness", OptionType::kDuration, "0s",
+      "A scrape that finds values older than this has fast collectors run first; 0s means one "
+      "tick.",
+      0, 60 * kMinute},
+     "",
+     nullptr,
+     set_integer<&Config::freshness_ns>},
+    {"",
+     {"collector_timeout", "collector-timeout", OptionType::kDuration, "5s",
+      "A collector that runs longer counts as stuck and its series disappear until it returns.",
+      100 * kMillisecond, 10 * kMinute},
+     "",
+     nullptr,
+     set_integer<&Config::collector_timeout_ns>},
+    {"",
+     {"node_families", "node-families", OptionType::kBool, "true",
+      "Expose the node_* families; false on hosts that run node_exporter too."},
+     "",
+     nullptr,
+     set_boolean<&Config::node_families>},
+
+    {"web",
+     {"listen_address", "web.listen-address", OptionType::kStringList, "127.0.0.1:10070",
+      "Addresses to listen on; host names are resolved once, at the start.", 1},
+     "an address such as 127.0.0.1:10070, [::1]:10070, :10070 or unix:/run/tidegauge/web.sock",
+     is_listen_address,
+     [](Config& config, const OptionValue& value) {
+       config.listen_addresses = std::get<std::vector<std::string>>(value);
+     }},
+    {"web",
+     {"telemetry_path", "web.telemetry-path", OptionType::kString, "/metrics",
+      "The path of the metrics."},
+     "a path that begins with / but not with /-/, without blanks, quotes, ?, #, %, &, < and >",
+     is_telemetry_path,
+     [](Config& config, const OptionValue& value) {
+       config.telemetry_path = std::get<std::string>(value);
+     }},
+    {"web",
+     {"max_requests", "web.max-requests", OptionType::kInteger, "40",
+      "Scrapes answered at the same time, others get a 503; 0 means no limit.", 0, 100'000},
+     "",
+     nullptr,
+     set_integer<&Config::max_requests>},
+    {"web",
+     {"max_connections", "web.max-connections", OptionType::kInteger, "512",
+      "Connections over all addresses; at the limit the oldest one without a request gives way.", 1,
+      65'536},
+     "",
+     nullptr,
+     set_integer<&Config::max_connections>},
+    {"web",
+     {"systemd_socket", "web.systemd-socket", OptionType::kBool, "false",
+      "Take the listening sockets from systemd (socket activation) instead of listen_address."},
+     "",
+     nullptr,
+     set_boolean<&Config::systemd_socket>},
+    {"web",
+     {"enable_lifecycle", "web.enable-lifecycle", OptionType::kBool, "false",
+      "Let POST /-/reload re-read the configuration; SIGHUP always does."},
+     "",
+     nullptr,
+     set_boolean<&Config::enable_lifecycle>},
+    {"web",
+     {"disable_exporter_metrics", "web.disable-exporter-metrics", OptionType::kBool, "false",
+      "Leave out the metrics about the daemon itself."},
+     "",
+     nullptr,
+     set_boolean<&Config::disable_exporter_metrics>},
+
+    {"path",
+     {"procfs", "path.procfs", OptionType::kString, "/proc", "The host's /proc."},
+     "a path",
+     is_not_empty,
+     set_root<&KernelRoots::procfs>},
+    {"path",
+     {"sysfs", "path.sysfs", OptionType::kString, "/sys", "The host's /sys."},
+     "a path",
+     is_not_empty,
+     set_root<&KernelRoots::sysfs>},
+    {"path",
+     {"rootfs", "path.rootfs", OptionType::kString, "/", "The host's root directory."},
+     "a path",
+     is_not_empty,
+     set_root<&KernelRoots::rootfs>},
+    {"path",
+     {"udev_data", "path.udev.data", OptionType::kString, "/run/udev/data",
+      "The database of udev."},
+     "a path",
+     is_not_empty,
+     set_root<&KernelRoots::udev_data>},
+
+    {"log",
+     {"level", "log.level", OptionType::kString, "info", "The least severity that is written."},
+     "debug, info, warn or error",
+     is_log_level,
+     [](Config& config, const OptionValue& value) {
+       config.log_level = parse_log_level(std::get<std::string>(value)).value_or(LogLevel::kInfo);
+     }},
+    {"log",
+     {"format", "log.format", OptionType::kString, "logfmt", "How a line is written."},
+     "logfmt or json",
+     is_log_format,
+     [](Config& config, const OptionValue& value) {
+       config.log_format =
+           parse_log_format(std::get<std::string>(value)).value_or(LogFormat::kLogfmt);
+     }},
+
+    {"collectors",
+     {"disable_defaults", "collector.disable-defaults", OptionType::kBool, "false",
+      "Run only the collectors that are switched on one by one."},
+     "",
+     nullptr,
+     nullptr},
+};
+
+}  // namespace
+
+constexpr OptionSpec kCollectorEnabled{"enabled", "", OptionType::kBool, "true",
+                                       "Whether it runs."};
+constexpr OptionSpec kCollectorInterval{"interval", "interval", OptionType::kString, "",
+                                        "How often it runs: a multiple of the tick, at most 1h."};
+
+std::span<const ConfigSection> config_sections() { return kSections; }
+
+std::span<const Setting> settings() { return kSettings; }
+
+std::optional<LogLevel> parse_log_level(std::string_view text) {
+  constexpr std::pair<std::string_view, LogLevel> kLevels[] = {{"debug", LogLevel::kDebug},
+                                                               {"info", LogLevel::kInfo},
+                                                               {"warn", LogLevel::kWarn},
+                                                               {"error", LogLevel::kError}};
+  for (const auto& [name, level] : kLevels) {
+    if (name == text) {
+      return level;
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<LogFormat> parse_log_format(std::string_view text) {
+  if (text == "logfmt") {
+    return LogFormat::kLogfmt;
+  }
+  if (text == "json") {
+    return LogFormat::kJson;
+  }
+  return std::nullopt;
+}
+
+}  // namespace tidegauge

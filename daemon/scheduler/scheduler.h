@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Drives the collectors and publishes Snapshots.
+//
+// Threads:
+//   tick thread    runs the kTick collectors one after another at every tick, then publishes;
+//   worker threads one per kWorker collector, started when first due; their results join the next
+//                  Snapshot;
+//   supervise()    called now and then by the owner's thread. A kTick collector that does not come
+//                  back (a sysfs read stuck in a driver) is left alone with the thread it holds; a
+//                  new tick thread goes on with the others and the collector, should it ever return,
+//                  continues on a worker of its own.
+// All shared state lives in one block that stuck threads co-own, so stopping never waits for them.
+
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "collectors/core/collector.h"
+#include "collectors/core/section.h"
+#include "daemon/exporter/snapshot_source.h"
+#include "daemon/scheduler/clock.h"
+
+namespace tidegauge {
+
+struct ScheduledCollector {
+  const CollectorInfo* info = nullptr;
+  std::int64_t interval_ns = 0;  // a positive multiple of the tick
+  std::unique_ptr<Collector> collector;
+  CollectorStatus status{};  // carried over a reload
+};
+
+struct SchedulerOptions {
+  std::int64_t tick_ns = 1'000'000'000;
+  std::int64_t freshness_ns = 0;  // 0: one tick
+  // A worker's run that takes longer counts as stuck and its series disappear.
+  std::int64_t collector_timeout_ns = 5'000'000'000;
+  // Counts of a predecessor, carried over a reload.
+  std::uint64_t ticks = 0;
+  std::uint64_t ticks_skipped = 0;
+};
+
+// Called without locks, on the thread that noticed. `error` is null when a run succeeded after a
+// failed one.
+using CollectorReport = std::function<void(std::string_view collector, const Error* error)>;
+
+class Scheduler final : public SnapshotSource {
+ public:
+  Scheduler(SchedulerOptions options, std::vector<ScheduledCollector> collectors, Clock& clock,
+            CollectorReport report);
+  ~Scheduler() override;  // stop()
+
+  // Consumers of the tick's Snapshot (heuristics, recorder), called on the tick thread in order.
+  // Before start().
+  void on_snapshot(std::function<void(const SnapshotPtr&)> consumer);
+  // Called after every publication, refreshes included, on the tick thread. Before start().
+  void on_publish(std::function<void()> callback);
+
+  // Runs the first tick at once on the calling thread, waits up to `wait_ns` for workers, publishes,
+  // then starts the tick thread.
+  void start(std::int64_t wait_ns);
+  // One tick on the calling thread, no threads kept: `tidegauge collect`.
+  SnapshotPtr collect_once(std::int64_t wait_ns);
+
+  // For the exporter: newer than latest_tick() where a scrape had something refreshed.
+  [[nodiscard]] SnapshotPtr latest() const override;
+  // What heuristics and the recorder saw last: ticks only, without refreshes. Any thread.
+  [[nodiscard]] SnapshotPtr latest_tick() const;
+
+  [[nodiscard]] bool is_stale(const std::vector<bool>& selected) const override;
+  // Served on the tick thread; on_publish tells when it is done.
+  void request_refresh() override;
+
+  // Looks for a stuck tick thread. From one thread, about once per tick.
+  void supervise();
+  // Whether a tick began lately: for the watchdog and /-/healthy.
+  [[nodiscard]] bool alive() const override;
+
+  // After stop(): the collectors that are not stuck, with their state, for a successor.
+  std::vector<ScheduledCollector> release();
+
+  // Returns at once if no collector is running, within a few milliseconds if one is, and never
+  // waits for a stuck one. True when every thread ended.
+  bool stop();
+
+ private:
+  struct Slot;
+  struct State;
+  struct TickThread;
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace tidegauge

@@ -1,0 +1,456 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/scheduler/scheduler.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <thread>
+
+#include "daemon/scheduler/tick_plan.h"
+
+namespace tidegauge {
+namespace {
+
+constexpr std::int64_t kSecond = 1'000'000'000;
+constexpr std::int64_t kEpoch = 1'700'000'000 * kSecond;  // a whole tick
+
+// Time passes when the test says so.
+class FakeClock final : public Clock {
+ public:
+  [[nodiscard]] std::int64_t realtime_ns() const override {
+    const std::lock_guard lock(mutex_);
+    return realtime_ns_;
+  }
+  [[nodiscard]] std::int64_t boottime_ns() const override {
+    const std::lock_guard lock(mutex_);
+    return boottime_ns_;
+  }
+  void wait(std::condition_variable& wake, std::unique_lock<std::mutex>& lock,
+            std::int64_t deadline_ns) override {
+    {
+      const std::lock_guard own(mutex_);
+      if (boottime_ns_ >= deadline_ns) {
+        return;
+      }
+      sleeper_ = &wake;
+      sleeper_mutex_ = lock.mutex();
+    }
+    wake.wait(lock);
+  }
+  void advance(std::int64_t ns) { move(ns, ns); }
+  void step_realtime(std::int64_t ns) { move(ns, 0); }
+
+ private:
+  void move(std::int64_t realtime_ns, std::int64_t boottime_ns) {
+    std::condition_variable* sleeper = nullptr;
+    std::mutex* sleeper_mutex = nullptr;
+    {
+      const std::lock_guard lock(mutex_);
+      realtime_ns_ += realtime_ns;
+      boottime_ns_ += boottime_ns;
+      sleeper = sleeper_;
+      sleeper_mutex = sleeper_mutex_;
+    }
+    if (sleeper != nullptr) {
+      const std::lock_guard lock(*sleeper_mutex);  // not between its check and its wait
+      sleeper->notify_all();
+    }
+  }
+
+  mutable std::mutex mutex_;
+  std::int64_t realtime_ns_ = kEpoch;
+  std::int64_t boottime_ns_ = 1000 * kSecond;
+  std::condition_variable* sleeper_ = nullptr;
+  std::mutex* sleeper_mutex_ = nullptr;
+};
+
+// Blocks whoever enters while closed.
+class Gate {
+ public:
+  void close() {
+    const std::lock_guard lock(mutex_);
+    open_ = false;
+  }
+  void open() {
+    const std::lock_guard lock(mutex_);
+    open_ = true;
+    changed_.notify_all();
+  }
+  void pass() {
+    std::unique_lock lock(mutex_);
+    ++inside_;
+    changed_.notify_all();
+    changed_.wait(lock, [&] { return open_; });
+    --inside_;
+  }
+  bool wait_for_entry() {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, std::chrono::seconds(10), [&] { return inside_ > 0; });
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool open_ = true;
+  int inside_ = 0;
+};
+
+class ScriptedCollector final : public Collector {
+ public:
+  explicit ScriptedCollector(std::function<Result<void>(CollectContext&, Section&)> script)
+      : script_(std::move(script)) {}
+  Result<void> collect(CollectContext& context, Section& out) override {
+    return script_(context, out);
+  }
+
+ private:
+  std::function<Result<void>(CollectContext&, Section&)> script_;
+};
+
+constexpr CollectorInfo info_of(std::string_view name, Lane lane) {
+  CollectorInfo info{};
+  info.name = name;
+  info.lane = lane;
+  return info;
+}
+constexpr CollectorInfo kFast = info_of("fast", Lane::kTick);
+constexpr CollectorInfo kSlow = info_of("slow", Lane::kTick);
+constexpr CollectorInfo kMount = info_of("mount", Lane::kWorker);
+
+class SchedulerTest : public ::testing::Test {
+ protected:
+  void add(const CollectorInfo& info, std::int64_t interval_s,
+           std::function<Result<void>(CollectContext&, Section&)> script) {
+    collectors_.push_back(
+        {&info, interval_s * kSecond, std::make_unique<ScriptedCollector>(std::move(script)), {}});
+  }
+  void counting(const CollectorInfo& info, std::int64_t interval_s, std::atomic<int>& runs) {
+    add(info, interval_s, [&runs](CollectContext&, Section&) -> Result<void> {
+      ++runs;
+      return {};
+    });
+  }
+  void start(std::int64_t worker_wait_ns = 10 * kSecond) {
+    make();
+    scheduler_->start(worker_wait_ns);
+  }
+  void make() {
+    scheduler_ = std::make_unique<Scheduler>(
+        options_, std::move(collectors_), clock_,
+        [this](std::string_view collector, const Error* error) {
+          const std::lock_guard lock(mutex_);
+          reports_.push_back(std::string(collector) + ": " + (error ? error->message() : "ok"));
+        });
+    scheduler_->on_publish([this] {
+      const std::lock_guard lock(mutex_);
+      ++published_;
+      changed_.notify_all();
+    });
+    scheduler_->on_snapshot([this](const SnapshotPtr& snapshot) {
+      const std::lock_guard lock(mutex_);
+      recorded_.push_back(snapshot);
+    });
+  }
+  // Waits for publication number n (the first tick is number 1).
+  bool published(int n) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, std::chrono::seconds(10), [&] { return published_ >= n; });
+  }
+  bool advance_ticks(int n) {
+    for (int i = 0; i < n; ++i) {
+      int before = 0;
+      {
+        const std::lock_guard lock(mutex_);
+        before = published_;
+      }
+      clock_.advance(kSecond);
+      if (!published(before + 1)) {
+        return false;
+      }
+    }
+    return true;
+  }
+  CollectorStatus status(std::string_view name) const {
+    return scheduler_->latest()->find(name)->status;
+  }
+
+  FakeClock clock_;
+  SchedulerOptions options_;
+  std::vector<ScheduledCollector> collectors_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  int published_ = 0;
+  std::vector<SnapshotPtr> recorded_;
+  std::vector<std::string> reports_;
+  std::unique_ptr<Scheduler> scheduler_;
+};
+
+TEST(TickPlan, NextTickLiesOnTheWallClockGrid) {
+  EXPECT_EQ(next_tick_boottime_ns(kEpoch + 250, 1000, kSecond), 1000 + kSecond - 250);
+  EXPECT_EQ(next_tick_boottime_ns(kEpoch, 1000, kSecond), 1000 + kSecond);
+}
+
+TEST(TickPlan, DueOnMultiplesOnly) {
+  DueInput in{.tick = 1'700'000'010,
+              .boottime_ns = 115 * kSecond,
+              .tick_ns = kSecond,
+              .interval_ns = 15 * kSecond,
+              .ran = true,
+              .last_run_boottime_ns = 100 * kSecond};
+  EXPECT_TRUE(is_due(in));  // 1'700'000'010 is a multiple of 15
+  in.tick -= 1;
+  in.boottime_ns -= kSecond;
+  EXPECT_FALSE(is_due(in));
+  in.ran = false;
+  EXPECT_TRUE(is_due(in)) << "the first time at once";
+}
+
+TEST(TickPlan, ClockSetBackNeitherRepeatsNorStarves) {
+  DueInput in{.tick = 1'700'000'010,
+              .boottime_ns = 103 * kSecond,
+              .tick_ns = kSecond,
+              .interval_ns = 15 * kSecond,
+              .ran = true,
+              .last_run_boottime_ns = 100 * kSecond};
+  EXPECT_FALSE(is_due(in)) << "the multiple came again 3 s later";
+  in.tick = 1'700'000'011;
+  in.boottime_ns = 116 * kSecond;
+  EXPECT_TRUE(is_due(in)) << "its multiple was jumped over";
+}
+
+TEST(TickPlan, MissedTicksByElapsedTime) {
+  EXPECT_EQ(ticks_missed(0, kSecond, kSecond), 0U);
+  EXPECT_EQ(ticks_missed(0, kSecond + 400'000'000, kSecond), 0U);
+  EXPECT_EQ(ticks_missed(0, 3 * kSecond, kSecond), 2U);
+  EXPECT_EQ(ticks_missed(0, 100'000'000, kSecond), 0U) << "a clock step moved the grid";
+}
+
+TEST_F(SchedulerTest, RunsEachCollectorAtItsInterval) {
+  std::atomic<int> fast{0};
+  std::atomic<int> slow{0};
+  counting(kFast, 1, fast);
+  counting(kSlow, 5, slow);
+  start();
+  EXPECT_EQ(fast, 1);
+  EXPECT_EQ(slow, 1);
+  ASSERT_TRUE(advance_ticks(10));
+  EXPECT_EQ(fast, 11);
+  EXPECT_EQ(slow, 3);  // at the start and at the multiples 5 and 10
+  EXPECT_EQ(scheduler_->latest()->ticks, 11U);
+  EXPECT_EQ(scheduler_->latest()->ticks_skipped, 0U);
+}
+
+TEST_F(SchedulerTest, SectionsAreCarriedOverBetweenRuns) {
+  std::atomic<int> fast{0};
+  std::atomic<int> slow{0};
+  counting(kFast, 1, fast);
+  counting(kSlow, 5, slow);
+  start();
+  const auto first = scheduler_->latest();
+  ASSERT_TRUE(advance_ticks(1));
+  const auto second = scheduler_->latest();
+  EXPECT_NE(first->find("fast")->section, second->find("fast")->section);
+  EXPECT_EQ(first->find("slow")->section, second->find("slow")->section);
+  EXPECT_EQ(second->boottime_ns - first->boottime_ns, kSecond);
+}
+
+TEST_F(SchedulerTest, LateTicksAreSkippedAndCounted) {
+  std::atomic<int> fast{0};
+  std::atomic<int> slow{0};
+  counting(kFast, 1, fast);
+  counting(kSlow, 5, slow);
+  start();
+  clock_.advance(7 * kSecond);  // the machine slept
+  ASSERT_TRUE(published(2));
+  EXPECT_EQ(fast, 2);
+  EXPECT_EQ(slow, 2) << "its multiple fell into the gap: it runs now";
+  EXPECT_EQ(scheduler_->latest()->ticks_skipped, 6U);
+}
+
+TEST_F(SchedulerTest, ClockSteppedBackKeepsTicking) {
+  std::atomic<int> fast{0};
+  counting(kFast, 1, fast);
+  start();
+  clock_.step_realtime(-3600 * kSecond);
+  ASSERT_TRUE(advance_ticks(3));
+  EXPECT_EQ(fast, 4);
+  EXPECT_EQ(scheduler_->latest()->ticks_skipped, 0U);
+}
+
+TEST_F(SchedulerTest, FailureRemovesTheSectionAndIsReported) {
+  std::atomic<bool> fail{false};
+  std::atomic<int> other{0};
+  add(kFast, 1, [&](CollectContext&, Section&) -> Result<void> {
+    if (fail) {
+      return malformed("stat", 3, "a number");
+    }
+    return {};
+  });
+  counting(kSlow, 1, other);
+  start();
+  ASSERT_TRUE(scheduler_->latest()->find("fast")->section);
+  fail = true;
+  ASSERT_TRUE(advance_ticks(2));
+  EXPECT_FALSE(scheduler_->latest()->find("fast")->section);
+  EXPECT_FALSE(status("fast").success);
+  EXPECT_EQ(status("fast").error, ErrorKind::kMalformed);
+  EXPECT_EQ(status("fast").failures, 2U);
+  EXPECT_EQ(other, 3) << "the others go on";
+  fail = false;
+  ASSERT_TRUE(advance_ticks(1));
+  EXPECT_TRUE(status("fast").success);
+  const std::lock_guard lock(mutex_);
+  ASSERT_EQ(reports_.size(), 3U);
+  EXPECT_EQ(reports_[0], "fast: malformed: stat line 3: expected a number");
+  EXPECT_EQ(reports_[2], "fast: ok");
+}
+
+TEST_F(SchedulerTest, AnExceptionCostsOneRun) {
+  add(kFast, 1, [](CollectContext&, Section&) -> Result<void> { throw std::bad_alloc(); });
+  start();
+  EXPECT_FALSE(status("fast").success);
+  ASSERT_TRUE(advance_ticks(1));
+}
+
+TEST_F(SchedulerTest, HangingWorkerGoesStaleAlone) {
+  Gate gate;
+  std::atomic<int> fast{0};
+  counting(kFast, 1, fast);
+  add(kMount, 1, [&](CollectContext&, Section&) -> Result<void> {
+    gate.pass();
+    return {};
+  });
+  start();
+  ASSERT_TRUE(scheduler_->latest()->find("mount")->section);
+  gate.close();
+  ASSERT_TRUE(advance_ticks(1));
+  ASSERT_TRUE(gate.wait_for_entry());
+  ASSERT_TRUE(advance_ticks(3));
+  EXPECT_TRUE(scheduler_->latest()->find("mount")->section) << "within its time limit";
+  EXPECT_EQ(status("mount").skipped, 3U);
+  ASSERT_TRUE(advance_ticks(3));
+  EXPECT_FALSE(scheduler_->latest()->find("mount")->section);
+  EXPECT_TRUE(status("mount").stuck);
+  EXPECT_EQ(status("mount").error, ErrorKind::kTimeout);
+  EXPECT_EQ(fast, 8) << "no tick was lost";
+  gate.open();
+  // It comes back by itself: the tick after the stuck call returned orders a new run.
+  for (int i = 0; i < 100 && !scheduler_->latest()->find("mount")->section; ++i) {
+    ASSERT_TRUE(advance_ticks(1));
+    std::this_thread::yield();
+  }
+  EXPECT_TRUE(status("mount").success);
+  EXPECT_FALSE(status("mount").stuck);
+}
+
+TEST_F(SchedulerTest, HangingTickCollectorIsLeftBehind) {
+  Gate gate;
+  std::atomic<int> fast{0};
+  add(kSlow, 1, [&](CollectContext&, Section&) -> Result<void> {
+    gate.pass();
+    return {};
+  });
+  counting(kFast, 1, fast);
+  start();
+  gate.close();
+  clock_.advance(kSecond);
+  ASSERT_TRUE(gate.wait_for_entry());
+  EXPECT_EQ(fast, 1);
+  scheduler_->supervise();
+  clock_.advance(kSecond);
+  scheduler_->supervise();  // the same run, a tick later: a new tick thread takes over
+  ASSERT_TRUE(advance_ticks(3));
+  EXPECT_EQ(fast, 4);
+  gate.open();
+  for (int i = 0; i < 100 && status("slow").runs < 3; ++i) {
+    ASSERT_TRUE(advance_ticks(1));
+    std::this_thread::yield();
+  }
+  EXPECT_GE(status("slow").runs, 3U) << "it goes on, on a worker of its own";
+  EXPECT_TRUE(status("slow").success);
+}
+
+TEST_F(SchedulerTest, StopDoesNotWaitForAStuckWorker) {
+  auto gate = std::make_shared<Gate>();
+  gate->close();
+  add(kMount, 1, [gate](CollectContext&, Section&) -> Result<void> {
+    gate->pass();
+    return {};
+  });
+  start(0);
+  ASSERT_TRUE(gate->wait_for_entry());
+  const auto begin = std::chrono::steady_clock::now();
+  EXPECT_FALSE(scheduler_->stop());
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(1));
+  gate->open();
+  EXPECT_TRUE(scheduler_->stop()) << "it ends once the call returns";
+}
+
+TEST_F(SchedulerTest, RefreshIsForTheExporterAlone) {
+  std::atomic<int> fast{0};
+  std::atomic<int> slow{0};
+  counting(kFast, 1, fast);
+  counting(kSlow, 15, slow);
+  start();
+  EXPECT_FALSE(scheduler_->is_stale({}));
+  ASSERT_TRUE(advance_ticks(4));
+  EXPECT_TRUE(scheduler_->is_stale({}));
+  EXPECT_FALSE(scheduler_->is_stale({true, false})) << "only old data counts";
+  const auto before = scheduler_->latest_tick();
+  const int slow_before = slow;
+  scheduler_->request_refresh();
+  ASSERT_TRUE(published(6));
+  EXPECT_EQ(slow, slow_before + 1);
+  EXPECT_EQ(fast, 5) << "fresh data is not read again";
+  EXPECT_FALSE(scheduler_->is_stale({}));
+  EXPECT_EQ(scheduler_->latest_tick(), before);
+  EXPECT_NE(scheduler_->latest(), before);
+  ASSERT_TRUE(advance_ticks(1));
+  {
+    const std::lock_guard lock(mutex_);
+    EXPECT_EQ(recorded_.size(), 6U) << "refreshes are not recorded";
+    EXPECT_EQ(recorded_.back()->find("slow")->section, before->find("slow")->section);
+  }
+  EXPECT_NE(scheduler_->latest()->find("slow")->section, before->find("slow")->section)
+      << "the exporter keeps the newer data";
+}
+
+TEST_F(SchedulerTest, ManyRequestsShareOneRefresh) {
+  std::atomic<int> slow{0};
+  counting(kSlow, 15, slow);
+  start();
+  ASSERT_TRUE(advance_ticks(3));
+  const int before = slow;
+  for (int i = 0; i < 50; ++i) {
+    scheduler_->request_refresh();
+  }
+  ASSERT_TRUE(published(5));
+  ASSERT_TRUE(advance_ticks(1));
+  EXPECT_EQ(slow, before + 1);
+}
+
+TEST_F(SchedulerTest, ReleaseKeepsStateForASuccessor) {
+  std::atomic<int> fast{0};
+  counting(kFast, 1, fast);
+  start();
+  ASSERT_TRUE(advance_ticks(2));
+  EXPECT_TRUE(scheduler_->stop());
+  auto released = scheduler_->release();
+  ASSERT_EQ(released.size(), 1U);
+  EXPECT_EQ(released[0].status.runs, 3U);
+  EXPECT_TRUE(released[0].collector);
+}
+
+TEST_F(SchedulerTest, CollectOnceWaitsForWorkers) {
+  add(kMount, 15, [](CollectContext&, Section&) -> Result<void> { return {}; });
+  make();
+  const SnapshotPtr snapshot = scheduler_->collect_once(10 * kSecond);
+  EXPECT_TRUE(snapshot->find("mount")->section);
+}
+
+}  // namespace
+}  // namespace tidegauge
