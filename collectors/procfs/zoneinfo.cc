@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "collectors/procfs/zoneinfo.h"
 
+#include <algorithm>
 #include <bit>
 #include <string>
 
@@ -51,7 +52,7 @@ constexpr Column<ZoneInfo> kColumns[] = {
      &ZoneInfo::nr_slab_unreclaimable_pages},
     {"node_zoneinfo_nr_mlock_stack_pages", "Locked pages that reclaim moved off its lists.", kG,
      kUnit, &ZoneInfo::nr_mlock_stack_pages},
-    {"node_zoneinfo_nr_kernel_stacks", "Kernel stacks: a number up to Linux 4.8, KiB since.", kG,
+    {"node_zoneinfo_nr_kernel_stacks", "Kernel stacks: a number up to Linux 4.7, KiB since.", kG,
      kUnit, &ZoneInfo::nr_kernel_stack},
     {"node_zoneinfo_nr_mapped_pages", "Page cache pages mapped by processes.", kG, kUnit,
      &ZoneInfo::nr_mapped_pages},
@@ -103,8 +104,6 @@ std::vector<ColumnInfo> protection_columns(std::size_t count) {
   return columns;
 }
 
-const std::vector<std::string> kLabels{"node", "zone"};
-
 class ZoneinfoCollector final : public Collector {
  public:
   explicit ZoneinfoCollector(const KernelFiles& files) : file_(files.proc_file("zoneinfo")) {}
@@ -128,7 +127,9 @@ class ZoneinfoCollector final : public Collector {
       }
     }
     out.tables.push_back(zone_table_.take());
-    out.tables.push_back(protection_.take());
+    if (!protection_.columns().empty()) {
+      out.tables.push_back(protection_.take());
+    }
     return {};
   }
 
@@ -140,14 +141,14 @@ class ZoneinfoCollector final : public Collector {
       most = std::max(most, zone.protection_count);
     }
     if (protection_.columns().size() != most) {
-      protection_ = RowTable(kLabels, protection_columns(most));
+      protection_ = RowTable({"node", "zone"}, protection_columns(most));
     }
   }
 
   KernelFile file_;
   std::vector<ZoneInfo> zones_;
-  StructTable<ZoneInfo> zone_table_{kColumns, kLabels};
-  RowTable protection_{kLabels, {}};
+  StructTable<ZoneInfo> zone_table_{kColumns, {"node", "zone"}};
+  RowTable protection_{{"node", "zone"}, {}};
 };
 
 void decode_protection(const Table& table, std::size_t row, ZoneInfo& zone) {

@@ -50,10 +50,10 @@ struct ZoneInfo {
   std::optional<std::uint64_t> nr_inactive_file_pages;
   std::optional<std::uint64_t> nr_isolated_file_pages;
   std::optional<std::uint64_t> nr_file_pages;
-  std::optional<std::uint64_t> nr_slab_reclaimable_pages;    // pages up to 5.8 and since, per zone
-  std::optional<std::uint64_t> nr_slab_unreclaimable_pages;  // up to 4.13, per node since
+  std::optional<std::uint64_t> nr_slab_reclaimable_pages;  // per zone up to 4.12, per node since
+  std::optional<std::uint64_t> nr_slab_unreclaimable_pages;
   std::optional<std::uint64_t> nr_mlock_stack_pages;
-  std::optional<std::uint64_t> nr_kernel_stack;  // stacks up to 4.8, KiB since
+  std::optional<std::uint64_t> nr_kernel_stack;  // stacks up to 4.7, KiB since
   std::optional<std::uint64_t> nr_mapped_pages;
   std::optional<std::uint64_t> nr_dirty_pages;
   std::optional<std::uint64_t> nr_writeback_pages;

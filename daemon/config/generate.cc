@@ -5,7 +5,7 @@
 #include <string_view>
 
 #include "collectors/core/text.h"
-#include "daemon/config/builder.h"
+#include "daemon/config/load.h"
 
 namespace tidegauge {
 
@@ -18,8 +18,8 @@ constexpr std::string_view kHeader =
 # keeps its default. Flags win over this file: --web.max-requests=10 over web.max_requests.
 # `tidegauge check-config FILE` checks a file; SIGHUP (systemctl reload tidegauge) reads it again.
 #
-# Durations have units: 500ms, 15s, 5m, 1h. Regular expressions are RE2, unanchored, and '' matches
-# nothing. Of a pair x_include and x_exclude one at its default gives way to the other when that is set.
+# Durations have units: 500ms, 15s, 5m, 1h. Regular expressions are RE2, unanchored; '' matches
+# nothing. Of a pair x_include and x_exclude, the one at its default gives way when the other is set.
 )";
 
 // Appends `text` as lines that begin with `indent` and stay within the width.
@@ -79,14 +79,17 @@ std::string yaml_default(const OptionSpec& spec) {
   return list + "]";
 }
 
-// Help, and what the range alone makes of a number.
+// Help, and what type and range alone make of it.
 std::string describe(const Target& target) {
-  std::string text(target.spec().help);
-  const bool tells_range =
-      target.spec().type == OptionType::kInteger || target.spec().type == OptionType::kDuration ||
-      (target.setting != nullptr && target.setting->accepted.find(" or ") != std::string::npos);
-  if (tells_range) {
-    text.append(" Accepts ").append(target.accepted()).append(".");
+  const OptionSpec& spec = target.spec();
+  std::string text(spec.help);
+  if (spec.type == OptionType::kInteger) {
+    text.append(" From " + std::to_string(spec.min) + " to " + std::to_string(spec.max) + ".");
+  } else if (spec.type == OptionType::kDuration) {
+    text.append(" From " + format_duration(spec.min) + " to " + format_duration(spec.max) + ".");
+  } else if (spec.type != OptionType::kBool &&
+             target.accepted().find(" or ") != std::string::npos) {
+    text.append(" Accepts " + target.accepted() + ".");
   }
   return text;
 }
@@ -102,7 +105,7 @@ void append_collector(std::string& out, const CollectorInfo& info, std::int64_t 
   append_wrapped(out, "  # ", info.help);
   out.append("  ").append(info.name).append(":\n");
   out.append("    #enabled: ").append(info.enabled ? "true\n" : "false\n");
-  out.append("    interval: ").append(format_duration(interval_ns)).append("\n");
+  out.append("    #interval: ").append(format_duration(interval_ns)).append("\n");
   for (const OptionSpec& spec : info.options) {
     append_key(out, "    ", Target{.option = &spec});
   }
@@ -120,8 +123,9 @@ Commands:
   metrics                     Print the documentation of every metric.
   help                        Print this text.
 
-Flags win over the configuration file. A switch takes --flag, --no-flag, --flag=true or --flag=false;
-other flags take --flag=VALUE or --flag VALUE; the last one wins. LIST flags may be repeated.
+Flags win over the configuration file. A switch takes --flag, --no-flag, --flag=true or
+--flag=false; other flags take --flag=VALUE or --flag VALUE; the last one wins. LIST flags may be
+repeated.
 
 General:
 )";
@@ -194,8 +198,6 @@ void append_collector_flags(std::string& out, const CollectorInfo& info, std::in
   }
 }
 
-Config defaults(CollectorRegistry registry) { return *ConfigBuilder(registry).finish(); }
-
 }  // namespace
 
 std::string reference_yaml(CollectorRegistry registry) {
@@ -213,11 +215,12 @@ std::string reference_yaml(CollectorRegistry registry) {
     }
   }
   out.append("\n");
-  append_wrapped(out, "  # ",
-                 "Each collector has `enabled` (shown with its default, and commented out so that "
-                 "disable_defaults means what it says), `interval` (a multiple of the tick, at "
-                 "most 1h) and options of its own.");
-  for (const CollectorConfig& collector : defaults(registry).collectors) {
+  append_wrapped(
+      out, "  # ",
+      "Each collector has `enabled`, `interval` (a multiple of the tick, at most 1h) and "
+      "options of its own. The first two are commented out, so that disable_defaults "
+      "and another tick do what they say.");
+  for (const CollectorConfig& collector : default_config(registry).collectors) {
     append_collector(out, *collector.info, collector.interval_ns);
   }
   return out;
@@ -237,7 +240,7 @@ std::string help_text(CollectorRegistry registry) {
     append_settings(out, section.key);
   }
   append_flag(out, "--collector.NAME.interval=DURATION", std::string(kCollectorInterval.help));
-  for (const CollectorConfig& collector : defaults(registry).collectors) {
+  for (const CollectorConfig& collector : default_config(registry).collectors) {
     append_collector_flags(out, *collector.info, collector.interval_ns);
   }
   return out;

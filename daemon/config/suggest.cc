@@ -70,7 +70,7 @@ std::string suggest(std::string_view word, std::span<const std::string> candidat
     }
   }
   for (const std::string& candidate : candidates) {
-    if (best == nullptr && fold(last_part(candidate)) == fold(last_part(word))) {
+    if (best == nullptr && fold(last_part(candidate)) == folded) {
       best = &candidate;
     }
   }

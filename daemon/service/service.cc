@@ -1,0 +1,381 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/service/service.h"
+
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <csignal>
+#include <cstdio>
+#include <ctime>
+#include <map>
+#include <mutex>
+
+#include "daemon/exporter/exposition.h"
+#include "daemon/exporter/family_text.h"
+#include "daemon/exporter/http_server.h"
+#include "daemon/exporter/own_metrics.h"
+#include "daemon/exporter/routes.h"
+#include "daemon/service/collector_set.h"
+#include "daemon/service/log.h"
+#include "daemon/service/privileges.h"
+
+namespace tidegauge {
+
+namespace {
+
+constexpr std::int64_t kFirstTickWaitNs = 100'000'000;  // for workers, so the first scrape is full
+
+// Says what befell a collector when it changes, not each time.
+class CollectorLog {
+ public:
+  explicit CollectorLog(Log& log) : log_(log) {}
+
+  void operator()(std::string_view collector, const Error* error) {
+    {
+      const std::lock_guard lock(mutex_);
+      const std::string now = error != nullptr ? error->message() : "";
+      auto [at, is_new] = last_.try_emplace(std::string(collector));
+      if (!is_new && at->second == now) {
+        return;
+      }
+      at->second = now;
+    }
+    if (error == nullptr) {
+      log_.info("collector works again", {{"collector", collector}});
+    } else if (error->kind == ErrorKind::kMissing || error->kind == ErrorKind::kUnsupported) {
+      log_.info("collector has no data on this machine",
+                {{"collector", collector}, {"err", error->message()}});
+    } else {
+      log_.warn("collector failed", {{"collector", collector}, {"err", error->message()}});
+    }
+  }
+
+ private:
+  Log& log_;
+  std::mutex mutex_;
+  std::map<std::string, std::string, std::less<>> last_;
+};
+
+// Lets a reload put other routes behind the same sockets.
+class SwitchingHandler final : public HttpHandler {
+ public:
+  void set(std::shared_ptr<HttpHandler> handler) {
+    const std::lock_guard lock(mutex_);
+    handler_ = std::move(handler);
+  }
+  std::variant<HttpResponse, HttpPending> handle(const HttpRequest& request,
+                                                 bool resumed) override {
+    std::shared_ptr<HttpHandler> handler;
+    {
+      const std::lock_guard lock(mutex_);
+      handler = handler_;
+    }
+    if (!handler) {
+      HttpResponse starting;
+      starting.status = 503;
+      starting.content_type = "text/plain; charset=utf-8";
+      starting.body = std::make_shared<const std::string>("starting\n");
+      return starting;
+    }
+    return handler->handle(request, resumed);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::shared_ptr<HttpHandler> handler_;
+};
+
+double realtime_seconds() {
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
+}
+
+// What one configuration brings to life. Members are destroyed in reverse order.
+struct Generation {
+  Config config;
+  std::unique_ptr<Scheduler> scheduler;
+  std::unique_ptr<Exposition> exposition;
+  std::unique_ptr<Routes> routes;
+};
+
+class Service {
+ public:
+  Service(const CommandLine& command_line, CollectorRegistry registry, Config config)
+      : command_line_(command_line),
+        registry_(registry),
+        log_(config.log_level, config.log_format),
+        collector_log_(log_),
+        config_(std::move(config)) {
+    log_.set_suppressed_counter([this] { own_.count_suppressed_log(); });
+  }
+
+  int run();
+
+ private:
+  bool start_http();
+  std::shared_ptr<Generation> build(const Config& config,
+                                    std::vector<ScheduledCollector> collectors,
+                                    SchedulerOptions options);
+  void activate(const std::shared_ptr<Generation>& generation);
+  void announce();
+  void loop();
+  void reload();
+  ConfigResult<void> try_reload();
+  void feed_watchdog();
+  int shut_down();
+
+  const CommandLine& command_line_;
+  CollectorRegistry registry_;
+  Log log_;
+  CollectorLog collector_log_;
+  Config config_;
+  SystemClock clock_;
+  OwnMetrics own_;
+  SwitchingHandler handler_;
+  std::unique_ptr<HttpServer> server_;
+  std::shared_ptr<Generation> generation_;
+  bool clean_ = true;  // no collector was ever left behind stuck
+};
+
+sigset_t handled_signals() {
+  sigset_t set;
+  ::sigemptyset(&set);
+  for (const int number : {SIGTERM, SIGINT, SIGHUP}) {
+    ::sigaddset(&set, number);
+  }
+  return set;
+}
+
+bool Service::start_http() {
+  HttpServerOptions options;
+  options.listen_addresses = config_.listen_addresses;
+  if (config_.systemd_socket) {
+    options.listen_addresses.clear();
+    const int count = ::sd_listen_fds(1);
+    for (int i = 0; i < count; ++i) {
+      options.listen_addresses.push_back("fd:" + std::to_string(SD_LISTEN_FDS_START + i));
+    }
+    if (options.listen_addresses.empty()) {
+      log_.error("web.systemd_socket is set but systemd passed no socket");
+      return false;
+    }
+  }
+  options.connection_limit = static_cast<std::size_t>(config_.max_connections);
+  options.log_error = [this](std::string_view message) {
+    log_.warn("web server", {{"err", message}});
+  };
+  auto server = HttpServer::start(std::move(options), handler_);
+  if (!server) {
+    log_.error("cannot listen", {{"err", server.error().message}});
+    return false;
+  }
+  server_ = std::move(*server);
+  return true;
+}
+
+std::shared_ptr<Generation> Service::build(const Config& config,
+                                           std::vector<ScheduledCollector> collectors,
+                                           SchedulerOptions options) {
+  auto generation = std::make_shared<Generation>();
+  generation->config = config;
+  auto exports = exported(collectors);
+  generation->scheduler = std::make_unique<Scheduler>(
+      options, std::move(collectors), clock_,
+      [this](std::string_view collector, const Error* error) { collector_log_(collector, error); });
+  generation->scheduler->on_publish([this] { server_->resume_pending(); });
+  ExpositionOptions exposition;
+  exposition.node_families = config.node_families;
+  exposition.own_metrics = !config.disable_exporter_metrics;
+  exposition.max_selections =
+      config.max_requests == 0 ? SIZE_MAX : static_cast<std::size_t>(config.max_requests);
+  generation->exposition =
+      std::make_unique<Exposition>(exposition, exports, [this](std::string& out) {
+        own_.update_http(server_->stats());
+        append_families(out, own_.collect());
+      });
+  std::vector<std::string_view> known;
+  for (const CollectorInfo* info : registry_) {
+    known.push_back(info->name);
+  }
+  generation->routes = std::make_unique<Routes>(
+      RouteOptions{config.telemetry_path, config.enable_lifecycle}, std::move(exports),
+      std::move(known), *generation->scheduler, *generation->exposition, own_,
+      [] { ::kill(::getpid(), SIGHUP); });
+  return generation;
+}
+
+void Service::activate(const std::shared_ptr<Generation>& generation) {
+  generation->scheduler->start(kFirstTickWaitNs);
+  generation->routes->set_ready(true);
+  generation_ = generation;
+  handler_.set(std::shared_ptr<HttpHandler>(generation, generation->routes.get()));
+}
+
+void Service::announce() {
+  for (const std::string& warning : command_line_.warnings) {
+    log_.warn(warning);
+  }
+  for (const std::string& missing : missing_privileges()) {
+    log_.warn("running without a capability", {{"missing", missing}});
+  }
+  const BuildInfo& build = build_info();
+  for (const std::string& address : server_->addresses()) {
+    log_.info("listening", {{"address", address},
+                            {"path", config_.telemetry_path},
+                            {"version", build.version},
+                            {"revision", build.revision}});
+  }
+}
+
+int Service::run() {
+  const sigset_t signals = handled_signals();
+  ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  ::signal(SIGPIPE, SIG_IGN);
+  if (const std::string complaint = check_roots(config_.roots); !complaint.empty()) {
+    log_.error(complaint);
+    return 1;
+  }
+  auto collectors = make_collectors(config_);
+  if (!collectors) {
+    log_.error("bad configuration", {{"err", collectors.error().message}});
+    return 2;
+  }
+  lock_memory();
+  if (!start_http()) {
+    return 1;
+  }
+  announce();
+  if (const std::string error = drop_capabilities(); !error.empty()) {
+    log_.warn("cannot drop capabilities", {{"err", error}});
+  }
+  activate(build(config_, std::move(*collectors), scheduler_options(config_)));
+  own_.reload_finished(true, realtime_seconds());
+  ::sd_notify(0, "READY=1");
+  loop();
+  return shut_down();
+}
+
+void Service::loop() {
+  const sigset_t signals = handled_signals();
+  while (true) {
+    const std::int64_t tick_ns = generation_->config.tick_ns;
+    const timespec wait{.tv_sec = tick_ns / 1'000'000'000, .tv_nsec = tick_ns % 1'000'000'000};
+    const int number = ::sigtimedwait(&signals, nullptr, &wait);
+    if (number == SIGTERM || number == SIGINT) {
+      return;
+    }
+    if (number == SIGHUP) {
+      reload();
+    }
+    generation_->scheduler->supervise();
+    feed_watchdog();
+  }
+}
+
+void Service::feed_watchdog() {
+  std::uint64_t limit_us = 0;
+  if (::sd_watchdog_enabled(0, &limit_us) > 0 && generation_->scheduler->alive()) {
+    ::sd_notify(0, "WATCHDOG=1");
+  }
+}
+
+ConfigResult<void> Service::try_reload() {
+  auto config = load_config(command_line_, registry_);
+  if (!config) {
+    return tl::make_unexpected(config.error());
+  }
+  const Config& old = generation_->config;
+  if (config->listen_addresses != old.listen_addresses ||
+      config->systemd_socket != old.systemd_socket ||
+      config->max_connections != old.max_connections) {
+    return tl::make_unexpected(ConfigError{
+        "web.listen_address, web.systemd_socket and web.max_connections need a restart"});
+  }
+  if (const std::string complaint = check_roots(config->roots); !complaint.empty()) {
+    return tl::make_unexpected(ConfigError{complaint});
+  }
+  auto collectors = make_collectors(*config);
+  if (!collectors) {
+    return tl::make_unexpected(collectors.error());
+  }
+  // From here on nothing can fail.
+  generation_->routes->set_ready(false);
+  clean_ = generation_->scheduler->stop() && clean_;
+  SchedulerOptions options = scheduler_options(*config);
+  if (const SnapshotPtr last = generation_->scheduler->latest_tick()) {
+    options.ticks = last->ticks;
+    options.ticks_skipped = last->ticks_skipped;
+  }
+  const auto options_of = [](const Config& from, const CollectorInfo* info) {
+    return std::find_if(from.collectors.begin(), from.collectors.end(),
+                        [&](const CollectorConfig& c) { return c.info == info; })
+        ->options;
+  };
+  const bool same_roots = config->roots.procfs == old.roots.procfs &&
+                          config->roots.sysfs == old.roots.sysfs &&
+                          config->roots.rootfs == old.roots.rootfs &&
+                          config->roots.udev_data == old.roots.udev_data;
+  // A collector whose settings stay keeps its object: it holds what makes counters monotone.
+  for (ScheduledCollector& kept : generation_->scheduler->release()) {
+    const auto at =
+        std::find_if(collectors->begin(), collectors->end(),
+                     [&](const ScheduledCollector& fresh) { return fresh.info == kept.info; });
+    if (at == collectors->end()) {
+      continue;
+    }
+    at->status = kept.status;
+    if (same_roots && options_of(old, kept.info) == options_of(*config, kept.info)) {
+      at->collector = std::move(kept.collector);
+    }
+  }
+  log_.configure(config->log_level, config->log_format);
+  activate(build(*config, std::move(*collectors), options));
+  return {};
+}
+
+void Service::reload() {
+  ::sd_notify(0, "RELOADING=1");
+  const auto outcome = try_reload();
+  own_.reload_finished(outcome.has_value(), realtime_seconds());
+  if (outcome) {
+    log_.info("configuration reloaded");
+  } else {
+    log_.error("configuration not reloaded, the old one stays in force",
+               {{"err", outcome.error().message}});
+  }
+  ::sd_notify(0, "READY=1");
+}
+
+int Service::shut_down() {
+  ::sd_notify(0, "STOPPING=1");
+  log_.info("stopping");
+  generation_->routes->set_ready(false);
+  clean_ = generation_->scheduler->stop() && clean_;
+  server_->stop();
+  if (!clean_) {
+    // A thread is inside a call that does not return; unwinding would pull the ground from under it.
+    log_.warn("a collector is stuck in the kernel; ending without it");
+    std::fflush(nullptr);
+    ::_exit(0);
+  }
+  return 0;
+}
+
+}  // namespace
+
+int serve(const CommandLine& command_line, CollectorRegistry registry) {
+  tame_allocator();
+  auto config = load_config(command_line, registry);
+  if (!config) {
+    std::fprintf(stderr, "%s\n", config.error().message.c_str());
+    return 2;
+  }
+  // On the heap and never freed early: threads refer to it until the process ends.
+  const auto service = std::make_unique<Service>(command_line, registry, std::move(*config));
+  return service->run();
+}
+
+}  // namespace tidegauge
