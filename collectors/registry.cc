@@ -1,7 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "collectors/registry.h"
 
+#include "collectors/procfs/buddyinfo.h"
+#include "collectors/procfs/ksmd.h"
 #include "collectors/procfs/loadavg.h"
+#include "collectors/procfs/meminfo.h"
+#include "collectors/procfs/meminfo_numa.h"
+#include "collectors/procfs/pressure.h"
+#include "collectors/procfs/processes.h"
+#include "collectors/procfs/slabinfo.h"
+#include "collectors/procfs/sysctl.h"
+#include "collectors/procfs/vmstat.h"
+#include "collectors/procfs/zoneinfo.h"
 
 namespace tidegauge {
 
@@ -9,6 +19,16 @@ namespace {
 
 constexpr const CollectorInfo* kCollectors[] = {
     &kLoadAvgCollector,
+    &kMeminfoCollector,
+    &kVmstatCollector,
+    &kZoneinfoCollector,
+    &kBuddyinfoCollector,
+    &kPressureCollector,
+    &kMeminfoNumaCollector,
+    &kSlabinfoCollector,
+    &kKsmdCollector,
+    &kProcessesCollector,
+    &kSysctlCollector,
 };
 
 }  // namespace

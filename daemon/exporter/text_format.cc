@@ -125,10 +125,10 @@ void append_real(std::string& out, double value) {
 }
 
 void append_value(std::string& out, std::uint64_t bits, NumberType type, Scale scale) {
-  const double factor = static_cast<double>(scale.num) / static_cast<double>(scale.den);
+  const double num = scale.num;
+  const double den = scale.den;
   if (type == NumberType::kReal) {
-    append_real(out, scale == Scale{} ? std::bit_cast<double>(bits)
-                                      : std::bit_cast<double>(bits) * factor);
+    append_real(out, std::bit_cast<double>(bits) * num / den);
     return;
   }
   const bool negative =
@@ -137,7 +137,7 @@ void append_value(std::string& out, std::uint64_t bits, NumberType type, Scale s
   std::uint64_t scaled = 0;
   const int digits = decimal_digits(scale.den);
   if (digits < 0 || __builtin_mul_overflow(magnitude, std::uint64_t{scale.num}, &scaled)) {
-    append_real(out, (negative ? -1.0 : 1.0) * static_cast<double>(magnitude) * factor);
+    append_real(out, (negative ? -1.0 : 1.0) * static_cast<double>(magnitude) * num / den);
     return;
   }
   if (negative) {

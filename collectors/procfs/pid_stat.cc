@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "collectors/procfs/pid_stat.h"
+
+#include <algorithm>
+
+#include "collectors/core/text.h"
+
+namespace tidegauge {
+
+namespace {
+
+// Fields as proc(5) numbers them; state is the first behind the name.
+constexpr unsigned kUserTime = 14;
+constexpr unsigned kSystemTime = 15;
+constexpr unsigned kThreads = 20;
+constexpr unsigned kStartTime = 22;
+constexpr unsigned kVirtualSize = 23;
+constexpr unsigned kResident = 24;
+constexpr unsigned kLastField = 44;  // cguest_time, 2.6.24
+
+constexpr std::string_view kFile = "PID/stat";
+
+}  // namespace
+
+// 1 (systemd) S 0 1 1 0 -1 4194560 43716 3189223 121 1420 214 312 15480 6034 20 0 1 0 9 172281856
+// 3220 18446744073709551615 1 1 0 0 0 0 671173123 4096 1260 0 0 0 17 1 0 0 0 0 0 0 0 0 0 0 0 0 0
+// (one line)
+Result<PidStat> parse_pid_stat(std::string_view text) {
+  // The name is the process's own choice and may hold blanks, newlines and ')'.
+  const auto close = text.rfind(')');
+  if (close == std::string_view::npos || text.find('(') > close) {
+    return malformed(kFile, 1, "a name in parentheses");
+  }
+  std::string_view rest = text.substr(close + 1);
+  if (rest.ends_with('\n')) {
+    rest.remove_suffix(1);
+  }
+  PidStat stat;
+  const std::string_view state = next_field(rest);
+  if (state.size() != 1) {
+    return malformed(kFile, 1, "a state letter");
+  }
+  stat.state = state.front();
+  struct Wanted {
+    unsigned field;
+    std::uint64_t PidStat::*member;
+  };
+  static constexpr Wanted kWanted[] = {
+      {kUserTime, &PidStat::user_ticks},      {kSystemTime, &PidStat::system_ticks},
+      {kThreads, &PidStat::threads},          {kStartTime, &PidStat::start_ticks},
+      {kVirtualSize, &PidStat::virtual_bytes}, {kResident, &PidStat::resident_pages},
+  };
+  unsigned at = 4;
+  for (const Wanted& wanted : kWanted) {
+    for (; at < wanted.field; ++at) {
+      next_field(rest);
+    }
+    const auto value = next_unsigned(rest);
+    ++at;
+    if (!value) {
+      return malformed(kFile, 1, "a number in field " + std::to_string(wanted.field));
+    }
+    stat.*wanted.member = *value;
+  }
+  // The others are not looked at, but a line that stops early is not the kernel's. Counting blanks
+  // is exact for it: it prints exactly one before each field.
+  if (std::count(rest.begin(), rest.end(), ' ') < static_cast<int>(kLastField - kResident)) {
+    return malformed(kFile, 1, "at least " + std::to_string(kLastField) + " fields");
+  }
+  return stat;
+}
+
+}  // namespace tidegauge

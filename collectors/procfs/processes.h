@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+
+#include "collectors/core/collector.h"
+
+namespace tidegauge {
+
+// How many tasks are in each state, by the kernel's letter.
+using TaskStates = std::array<std::uint64_t, 128>;
+
+struct ProcessCounts {
+  std::uint64_t processes = 0;
+  std::uint64_t threads = 0;
+  TaskStates process_states{};
+  TaskStates thread_states{};
+};
+
+// Counts the tasks below a procfs root. A process or thread that leaves meanwhile is not counted;
+// anything else that goes wrong is an error, because a count with holes would look like a true one.
+Result<ProcessCounts> count_processes(const std::string& procfs);
+
+extern const CollectorInfo kProcessesCollector;
+
+}  // namespace tidegauge
