@@ -167,20 +167,13 @@ class Walk {
   ProcessCounts counts_;
 };
 
-struct Totals {
-  std::uint64_t threads = 0;
-  std::uint64_t max_threads = 0;
-  std::uint64_t pids = 0;
-  std::uint64_t max_processes = 0;
-};
-
-constexpr Column<Totals> kTotals[] = {
-    {"node_processes_threads", "Threads that exist.", MetricKind::kGauge, kUnit, &Totals::threads},
+constexpr Column<ProcessCounts> kTotals[] = {
+    {"node_processes_threads", "Threads that exist.", MetricKind::kGauge, kUnit, &ProcessCounts::threads},
     {"node_processes_max_threads", "Threads that may exist (kernel.threads-max).",
-     MetricKind::kGauge, kUnit, &Totals::max_threads},
-    {"node_processes_pids", "Processes that exist.", MetricKind::kGauge, kUnit, &Totals::pids},
+     MetricKind::kGauge, kUnit, &ProcessCounts::max_threads},
+    {"node_processes_pids", "Processes that exist.", MetricKind::kGauge, kUnit, &ProcessCounts::processes},
     {"node_processes_max_processes", "Where process numbers wrap around (kernel.pid_max).",
-     MetricKind::kGauge, kUnit, &Totals::max_processes},
+     MetricKind::kGauge, kUnit, &ProcessCounts::max_processes},
 };
 
 constexpr std::string_view kStateFamily = "node_processes_state";
@@ -245,13 +238,14 @@ class ProcessesCollector final : public Collector {
     if (!max_processes) {
       return tl::make_unexpected(max_processes.error());
     }
-    const auto counts = count_processes(procfs_);
+    auto counts = count_processes(procfs_);
     if (!counts) {
       return tl::make_unexpected(counts.error());
     }
     totals_.begin();
-    const Totals totals{counts->threads, *max_threads, counts->processes, *max_processes};
-    totals_.add({}, totals);
+    counts->max_threads = *max_threads;
+    counts->max_processes = *max_processes;
+    totals_.add({}, *counts);
     out.tables.push_back(totals_.take());
     out.tables.push_back(states_.fill(counts->process_states));
     out.tables.push_back(thread_states_.fill(counts->thread_states));
@@ -262,7 +256,7 @@ class ProcessesCollector final : public Collector {
   std::string procfs_;
   KernelFile max_threads_;
   KernelFile max_processes_;
-  StructTable<Totals> totals_{kTotals};
+  StructTable<ProcessCounts> totals_{kTotals};
   StateTable states_{kStateFamily, kStateHelp, "state"};
   StateTable thread_states_{kThreadStateFamily, kThreadStateHelp, "thread_state"};
 };
@@ -283,7 +277,7 @@ const CollectorInfo kProcessesCollector{
     .metrics =
         [] {
           std::vector<MetricDoc> docs;
-          document<Totals>(docs, kTotals, {});
+          document<ProcessCounts>(docs, kTotals, {});
           docs.push_back({std::string(kStateFamily), MetricKind::kGauge, {"state"},
                           std::string(kStateHelp)});
           docs.push_back({std::string(kThreadStateFamily), MetricKind::kGauge, {"thread_state"},

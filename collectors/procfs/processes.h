@@ -15,11 +15,13 @@ using TaskStates = std::array<std::uint64_t, 128>;
 struct ProcessCounts {
   std::uint64_t processes = 0;
   std::uint64_t threads = 0;
+  std::uint64_t max_threads = 0;    // kernel/threads-max
+  std::uint64_t max_processes = 0;  // kernel/pid_max
   TaskStates process_states{};
   TaskStates thread_states{};
 };
 
-// Counts the tasks below a procfs root. A process or thread that leaves meanwhile is not counted;
+// Counts the tasks below a procfs root; the limits are not its business. A process or thread that leaves meanwhile is not counted;
 // anything else that goes wrong is an error, because a count with holes would look like a true one.
 Result<ProcessCounts> count_processes(const std::string& procfs);
 

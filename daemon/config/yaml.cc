@@ -165,7 +165,10 @@ class Walker {
     const auto at = std::ranges::find(registry_, entry.key, &CollectorInfo::name);
     if (at == registry_.end()) {
       const std::vector<std::string> names = collector_names();
-      const std::string hint = did_you_mean(entry.key, names);
+      std::string hint = did_you_mean(entry.key, names);
+      if (hint.empty()) {
+        hint = did_you_mean(entry.key, keys_of("collectors"));
+      }
       return fail(entry.position, path,
                   "unknown collector" + (hint.empty() ? "; expected one of " + join(names) : hint));
     }
@@ -231,8 +234,11 @@ class Walker {
     }
     std::vector<std::string> items;
     for (const YamlNodePtr& item : node.items) {
-      auto parsed =
-          scalar(target, *item, item->position, path + "[" + std::to_string(items.size()) + "]");
+      const std::string item_path = path + "[" + std::to_string(items.size()) + "]";
+      if (item->kind != YamlKind::kScalar && target.setting == nullptr) {
+        return fail(item->position, item_path, "expected text, got " + describe(*item));
+      }
+      auto parsed = scalar(target, *item, item->position, item_path);
       if (!parsed) {
         return parsed;
       }

@@ -11,6 +11,7 @@
 #include <sstream>
 #include <utility>
 
+#include "collectors/core/text.h"
 #include "daemon/config/value.h"
 
 namespace tidegauge {
@@ -197,6 +198,34 @@ std::string describe_syntax_error(std::string_view text, const YAML::ParserExcep
   return "not valid YAML: " + error.msg;
 }
 
+YamlPosition position_of(std::string_view text, std::size_t offset) {
+  const std::string_view before = text.substr(0, offset);
+  const auto lines = std::ranges::count(before, '\n');
+  const std::size_t line_start = before.rfind('\n') + 1;  // npos + 1 is 0
+  return {static_cast<int>(lines) + 1, static_cast<int>(offset - line_start) + 1};
+}
+
+// What yaml-cpp would guess at or skip in silence: other encodings (it detects UTF-16), control
+// characters (it takes 0x04 for the end of the file), directives.
+std::optional<TreeError> refuse_odd_text(std::string_view text) {
+  const std::string valid = sanitize_label(text, text.size());
+  const auto bad_byte = std::ranges::mismatch(text, valid).in1;
+  if (bad_byte != text.end()) {
+    const auto offset = static_cast<std::size_t>(bad_byte - text.begin());
+    return TreeError{position_of(text, offset), "not UTF-8 text"};
+  }
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    if ((byte < 0x20 && byte != '\t' && byte != '\n' && byte != '\r') || byte == 0x7F) {
+      return TreeError{position_of(text, i), "a control character"};
+    }
+    if (byte == '%' && (i == 0 || text[i - 1] == '\n')) {
+      return TreeError{position_of(text, i), "YAML directives are not supported"};
+    }
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 std::string display_key(std::string_view key) {
@@ -220,6 +249,9 @@ ConfigResult<YamlNodePtr> parse_yaml_tree(std::string_view text, std::string_vie
   if (text.size() > kMaxConfigBytes) {
     return tl::make_unexpected(ConfigError{std::string(file) + ": larger than " +
                                            std::to_string(kMaxConfigBytes) + " bytes"});
+  }
+  if (const auto error = refuse_odd_text(text)) {
+    return fail(error->position, error->message);
   }
   TreeBuilder tree;
   try {
