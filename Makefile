@@ -14,7 +14,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 # configuration serves both. The second part is only for `make test`, `make bench` and the linters.
 BUILD_PACKAGES := \
   build-essential cmake ninja-build ccache pkg-config \
-  prometheus-cpp-dev libmicrohttpd-dev libspdlog-dev libyaml-cpp-dev libcli11-dev \
+  prometheus-cpp-dev libmicrohttpd-dev libgnutls28-dev libspdlog-dev libyaml-cpp-dev libcli11-dev \
   nlohmann-json3-dev libexpected-dev libdeflate-dev libre2-dev libsystemd-dev libcap-ng-dev \
   zlib1g-dev libgtest-dev libgmock-dev libbenchmark-dev
 TEST_PACKAGES := \

@@ -1,15 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "collectors/registry.h"
 
+#include "collectors/block/diskstats.h"
 #include "collectors/procfs/buddyinfo.h"
+#include "collectors/procfs/cgroups.h"
 #include "collectors/procfs/ksmd.h"
 #include "collectors/procfs/loadavg.h"
 #include "collectors/procfs/meminfo.h"
 #include "collectors/procfs/meminfo_numa.h"
+#include "collectors/procfs/os.h"
 #include "collectors/procfs/pressure.h"
 #include "collectors/procfs/processes.h"
+#include "collectors/procfs/self.h"
 #include "collectors/procfs/slabinfo.h"
 #include "collectors/procfs/sysctl.h"
+#include "collectors/procfs/time.h"
+#include "collectors/procfs/uname.h"
 #include "collectors/procfs/vmstat.h"
 #include "collectors/procfs/zoneinfo.h"
 
@@ -24,11 +30,17 @@ constexpr const CollectorInfo* kCollectors[] = {
     &kZoneinfoCollector,
     &kBuddyinfoCollector,
     &kPressureCollector,
+    &kDiskstatsCollector,
     &kMeminfoNumaCollector,
     &kSlabinfoCollector,
     &kKsmdCollector,
     &kProcessesCollector,
     &kSysctlCollector,
+    &kCgroupsCollector,
+    &kUnameCollector,
+    &kOsCollector,
+    &kTimeCollector,
+    &kSelfCollector,
 };
 
 }  // namespace

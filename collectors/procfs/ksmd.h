@@ -19,7 +19,7 @@ struct Ksm {
   std::optional<std::uint64_t> pages_volatile;
   std::optional<std::uint64_t> run;  // 0 stopped, 1 running, 2 stopped and unmerged
   std::optional<std::uint64_t> sleep_ms;
-  std::optional<std::int64_t> general_profit_bytes;  // 6.4; negative when it costs more than it saves
+  std::optional<std::int64_t> general_profit_bytes;  // 6.4; negative when it costs more
 };
 
 // The content of one such file; `file` names it in errors.

@@ -7,7 +7,8 @@ namespace tidegauge {
 
 namespace {
 
-constexpr std::string_view kSizeHelp = "Memory in bytes, from the line of this name in /proc/meminfo.";
+constexpr std::string_view kSizeHelp =
+    "Memory in bytes, from the line of this name in /proc/meminfo.";
 constexpr std::string_view kCountHelp = "Count from the line of this name in /proc/meminfo.";
 
 std::optional<ColumnInfo> name_column(std::string_view key) {
@@ -100,8 +101,7 @@ Result<void> parse_meminfo(std::string_view text, std::vector<MeminfoField>& out
 }
 
 std::string_view meminfo_key(const MeminfoField& field) {
-  return field.kibibytes ? field.name
-                         : std::string_view(field.name.data(), field.name.size() + 1);
+  return field.kibibytes ? field.name : std::string_view(field.name.data(), field.name.size() + 1);
 }
 
 std::string meminfo_metric_name(std::string_view key) {

@@ -61,12 +61,12 @@ class PressureCollector final : public Collector {
     std::optional<Error> absent;  // why the first absent file is
     bool found = false;
     for (std::size_t i = 0; i < kResources.size(); ++i) {
-      const auto text = files_[i].read(*context.buffer);
+      auto text = files_[i].read(*context.buffer);
       // irq can be unsupported alone, when the clock source rules out interrupt accounting (6.13).
       if (!text && (text.error().kind == ErrorKind::kMissing ||
                     text.error().kind == ErrorKind::kUnsupported)) {
         if (!absent) {
-          absent = text.error();
+          absent = std::move(text.error());
         }
         continue;
       }
@@ -132,8 +132,7 @@ Result<PressureFile> parse_pressure(std::string_view file, std::string_view text
     while (!field.empty() && !field.starts_with(kTotal)) {
       field = next_field(line);
     }
-    const auto total =
-        field.empty() ? std::nullopt : parse_unsigned(field.substr(kTotal.size()));
+    const auto total = field.empty() ? std::nullopt : parse_unsigned(field.substr(kTotal.size()));
     if (!total) {
       return malformed(file, lines.number(), "avg10= avg60= avg300= and total=number");
     }

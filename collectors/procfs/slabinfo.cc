@@ -82,9 +82,8 @@ class SlabinfoCollector final : public Collector {
     choice_.clear();
     std::unordered_set<std::string_view> seen;
     for (const Slab& slab : slabs_) {
-      const bool wanted =
-          !include_.ignores(slab.name) && !exclude_.ignores(slab.name) &&
-          seen.insert(slab.name).second;
+      const bool wanted = !include_.ignores(slab.name) && !exclude_.ignores(slab.name) &&
+                          seen.insert(slab.name).second;
       choice_.push_back({std::string(slab.name), wanted});
     }
   }

@@ -11,7 +11,7 @@
 
 namespace tidegauge {
 
-// One number of a file below /proc/sys. Most are int or long, some (shmmax, file-max) unsigned long.
+// One number of a file below /proc/sys. Most are int or long, some unsigned long.
 struct SysctlNumber {
   std::uint64_t bits = 0;  // of an int64 when `is_negative`
   bool is_negative = false;

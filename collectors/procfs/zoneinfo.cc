@@ -74,8 +74,9 @@ constexpr Column<ZoneInfo> kColumns[] = {
      &ZoneInfo::numa_miss},
     {"node_zoneinfo_numa_foreign_total", "Allocations that wanted this node and went elsewhere.",
      kC, kUnit, &ZoneInfo::numa_foreign},
-    {"node_zoneinfo_numa_interleave_total", "Interleaved allocations that got the node they wanted.",
-     kC, kUnit, &ZoneInfo::numa_interleave},
+    {"node_zoneinfo_numa_interleave_total",
+     "Interleaved allocations that got the node they wanted.", kC, kUnit,
+     &ZoneInfo::numa_interleave},
     {"node_zoneinfo_numa_local_total", "Allocations by CPUs of this node.", kC, kUnit,
      &ZoneInfo::numa_local},
     {"node_zoneinfo_numa_other_total", "Allocations by CPUs of other nodes.", kC, kUnit,
@@ -167,8 +168,8 @@ void decode_protection(const Table& table, std::size_t row, ZoneInfo& zone) {
 std::vector<ZoneInfo> decode_zoneinfo(const Section& section) {
   std::vector<ZoneInfo> zones;
   for (const Table& table : section.tables) {
-    const bool is_protection = !table.shape->columns.empty() &&
-                               table.shape->columns[0].family.starts_with(kProtection);
+    const bool is_protection =
+        !table.shape->columns.empty() && table.shape->columns[0].family.starts_with(kProtection);
     for (std::size_t row = 0; row < table.shape->rows.size(); ++row) {
       if (!is_protection) {
         zones.push_back(decode<ZoneInfo>(kColumns, table, row));

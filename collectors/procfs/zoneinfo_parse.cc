@@ -162,9 +162,9 @@ std::size_t next_zone(std::string_view text, std::size_t at) {
              : static_cast<std::size_t>(static_cast<const char*>(found) - text.data()) + 1;
 }
 
-tl::unexpected<Error> malformed_at(std::string_view text, std::size_t at,
-                                   std::string_view wanted) {
-  const auto newlines = std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(at), '\n');
+tl::unexpected<Error> malformed_at(std::string_view text, std::size_t at, std::string_view wanted) {
+  const auto newlines =
+      std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(at), '\n');
   return malformed("zoneinfo", static_cast<std::size_t>(newlines) + 1, wanted);
 }
 

@@ -131,12 +131,14 @@ tl::expected<std::vector<bool>, std::string> Routes::select(const HttpQuery& que
       continue;
     }
     const bool known = std::find(known_.begin(), known_.end(), name) != known_.end();
-    // node_exporter lets one exclude a disabled collector, but not an unknown one.
-    if (collect.empty() && known) {
+    // As node_exporter: what does not run can be excluded without complaint.
+    if (collect.empty()) {
       continue;
     }
-    return tl::make_unexpected((known ? "disabled collector: " : "missing collector: ") +
-                               std::string(name.substr(0, 200)) + "\n");
+    return tl::make_unexpected(
+        std::string("Couldn't create filtered metrics handler: couldn't create collector: ") +
+        (known ? "disabled collector: " : "missing collector: ") +
+        std::string(name.substr(0, 200)) + "\n");
   }
   return selected;
 }

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A file system whose server can be frozen: what a dead NFS mount or a stopped FUSE daemon looks like to statfs().
+
+The kernel's FUSE protocol in a thread of the test: an empty directory that answers statfs and getattr. While frozen it
+reads no request, so callers hang until it thaws, is closed, or they are killed. The mount exists only in the private
+mount namespace of the program that is started with `enter` as its before_exec hook; it goes with that program.
+Needs root and /dev/fuse.
+"""
+
+import ctypes
+import errno
+import os
+import select
+import struct
+import threading
+
+from harness import libc
+
+CLONE_NEWNS = 0x00020000
+MS_REC, MS_BIND, MS_PRIVATE = 0x4000, 0x1000, 1 << 18
+GETATTR, STATFS, INIT, FORGET, INTERRUPT, BATCH_FORGET = 3, 17, 26, 2, 36, 42
+DIRECTORY_MODE = 0o40755
+BLOCKS = 1000  # of 4096 bytes
+
+
+def unavailable():
+    """Why it cannot be used here, or None."""
+    if os.geteuid() != 0:
+        return "needs root to mount a FUSE file system"
+    if not os.access("/dev/fuse", os.R_OK | os.W_OK):
+        return "needs /dev/fuse"
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0 if libc.unshare(CLONE_NEWNS) == 0 else 1)
+    return "needs mount namespaces" if os.waitpid(pid, 0)[1] != 0 else None
+
+
+def check(result):
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+class FrozenFuse:
+    def __init__(self, mount_point):
+        self.mount_point = str(mount_point)
+        self.fd = os.open("/dev/fuse", os.O_RDWR | os.O_NONBLOCK)
+        self.wake_read, self.wake_write = os.pipe()
+        self.frozen = self.closing = False
+        self.statfs_answers = 0
+        self.thread = threading.Thread(target=self._serve, daemon=True)
+        self.thread.start()
+
+    def enter(self):
+        """In the child before exec: a private mount namespace with this file system in it."""
+        check(libc.unshare(CLONE_NEWNS))
+        check(libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None))
+        options = f"fd={self.fd},rootmode=40000,user_id=0,group_id=0,allow_other"
+        check(libc.mount(b"tidegauge-test", self.mount_point.encode(), b"fuse.frozen", 0, options.encode()))
+        # Collectors read pid 1's mounts; here they are this program's.
+        check(libc.mount(f"/proc/{os.getpid()}/mountinfo".encode(), b"/proc/1/mountinfo", None, MS_BIND, None))
+
+    def freeze(self):
+        self.frozen = True
+        os.write(self.wake_write, b"x")
+
+    def thaw(self):
+        self.frozen = False
+        os.write(self.wake_write, b"x")
+
+    def close(self):
+        """Ends the connection: hanging calls return ENOTCONN."""
+        if not self.closing:
+            self.closing = True
+            os.write(self.wake_write, b"x")
+            self.thread.join()
+            for fd in (self.fd, self.wake_read, self.wake_write):
+                os.close(fd)
+
+    def _serve(self):
+        while not self.closing:
+            # Not mounted yet, the device is "readable" but a read says EPERM.
+            watched = [self.wake_read] if self.frozen else [self.wake_read, self.fd]
+            ready, _, _ = select.select(watched, [], [], 0.5)
+            if self.wake_read in ready:
+                os.read(self.wake_read, 4096)
+            elif self.fd in ready:
+                self._answer()
+
+    def _answer(self):
+        try:
+            request = os.read(self.fd, 1 << 17)
+        except OSError as error:
+            if error.errno in (errno.EPERM, errno.ENODEV):  # not mounted yet, or no longer
+                select.select([self.wake_read], [], [], 0.01)
+            return
+        _, opcode, unique = struct.unpack_from("<IIQ", request)
+        if opcode in (FORGET, BATCH_FORGET, INTERRUPT):
+            return
+        body, error = b"", 0
+        if opcode == INIT:
+            _, _, readahead, _ = struct.unpack_from("<4I", request, 40)
+            body = struct.pack("<4I2H2I2H8I", 7, 31, readahead, 0, 12, 9, 65536, 1, 0, 0, *[0] * 8)
+        elif opcode == STATFS:
+            self.statfs_answers += 1
+            body = struct.pack("<5Q4I6I", BLOCKS, BLOCKS // 2, BLOCKS // 2, 10, 5, 4096, 255, 4096, 0, *[0] * 6)
+        elif opcode == GETATTR:
+            body = struct.pack("<Q2I6Q10I", 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, DIRECTORY_MODE, 2, 0, 0, 0, 4096, 0)
+        else:
+            error = -errno.ENOSYS
+        try:
+            os.write(self.fd, struct.pack("<IiQ", 16 + len(body), error, unique) + body)
+        except OSError:
+            pass  # the caller was killed meanwhile
