@@ -4,10 +4,13 @@
 #include "collectors/block/diskstats.h"
 #include "collectors/procfs/buddyinfo.h"
 #include "collectors/procfs/cgroups.h"
+#include "collectors/procfs/filefd.h"
+#include "collectors/procfs/files.h"
 #include "collectors/procfs/ksmd.h"
 #include "collectors/procfs/loadavg.h"
 #include "collectors/procfs/meminfo.h"
 #include "collectors/procfs/meminfo_numa.h"
+#include "collectors/procfs/netdev.h"
 #include "collectors/procfs/os.h"
 #include "collectors/procfs/pressure.h"
 #include "collectors/procfs/processes.h"
@@ -31,15 +34,18 @@ constexpr const CollectorInfo* kCollectors[] = {
     &kBuddyinfoCollector,
     &kPressureCollector,
     &kDiskstatsCollector,
+    &kNetdevCollector,
     &kMeminfoNumaCollector,
     &kSlabinfoCollector,
     &kKsmdCollector,
     &kProcessesCollector,
+    &kFilefdCollector,
     &kSysctlCollector,
     &kCgroupsCollector,
     &kUnameCollector,
     &kOsCollector,
     &kTimeCollector,
+    &kFilesCollector,
     &kSelfCollector,
 };
 

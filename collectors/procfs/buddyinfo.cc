@@ -79,8 +79,8 @@ bool parse_line(std::string_view line, BuddyZone& zone) {
 
 }  // namespace
 
-// Node 0, zone      DMA      1      0      1      0      2      1      1      0      1      1      3
-// Node 0, zone    DMA32    759    572    791    475    194     45     12      0      0      0      0
+// Node 0, zone      DMA      1      0      1      0      2      1      1      0      1      1     3
+// Node 0, zone    DMA32    759    572    791    475    194     45     12      0      0      0     0
 Result<void> parse_buddyinfo(std::string_view text, std::vector<BuddyZone>& out) {
   out.clear();
   LineReader lines(text);

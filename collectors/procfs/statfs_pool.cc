@@ -31,9 +31,7 @@ struct StatfsPool::Shared {
   int threads = 0;                         // guarded by mutex
   std::unordered_set<std::uint64_t> stuck;  // guarded by mutex
 
-  [[nodiscard]] bool may_run(const StatfsJob& job) const {
-    return threads <= (job.trusted ? kMaxThreads : kMaxStuckThreads);
-  }
+  static int limit(const StatfsJob& job) { return job.trusted ? kMaxThreads : kMaxStuckThreads; }
 };
 
 struct StatfsPool::Task {
@@ -80,7 +78,8 @@ void* StatfsPool::work(void* argument) {
   const auto shared = std::static_pointer_cast<Shared>(start->shared);
   const auto batch = std::static_pointer_cast<Batch>(start->batch);
   std::unique_lock lock(shared->mutex);
-  while (batch->next < batch->tasks.size() && shared->may_run(batch->tasks[batch->next].job)) {
+  while (batch->next < batch->tasks.size() &&
+         shared->threads <= Shared::limit(batch->tasks[batch->next].job)) {
     Task& task = batch->tasks[batch->next++];
     task.state = Task::State::kRunning;
     lock.unlock();
@@ -163,35 +162,39 @@ void StatfsPool::run(std::vector<StatfsJob>& jobs) {
   }
 }
 
+// Requires Shared::mutex; called after each slice of waiting.
+void StatfsPool::give_up_late(Batch& batch, std::chrono::nanoseconds slice) {
+  for (Task& task : batch.tasks) {
+    if (task.state == Task::State::kRunning && ++task.slices * slice > timeout_) {
+      batch.finish(task, StatfsJob::Outcome::kStuck);
+      shared_->stuck.insert(task.job.id);
+      --batch.working;
+    }
+  }
+}
+
 void StatfsPool::wait(const std::shared_ptr<Batch>& batch) {
   const auto slice = std::max<std::chrono::nanoseconds>(std::min(kPatience, timeout_),
                                                         std::chrono::milliseconds(1));
+  const auto pending = [&] { return batch->next < batch->tasks.size(); };
+  const auto start = [&] {
+    return shared_->threads < Shared::limit(batch->tasks[batch->next].job) &&
+           start_worker(shared_, batch);
+  };
   std::unique_lock lock(shared_->mutex);
-  std::size_t seen_next = batch->next;
-  bool stalled = true;  // the first thread is started as the others are
+  bool stalled = false;
   while (batch->unfinished != 0) {
-    const bool pending = batch->next < batch->tasks.size();
-    if (pending && (stalled || batch->working == 0) &&
-        (!shared_->may_run(batch->tasks[batch->next].job) ||
-         shared_->threads >= kMaxThreads || !start_worker(shared_, batch)) &&
-        batch->working == 0) {
+    if (pending() && (stalled || batch->working == 0) && !start() && batch->working == 0) {
       break;
     }
     // Whole slices of waiting are the clock.
+    const std::size_t next_before = batch->next;
     const bool done = batch->changed.wait_for(lock, slice, [&] {
-      return batch->unfinished == 0 || (batch->working == 0 && batch->next < batch->tasks.size());
+      return batch->unfinished == 0 || (batch->working == 0 && pending());
     });
-    stalled = !done && seen_next == batch->next;
-    seen_next = batch->next;
-    if (done) {
-      continue;
-    }
-    for (Task& task : batch->tasks) {
-      if (task.state == Task::State::kRunning && ++task.slices * slice >= timeout_) {
-        batch->finish(task, StatfsJob::Outcome::kStuck);
-        shared_->stuck.insert(task.job.id);
-        --batch->working;
-      }
+    stalled = !done && next_before == batch->next;
+    if (!done) {
+      give_up_late(*batch, slice);
     }
   }
   // What is left has no thread to run on.

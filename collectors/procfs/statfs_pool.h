@@ -60,6 +60,7 @@ class StatfsPool {
                            const std::shared_ptr<Batch>& batch);
 
   void wait(const std::shared_ptr<Batch>& batch);
+  void give_up_late(Batch& batch, std::chrono::nanoseconds slice);
 
   std::chrono::nanoseconds timeout_;
   std::shared_ptr<Shared> shared_;
