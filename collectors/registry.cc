@@ -4,8 +4,13 @@
 #include "collectors/block/diskstats.h"
 #include "collectors/procfs/buddyinfo.h"
 #include "collectors/procfs/cgroups.h"
+#include "collectors/procfs/cpu.h"
+#include "collectors/procfs/cpufreq.h"
 #include "collectors/procfs/filefd.h"
 #include "collectors/procfs/files.h"
+#include "collectors/procfs/filesystem.h"
+#include "collectors/procfs/interrupts.h"
+#include "collectors/procfs/kernel_hung.h"
 #include "collectors/procfs/ksmd.h"
 #include "collectors/procfs/loadavg.h"
 #include "collectors/procfs/meminfo.h"
@@ -14,9 +19,13 @@
 #include "collectors/procfs/os.h"
 #include "collectors/procfs/pressure.h"
 #include "collectors/procfs/processes.h"
+#include "collectors/procfs/schedstat.h"
 #include "collectors/procfs/self.h"
 #include "collectors/procfs/slabinfo.h"
+#include "collectors/procfs/softirqs.h"
+#include "collectors/procfs/stat.h"
 #include "collectors/procfs/sysctl.h"
+#include "collectors/procfs/textfile.h"
 #include "collectors/procfs/time.h"
 #include "collectors/procfs/uname.h"
 #include "collectors/procfs/vmstat.h"
@@ -27,6 +36,8 @@ namespace tidegauge {
 namespace {
 
 constexpr const CollectorInfo* kCollectors[] = {
+    &kCpuCollector,
+    &kStatCollector,
     &kLoadAvgCollector,
     &kMeminfoCollector,
     &kVmstatCollector,
@@ -35,9 +46,14 @@ constexpr const CollectorInfo* kCollectors[] = {
     &kPressureCollector,
     &kDiskstatsCollector,
     &kNetdevCollector,
+    &kFilesystemCollector,
     &kMeminfoNumaCollector,
     &kSlabinfoCollector,
     &kKsmdCollector,
+    &kSoftirqsCollector,
+    &kInterruptsCollector,
+    &kSchedstatCollector,
+    &kCpufreqCollector,
     &kProcessesCollector,
     &kFilefdCollector,
     &kSysctlCollector,
@@ -45,6 +61,8 @@ constexpr const CollectorInfo* kCollectors[] = {
     &kUnameCollector,
     &kOsCollector,
     &kTimeCollector,
+    &kKernelHungCollector,
+    &kTextfileCollector,
     &kFilesCollector,
     &kSelfCollector,
 };

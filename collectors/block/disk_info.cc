@@ -55,18 +55,26 @@ enum FamilyIndex : std::size_t {
 
 std::array<Family, 6> families() {
   return {{
-      {"node_disk_info", "Identity of the disk as sysfs and udev know it; always 1.",
+      {"node_disk_info",
+       "Identity of the disk as sysfs and udev know it; always 1.",
        {"device", "major", "minor", "path", "wwn", "model", "serial", "revision", "rotational"}},
-      {"node_disk_filesystem_info", "File system that udev found on the device; always 1.",
+      {"node_disk_filesystem_info",
+       "File system that udev found on the device; always 1.",
        {"device", "type", "usage", "uuid", "version"}},
-      {"node_disk_device_mapper_info", "Device mapper and LVM names of the device; always 1.",
+      {"node_disk_device_mapper_info",
+       "Device mapper and LVM names of the device; always 1.",
        {"device", "name", "uuid", "vg_name", "lv_name", "lv_layer"}},
-      {"node_disk_ata_write_cache", "Whether the ATA disk has a write cache.", {"device"},
+      {"node_disk_ata_write_cache",
+       "Whether the ATA disk has a write cache.",
+       {"device"},
        NumberType::kReal},
-      {"node_disk_ata_write_cache_enabled", "Whether the write cache of the ATA disk is in use.",
-       {"device"}, NumberType::kReal},
+      {"node_disk_ata_write_cache_enabled",
+       "Whether the write cache of the ATA disk is in use.",
+       {"device"},
+       NumberType::kReal},
       {"node_disk_ata_rotation_rate_rpm",
-       "Rotation rate of the ATA disk in revolutions per minute, 0 for solid state.", {"device"},
+       "Rotation rate of the ATA disk in revolutions per minute, 0 for solid state.",
+       {"device"},
        NumberType::kReal},
   }};
 }
@@ -152,9 +160,9 @@ void DiskInfo::add(const DiskName& disk, const UdevDisk& udev) {
     filesystem_.add({disk.name, udev.fs_type, udev.fs_usage, udev.fs_uuid, udev.fs_version}, 1);
   }
   if (!udev.dm_name.empty()) {
-    device_mapper_.add({disk.name, udev.dm_name, udev.dm_uuid, udev.dm_vg_name, udev.dm_lv_name,
-                        udev.dm_lv_layer},
-                       1);
+    device_mapper_.add(
+        {disk.name, udev.dm_name, udev.dm_uuid, udev.dm_vg_name, udev.dm_lv_name, udev.dm_lv_layer},
+        1);
   }
   if (!udev.ata.empty()) {
     add_number(write_cache_, disk.name, udev.ata_write_cache);

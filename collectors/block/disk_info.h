@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// What udev and sysfs say about disks, as info families. Reading it costs two files per disk, so the
-// collector refreshes it rarely and shows the same tables in between.
+// What udev and sysfs say about disks, as info families. Reading it costs two files per disk, so
+// the collector refreshes it rarely and shows the same tables in between.
 
 #include <cstdint>
 #include <string>
@@ -16,23 +16,23 @@ namespace tidegauge {
 // The device properties of a udev database file (src/libsystemd/sd-device in systemd writes them)
 // that become labels or values; empty when the file lacks them.
 struct UdevDisk {
-  std::string path;            // ID_PATH
-  std::string wwn;             // ID_WWN
-  std::string model;           // ID_MODEL
-  std::string revision;        // ID_REVISION
-  std::string scsi_serial;     // SCSI_IDENT_SERIAL
-  std::string short_serial;    // ID_SERIAL_SHORT
-  std::string serial;          // ID_SERIAL
-  std::string fs_type;         // ID_FS_TYPE
-  std::string fs_usage;        // ID_FS_USAGE
-  std::string fs_uuid;         // ID_FS_UUID
-  std::string fs_version;      // ID_FS_VERSION
-  std::string dm_name;         // DM_NAME
-  std::string dm_uuid;         // DM_UUID
-  std::string dm_vg_name;      // DM_VG_NAME
-  std::string dm_lv_name;      // DM_LV_NAME
-  std::string dm_lv_layer;     // DM_LV_LAYER
-  std::string ata;             // ID_ATA
+  std::string path;                     // ID_PATH
+  std::string wwn;                      // ID_WWN
+  std::string model;                    // ID_MODEL
+  std::string revision;                 // ID_REVISION
+  std::string scsi_serial;              // SCSI_IDENT_SERIAL
+  std::string short_serial;             // ID_SERIAL_SHORT
+  std::string serial;                   // ID_SERIAL
+  std::string fs_type;                  // ID_FS_TYPE
+  std::string fs_usage;                 // ID_FS_USAGE
+  std::string fs_uuid;                  // ID_FS_UUID
+  std::string fs_version;               // ID_FS_VERSION
+  std::string dm_name;                  // DM_NAME
+  std::string dm_uuid;                  // DM_UUID
+  std::string dm_vg_name;               // DM_VG_NAME
+  std::string dm_lv_name;               // DM_LV_NAME
+  std::string dm_lv_layer;              // DM_LV_LAYER
+  std::string ata;                      // ID_ATA
   std::string ata_write_cache;          // ID_ATA_WRITE_CACHE
   std::string ata_write_cache_enabled;  // ID_ATA_WRITE_CACHE_ENABLED
   std::string ata_rotation_rate_rpm;    // ID_ATA_ROTATION_RATE_RPM

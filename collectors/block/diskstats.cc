@@ -21,7 +21,7 @@ constexpr Column<DiskStats> kColumns[] = {
     {"node_disk_read_bytes_total", "Bytes read from the device.", MetricKind::kCounter, kSectors,
      &DiskStats::read_sectors},
     {"node_disk_read_time_seconds_total", "Time read requests took, summed over requests.",
-     MetricKind::kCounter, kMilliseconds, &DiskStats::read_time_ms},
+     MetricKind::kCounter, kMillisecondsByReciprocal, &DiskStats::read_time_ms},
     {"node_disk_writes_completed_total", "Write requests that completed.", MetricKind::kCounter,
      kUnit, &DiskStats::writes_completed},
     {"node_disk_writes_merged_total", "Write requests merged into a neighbour while queued.",
@@ -29,27 +29,27 @@ constexpr Column<DiskStats> kColumns[] = {
     {"node_disk_written_bytes_total", "Bytes written to the device.", MetricKind::kCounter,
      kSectors, &DiskStats::written_sectors},
     {"node_disk_write_time_seconds_total", "Time write requests took, summed over requests.",
-     MetricKind::kCounter, kMilliseconds, &DiskStats::write_time_ms},
+     MetricKind::kCounter, kMillisecondsByReciprocal, &DiskStats::write_time_ms},
     {"node_disk_io_now", "Requests in flight at the moment.", MetricKind::kGauge, kUnit,
      &DiskStats::in_progress},
     {"node_disk_io_time_seconds_total", "Time during which at least one request was in flight.",
-     MetricKind::kCounter, kMilliseconds, &DiskStats::io_time_ms},
+     MetricKind::kCounter, kMillisecondsByReciprocal, &DiskStats::io_time_ms},
     {"node_disk_io_time_weighted_seconds_total",
      "Time of requests weighted by their number; since Linux 5.7 only completed ones count.",
-     MetricKind::kCounter, kMilliseconds, &DiskStats::weighted_io_time_ms},
-    {"node_disk_discards_completed_total", "Discard requests that completed.",
-     MetricKind::kCounter, kUnit, &DiskStats::discards_completed},
+     MetricKind::kCounter, kMillisecondsByReciprocal, &DiskStats::weighted_io_time_ms},
+    {"node_disk_discards_completed_total", "Discard requests that completed.", MetricKind::kCounter,
+     kUnit, &DiskStats::discards_completed},
     {"node_disk_discards_merged_total", "Discard requests merged into a neighbour while queued.",
      MetricKind::kCounter, kUnit, &DiskStats::discards_merged},
     {"node_disk_discarded_sectors_total", "Sectors of 512 bytes discarded.", MetricKind::kCounter,
      kUnit, &DiskStats::discarded_sectors},
     {"node_disk_discard_time_seconds_total", "Time discard requests took, summed over requests.",
-     MetricKind::kCounter, kMilliseconds, &DiskStats::discard_time_ms},
-    {"node_disk_flush_requests_total", "Cache flush requests that completed.",
-     MetricKind::kCounter, kUnit, &DiskStats::flushes_completed},
+     MetricKind::kCounter, kMillisecondsByReciprocal, &DiskStats::discard_time_ms},
+    {"node_disk_flush_requests_total", "Cache flush requests that completed.", MetricKind::kCounter,
+     kUnit, &DiskStats::flushes_completed},
     {"node_disk_flush_requests_time_seconds_total",
-     "Time cache flush requests took, summed over requests.", MetricKind::kCounter, kMilliseconds,
-     &DiskStats::flush_time_ms},
+     "Time cache flush requests took, summed over requests.", MetricKind::kCounter,
+     kMillisecondsByReciprocal, &DiskStats::flush_time_ms},
 };
 
 constexpr std::string_view kDefaultExclude =
@@ -185,10 +185,10 @@ bool read_number(std::string_view& line, std::uint32_t& out) {
 }
 
 constexpr std::uint64_t DiskStats::*kFields[] = {
-    &DiskStats::reads_completed,  &DiskStats::reads_merged,   &DiskStats::read_sectors,
-    &DiskStats::read_time_ms,     &DiskStats::writes_completed, &DiskStats::writes_merged,
-    &DiskStats::written_sectors,  &DiskStats::write_time_ms,  &DiskStats::in_progress,
-    &DiskStats::io_time_ms,       &DiskStats::weighted_io_time_ms,
+    &DiskStats::reads_completed, &DiskStats::reads_merged,        &DiskStats::read_sectors,
+    &DiskStats::read_time_ms,    &DiskStats::writes_completed,    &DiskStats::writes_merged,
+    &DiskStats::written_sectors, &DiskStats::write_time_ms,       &DiskStats::in_progress,
+    &DiskStats::io_time_ms,      &DiskStats::weighted_io_time_ms,
 };
 
 constexpr std::optional<std::uint64_t> DiskStats::*kLaterFields[] = {

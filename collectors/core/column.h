@@ -19,6 +19,9 @@ enum class MetricKind : std::uint8_t { kCounter, kGauge, kUntyped, kHistogram, k
 struct Scale {
   std::uint32_t num = 1;
   std::uint32_t den = 1;
+  // Multiply by the rounded 1 / den instead, which can differ in the last bit: where node_exporter
+  // does so, a series must not change when a host moves over.
+  bool by_reciprocal = false;
   friend bool operator==(const Scale&, const Scale&) = default;
 };
 
@@ -27,6 +30,7 @@ inline constexpr Scale kHundredths{1, 100};
 inline constexpr Scale kThousandths{1, 1000};
 inline constexpr Scale kTicks{1, 100};  // USER_HZ is 100 in every Linux ABI this daemon runs on
 inline constexpr Scale kMilliseconds{1, 1000};
+inline constexpr Scale kMillisecondsByReciprocal{1, 1000, true};
 inline constexpr Scale kMicroseconds{1, 1'000'000};
 inline constexpr Scale kNanoseconds{1, 1'000'000'000};
 inline constexpr Scale kSectors{512, 1};  // always 512 bytes, whatever the device's block size

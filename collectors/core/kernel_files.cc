@@ -20,7 +20,7 @@ namespace tidegauge {
 namespace {
 
 constexpr std::size_t kFirstBufferBytes = 16U * 1024;
-constexpr std::size_t kKeptBufferBytes = 256U * 1024;
+constexpr std::size_t kKeptBufferBytes = 1024U * 1024;
 constexpr std::size_t kMaxAttributeBytes = 64U * 1024;
 
 Result<int> open_for_reading(const std::string& path) {
@@ -206,7 +206,9 @@ Result<std::string> read_attribute(const std::string& path) {
   std::string out;
   std::array<char, 4096> chunk{};
   while (true) {
-    const ssize_t got = ::read(*fd, chunk.data(), chunk.size());
+    // pread, because a FIFO in the attribute's place would read as an empty one.
+    const ssize_t got =
+        ::pread(*fd, chunk.data(), chunk.size(), static_cast<off_t>(out.size()));
     if (got == 0) {
       break;
     }

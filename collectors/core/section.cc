@@ -20,7 +20,9 @@ double Table::value(std::size_t row, std::size_t column) const {
       number = std::bit_cast<double>(bits);
       break;
   }
-  return number * static_cast<double>(info.scale.num) / static_cast<double>(info.scale.den);
+  const double num = info.scale.num;
+  const double den = info.scale.den;
+  return info.scale.by_reciprocal ? number * (num / den) : number * num / den;
 }
 
 const SnapshotEntry* Snapshot::find(std::string_view collector) const {

@@ -42,6 +42,15 @@ std::vector<std::vector<std::string>> sanitized_rows(const std::vector<std::stri
   return out;
 }
 
+// Equal for two columns exactly when their series are.
+std::string series_key(const ColumnInfo& info) {
+  std::string key = info.family + info.suffix;
+  for (const Label& label : info.labels) {
+    key.append(1, '\0').append(label.name).append(1, '\0').append(label.value);
+  }
+  return key;
+}
+
 }  // namespace
 
 RowTable::RowTable(std::vector<std::string> label_names, std::vector<ColumnInfo> columns)
@@ -136,13 +145,19 @@ void NamedTable::add_new(std::string_view name, std::uint64_t bits) {
 
 void NamedTable::resolve() {
   std::unordered_map<std::string_view, std::size_t> by_name;
+  std::unordered_map<std::string, std::size_t> by_series;
   std::vector<ColumnInfo> columns;
   for (Cell& cell : sequence_) {
     const auto [at, is_new] = by_name.try_emplace(cell.name, kNoColumn);
     if (is_new) {
       if (auto info = rule_(cell.name)) {
-        at->second = columns.size();
-        columns.push_back(std::move(*info));
+        // Names that differ only in what a metric name cannot hold share a column: a series never
+        // appears twice.
+        const auto [series, unseen] = by_series.try_emplace(series_key(*info), columns.size());
+        at->second = series->second;
+        if (unseen) {
+          columns.push_back(std::move(*info));
+        }
       }
     }
     cell.column = at->second;
@@ -190,7 +205,7 @@ Table NamedTable::take() {
   const std::size_t cells = rows * columns_.size();
   table.values.resize(cells);
   std::size_t present = 0;
-  std::vector<std::uint64_t> absent((cells + 63) / 64, ~std::uint64_t{0});
+  absent_.assign((cells + 63) / 64, ~std::uint64_t{0});
   for (const Cell& cell : sequence_) {
     if (cell.column == kNoColumn) {
       continue;
@@ -199,11 +214,11 @@ Table NamedTable::take() {
     const std::size_t i = row * columns_.size() + cell.column;
     table.values[i] = cell.bits;
     const std::uint64_t mask = std::uint64_t{1} << (i % 64);
-    present += (absent[i / 64] & mask) != 0 ? 1U : 0U;
-    absent[i / 64] &= ~mask;
+    present += (absent_[i / 64] & mask) != 0 ? 1U : 0U;
+    absent_[i / 64] &= ~mask;
   }
   if (present != cells) {
-    table.absent = std::move(absent);
+    table.absent = absent_;
   }
   begin();
   return table;

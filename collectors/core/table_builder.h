@@ -84,7 +84,8 @@ ColumnInfo column_info(const Column<S>& column) {
 template <class S>
 class StructTable {
  public:
-  StructTable(std::span<const Column<S>> columns, std::vector<std::string> label_names = {})
+  explicit StructTable(std::span<const Column<S>> columns,
+                       std::vector<std::string> label_names = {})
       : columns_(columns), table_(std::move(label_names), infos(columns)) {}
 
   void begin() { table_.begin(); }
@@ -210,6 +211,7 @@ class NamedTable {
   std::size_t position_ = 0;
   std::size_t row_count_ = 0;  // rows begun; a cell's row is row_count_ - 1, stored as row_count_
   bool changed_ = true;
+  std::vector<std::uint64_t> absent_;  // scratch of take()
   std::shared_ptr<const Shape> shape_;
 };
 

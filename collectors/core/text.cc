@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "collectors/core/text.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cstring>
 
@@ -169,16 +170,21 @@ constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
 
 std::string sanitize_label(std::string_view raw, std::size_t max_bytes) {
   std::string out;
-  out.reserve(raw.size());
+  out.reserve(std::min(raw.size(), max_bytes));
+  bool bad_before = false;
   while (!raw.empty()) {
     const std::size_t length = utf8_length(raw);
     const bool usable = length != 0 && raw.front() != '\0';
-    const std::string_view piece = usable ? raw.substr(0, length) : kReplacement;
+    // One U+FFFD for a run of bad bytes, as Go's strings.ToValidUTF8 does it for node_exporter.
+    const std::string_view piece = usable       ? raw.substr(0, length)
+                                   : bad_before ? std::string_view{}
+                                                : kReplacement;
     if (out.size() + piece.size() > max_bytes) {
       break;
     }
     out.append(piece);
     raw.remove_prefix(usable ? length : 1);
+    bad_before = !usable;
   }
   return out;
 }

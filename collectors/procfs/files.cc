@@ -24,8 +24,8 @@ struct FileFacts {
 };
 
 constexpr Column<FileFacts> kColumns[] = {
-    {"tidegauge_file_exists", "Whether the configured path leads to anything.",
-     MetricKind::kGauge, kUnit, &FileFacts::exists},
+    {"tidegauge_file_exists", "Whether the configured path leads to anything.", MetricKind::kGauge,
+     kUnit, &FileFacts::exists},
     {"tidegauge_file_readable", "Whether the configured path is a regular file we can open.",
      MetricKind::kGauge, kUnit, &FileFacts::readable},
     {"tidegauge_file_size_bytes", "Size of the configured file.", MetricKind::kGauge, kUnit,
@@ -169,8 +169,8 @@ Result<std::unique_ptr<Collector>> make_files(const KernelFiles& files, const Op
           Error{ErrorKind::kInvalid, 0, "files.paths: not an absolute path: " + path});
     }
   }
-  return std::make_unique<FilesCollector>(
-      files, paths, static_cast<std::uint64_t>(options.integer("max_bytes")));
+  return std::make_unique<FilesCollector>(files, paths,
+                                          static_cast<std::uint64_t>(options.integer("max_bytes")));
 }
 
 }  // namespace

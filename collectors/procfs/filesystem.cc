@@ -68,15 +68,14 @@ constexpr std::string_view kDefaultFsTypesExclude =
 constexpr OptionSpec kOptions[] = {
     {"mount_points_include", "mount-points-include", OptionType::kRegex, "",
      "Mount points to show; without it all that are not excluded."},
-    {"mount_points_exclude", "mount-points-exclude", OptionType::kRegex,
-     kDefaultMountPointsExclude, "Mount points to leave out."},
+    {"mount_points_exclude", "mount-points-exclude", OptionType::kRegex, kDefaultMountPointsExclude,
+     "Mount points to leave out."},
     {"fs_types_include", "fs-types-include", OptionType::kRegex, "",
      "File system types to show; without it all that are not excluded."},
     {"fs_types_exclude", "fs-types-exclude", OptionType::kRegex, kDefaultFsTypesExclude,
      "File system types to leave out: by default those without storage of their own."},
     {"mount_timeout", "mount-timeout", OptionType::kDuration, "5s",
-     "How long a mount may take to answer before it counts as stuck.", 1'000'000,
-     300'000'000'000},
+     "How long a mount may take to answer before it counts as stuck.", 1'000'000, 300'000'000'000},
 };
 
 struct Mount {
@@ -127,8 +126,8 @@ class FilesystemCollector final : public Collector {
   // The host's mounts as init sees them. hidepid hides that file or forbids it.
   Result<std::string_view> read_mountinfo(ReadBuffer& buffer) {
     auto text = init_file_.read(buffer);
-    if (!text && (text.error().kind == ErrorKind::kMissing ||
-                  text.error().kind == ErrorKind::kDenied)) {
+    if (!text &&
+        (text.error().kind == ErrorKind::kMissing || text.error().kind == ErrorKind::kDenied)) {
       return self_file_.read(buffer);
     }
     return text;
@@ -154,8 +153,7 @@ class FilesystemCollector final : public Collector {
       job.path = files_.root(files_.strip_root(unescape_octal(info.mount_point)));
       job.trusted = answered_.contains(info.mount_id);
       mounts_.push_back({std::string(info.source), std::move(label), std::string(info.fs_type),
-                         std::to_string(info.major), std::to_string(info.minor),
-                         info.read_only()});
+                         std::to_string(info.major), std::to_string(info.minor), info.read_only()});
     }
     return {};
   }
@@ -226,7 +224,7 @@ class FilesystemCollector final : public Collector {
   StatfsPool pool_;
   std::vector<MountInfo> infos_;
   std::vector<Mount> mounts_;
-  std::vector<StatfsJob> jobs_;  // parallel to mounts_
+  std::vector<StatfsJob> jobs_;                 // parallel to mounts_
   std::unordered_set<std::uint64_t> answered_;  // mounts that did so last time
   std::unordered_set<std::string> seen_;
   StructTable<FilesystemStats> table_{kColumns, stats_labels()};
@@ -265,7 +263,9 @@ std::string mount_point_label(std::string_view escaped) {
 std::string device_error_label(int errno_value) {
   const char* const text = ::strerrordesc_np(errno_value);
   std::string out = text != nullptr ? text : "errno " + std::to_string(errno_value);
-  const auto is_upper = [&](std::size_t i) { return i < out.size() && out[i] >= 'A' && out[i] <= 'Z'; };
+  const auto is_upper = [&](std::size_t i) {
+    return i < out.size() && out[i] >= 'A' && out[i] <= 'Z';
+  };
   if (is_upper(0) && !is_upper(1)) {
     out[0] = static_cast<char>(out[0] - 'A' + 'a');
   }
@@ -275,15 +275,15 @@ std::string device_error_label(int errno_value) {
 Result<std::unique_ptr<Collector>> make_filesystem_collector(const KernelFiles& files,
                                                              const Options& options,
                                                              StatfsFunction function) {
-  auto mount_points = filter_with_default(
-      options.text("mount_points_include"), options.text("mount_points_exclude"),
-      kDefaultMountPointsExclude, "filesystem.mount_points");
+  auto mount_points = filter_with_default(options.text("mount_points_include"),
+                                          options.text("mount_points_exclude"),
+                                          kDefaultMountPointsExclude, "filesystem.mount_points");
   if (!mount_points) {
     return tl::make_unexpected(mount_points.error());
   }
-  auto fs_types = filter_with_default(options.text("fs_types_include"),
-                                      options.text("fs_types_exclude"), kDefaultFsTypesExclude,
-                                      "filesystem.fs_types");
+  auto fs_types =
+      filter_with_default(options.text("fs_types_include"), options.text("fs_types_exclude"),
+                          kDefaultFsTypesExclude, "filesystem.fs_types");
   if (!fs_types) {
     return tl::make_unexpected(fs_types.error());
   }
@@ -297,9 +297,10 @@ const CollectorInfo kFilesystemCollector{
     .help = "Space and inodes of mounted file systems (mountinfo, statfs).",
     .lane = Lane::kWorker,
     .options = kOptions,
-    .make = [](const KernelFiles& files, const Options& options) {
-      return make_filesystem_collector(files, options, ::statfs);
-    },
+    .make =
+        [](const KernelFiles& files, const Options& options) {
+          return make_filesystem_collector(files, options, ::statfs);
+        },
     .metrics = documentation,
 };
 

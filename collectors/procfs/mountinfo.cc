@@ -44,8 +44,8 @@ bool parse_line(std::string_view line, MountInfo& out) {
   const auto id = parse_unsigned(mount_id);
   const auto colon = device.find(':');
   const auto major = parse_unsigned(device.substr(0, colon));
-  const auto minor = parse_unsigned(
-      colon == std::string_view::npos ? std::string_view{} : device.substr(colon + 1));
+  const auto minor = parse_unsigned(colon == std::string_view::npos ? std::string_view{}
+                                                                    : device.substr(colon + 1));
   if (!id || !parse_unsigned(parent) || !major || !minor) {
     return false;
   }

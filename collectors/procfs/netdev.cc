@@ -106,19 +106,18 @@ class NetdevCollector final : public Collector {
 };
 
 constexpr std::uint64_t NetDevice::*kFields[] = {
-    &NetDevice::receive_bytes,      &NetDevice::receive_packets,     &NetDevice::receive_errors,
-    &NetDevice::receive_dropped,    &NetDevice::receive_fifo,        &NetDevice::receive_frame,
-    &NetDevice::receive_compressed, &NetDevice::receive_multicast,   &NetDevice::transmit_bytes,
-    &NetDevice::transmit_packets,   &NetDevice::transmit_errors,     &NetDevice::transmit_dropped,
-    &NetDevice::transmit_fifo,      &NetDevice::transmit_collisions, &NetDevice::transmit_carrier,
+    &NetDevice::receive_bytes,       &NetDevice::receive_packets,     &NetDevice::receive_errors,
+    &NetDevice::receive_dropped,     &NetDevice::receive_fifo,        &NetDevice::receive_frame,
+    &NetDevice::receive_compressed,  &NetDevice::receive_multicast,   &NetDevice::transmit_bytes,
+    &NetDevice::transmit_packets,    &NetDevice::transmit_errors,     &NetDevice::transmit_dropped,
+    &NetDevice::transmit_fifo,       &NetDevice::transmit_collisions, &NetDevice::transmit_carrier,
     &NetDevice::transmit_compressed,
 };
 
 Result<void> parse_device(std::string_view line, std::size_t number, NetDevice& out) {
   // Aliases ("eth0:1") have a colon in their name, numbers have none.
   const auto colon = line.rfind(':');
-  const std::string_view name =
-      trim(line.substr(0, colon == std::string_view::npos ? 0 : colon));
+  const std::string_view name = trim(line.substr(0, colon == std::string_view::npos ? 0 : colon));
   if (name.empty()) {
     return malformed("net/dev", number, "a device name and a colon");
   }
@@ -141,9 +140,8 @@ std::vector<MetricDoc> documentation() {
   std::vector<MetricDoc> detailed;
   document<LinkStats>(detailed, kLinkNetDeviceColumns, {"device"});
   for (MetricDoc& doc : detailed) {
-    const bool known = std::any_of(docs.begin(), docs.end(), [&](const MetricDoc& other) {
-      return other.name == doc.name;
-    });
+    const bool known = std::any_of(docs.begin(), docs.end(),
+                                   [&](const MetricDoc& other) { return other.name == doc.name; });
     if (!known) {
       doc.help.insert(0, "With enable_detailed_metrics: ");
       docs.push_back(std::move(doc));
@@ -212,8 +210,8 @@ const CollectorInfo kNetdevCollector{
     .options = kOptions,
     .make = [](const KernelFiles& files,
                const Options& options) -> Result<std::unique_ptr<Collector>> {
-      auto filter = NameFilter::make(options.text("device_include"),
-                                     options.text("device_exclude"), "netdev.device");
+      auto filter = NameFilter::make(options.text("device_include"), options.text("device_exclude"),
+                                     "netdev.device");
       if (!filter) {
         return tl::make_unexpected(filter.error());
       }

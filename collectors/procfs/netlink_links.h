@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// Network interface counters by rtnetlink: the numbers of /proc/net/dev before they are folded, plus
-// nohandler, at about the same cost.
+// Network interface counters by rtnetlink: the numbers of /proc/net/dev before they are folded,
+// plus nohandler, at about the same cost.
 
 #include <cstdint>
 #include <optional>
@@ -63,8 +63,8 @@ class LinkSocket {
   LinkSocket(const LinkSocket&) = delete;
   LinkSocket& operator=(const LinkSocket&) = delete;
 
-  // All links of this process's network namespace. Never blocks. After an error the socket is opened
-  // anew by the next call.
+  // All links of this process's network namespace. Never blocks. After an error the socket is
+  // opened anew by the next call.
   Result<void> dump(ReadBuffer& buffer, std::vector<LinkStats>& out);
 
  private:

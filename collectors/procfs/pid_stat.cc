@@ -2,6 +2,7 @@
 #include "collectors/procfs/pid_stat.h"
 
 #include <algorithm>
+#include <string>
 
 #include "collectors/core/text.h"
 
@@ -18,8 +19,6 @@ constexpr unsigned kVirtualSize = 23;
 constexpr unsigned kResident = 24;
 constexpr unsigned kLastField = 44;  // cguest_time, 2.6.24
 
-constexpr std::string_view kFile = "PID/stat";
-
 }  // namespace
 
 // 1 (systemd) S 0 1 1 0 -1 4194560 43716 3189223 121 1420 214 312 15480 6034 20 0 1 0 9 172281856
@@ -29,7 +28,7 @@ Result<PidStat> parse_pid_stat(std::string_view text) {
   // The name is the process's own choice and may hold blanks, newlines and ')'.
   const auto close = text.rfind(')');
   if (close == std::string_view::npos || text.find('(') > close) {
-    return malformed(kFile, 1, "a name in parentheses");
+    return malformed(kPidStatFile, 1, "a name in parentheses");
   }
   std::string_view rest = text.substr(close + 1);
   if (rest.ends_with('\n')) {
@@ -38,7 +37,7 @@ Result<PidStat> parse_pid_stat(std::string_view text) {
   PidStat stat;
   const std::string_view state = next_field(rest);
   if (state.size() != 1) {
-    return malformed(kFile, 1, "a state letter");
+    return malformed(kPidStatFile, 1, "a state letter");
   }
   stat.state = state.front();
   struct Wanted {
@@ -58,14 +57,14 @@ Result<PidStat> parse_pid_stat(std::string_view text) {
     const auto value = next_unsigned(rest);
     ++at;
     if (!value) {
-      return malformed(kFile, 1, "a number in field " + std::to_string(wanted.field));
+      return malformed(kPidStatFile, 1, "a number in field " + std::to_string(wanted.field));
     }
     stat.*wanted.member = *value;
   }
   // The others are not looked at, but a line that stops early is not the kernel's. Counting blanks
   // is exact for it: it prints exactly one before each field.
   if (std::count(rest.begin(), rest.end(), ' ') < static_cast<int>(kLastField - kResident)) {
-    return malformed(kFile, 1, "at least " + std::to_string(kLastField) + " fields");
+    return malformed(kPidStatFile, 1, "at least " + std::to_string(kLastField) + " fields");
   }
   return stat;
 }

@@ -20,6 +20,9 @@ struct PidStat {
   std::uint64_t resident_pages = 0;
 };
 
+// How its errors name the file; who knows the pid puts the path in its place.
+inline constexpr std::string_view kPidStatFile = "PID/stat";
+
 Result<PidStat> parse_pid_stat(std::string_view text);
 
 }  // namespace tidegauge

@@ -111,7 +111,12 @@ class Walk {
       return left(errno) ? Result<PidStat>(tl::make_unexpected(Error{ErrorKind::kMissing, errno, {}}))
                          : system_error(errno, procfs_ + "/" + name.data());
     }
-    return parse_pid_stat({text.data(), static_cast<std::size_t>(got)});
+    auto stat = parse_pid_stat({text.data(), static_cast<std::size_t>(got)});
+    if (!stat) {
+      std::string& where = stat.error().where;
+      where.replace(0, kPidStatFile.size(), procfs_ + "/" + name.data());
+    }
+    return stat;
   }
 
   static bool has_left(const Result<PidStat>& stat) {

@@ -63,8 +63,7 @@ Result<RegularFile> RegularFile::find(const std::string& root, const std::string
     return system_error(errno, full);
   }
   if (!S_ISREG(status.st_mode)) {
-    return tl::make_unexpected(
-        Error{ErrorKind::kUnsupported, 0, full + ": not a regular file"});
+    return tl::make_unexpected(Error{ErrorKind::kUnsupported, 0, full + ": not a regular file"});
   }
   file.identity_ = {static_cast<std::uint64_t>(status.st_dev),
                     static_cast<std::uint64_t>(status.st_ino),

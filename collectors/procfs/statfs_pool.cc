@@ -28,7 +28,7 @@ struct StatfsPool::Shared {
 
   const StatfsFunction function;
   std::mutex mutex;
-  int threads = 0;                         // guarded by mutex
+  int threads = 0;                          // guarded by mutex
   std::unordered_set<std::uint64_t> stuck;  // guarded by mutex
 
   static int limit(const StatfsJob& job) { return job.trusted ? kMaxThreads : kMaxStuckThreads; }
@@ -45,7 +45,7 @@ struct StatfsPool::Task {
 struct StatfsPool::Batch {
   std::condition_variable changed;
   std::deque<Task> tasks;
-  std::size_t next = 0;      // the first pending task
+  std::size_t next = 0;  // the first pending task
   std::size_t unfinished = 0;
   int working = 0;  // threads that still serve this batch
 
@@ -153,7 +153,8 @@ void StatfsPool::run(std::vector<StatfsJob>& jobs) {
   const std::lock_guard lock(shared_->mutex);
   auto task = batch->tasks.begin();
   for (std::size_t i : order) {
-    if (task != batch->tasks.end() && task->job.id == jobs[i].id && task->job.path == jobs[i].path) {
+    if (task != batch->tasks.end() && task->job.id == jobs[i].id &&
+        task->job.path == jobs[i].path) {
       jobs[i].outcome = task->job.outcome;
       jobs[i].error = task->job.error;
       jobs[i].result = task->job.result;
@@ -189,9 +190,8 @@ void StatfsPool::wait(const std::shared_ptr<Batch>& batch) {
     }
     // Whole slices of waiting are the clock.
     const std::size_t next_before = batch->next;
-    const bool done = batch->changed.wait_for(lock, slice, [&] {
-      return batch->unfinished == 0 || (batch->working == 0 && pending());
-    });
+    const bool done = batch->changed.wait_for(
+        lock, slice, [&] { return batch->unfinished == 0 || (batch->working == 0 && pending()); });
     stalled = !done && next_before == batch->next;
     if (!done) {
       give_up_late(*batch, slice);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// statfs() that cannot hang its caller. On a dead NFS server or a frozen FUSE daemon the system call
-// waits for ever and nothing can end it, so it runs in helper threads: one for a whole batch when
-// every file system answers, another when one stalls, and so on up to a limit. A thread that is
-// stuck is left behind with its share of the state; nobody ever waits for it, the destructor
+// statfs() that cannot hang its caller. On a dead NFS server or a frozen FUSE daemon the system
+// call waits for ever and nothing can end it, so it runs in helper threads: one for a whole batch
+// when every file system answers, another when one stalls, and so on up to a limit. A thread that
+// is stuck is left behind with its share of the state; nobody ever waits for it, the destructor
 // included.
 
 #include <sys/vfs.h>
@@ -44,8 +44,8 @@ class StatfsPool {
 
   explicit StatfsPool(std::chrono::nanoseconds timeout, StatfsFunction function = ::statfs);
 
-  // Fills in outcome, error and result of each job; returns within about the time-out. One caller at
-  // a time.
+  // Fills in outcome, error and result of each job; returns within about the time-out. One caller
+  // at a time.
   void run(std::vector<StatfsJob>& jobs);
 
   // Mounts whose call has not come back.

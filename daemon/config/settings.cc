@@ -118,7 +118,7 @@ constexpr Setting kSettings[] = {
      }},
     {"web",
      {"max_requests", "web.max-requests", OptionType::kInteger, "40",
-      "Scrapes answered at the same time, others get a 503; 0 means no limit.", 0, 100'000},
+      "Taken for node_exporter's sake: scrapes share one rendering at a time, so none is refused.", 0, 100'000},
      "",
      nullptr,
      set_integer<&Config::max_requests>},

@@ -22,19 +22,25 @@ std::optional<std::uint64_t> nonnegative(std::int64_t value) {
   return value > 0 ? static_cast<std::uint64_t>(value) : 0;
 }
 
+// A collector that has not finished a run yet has neither failed nor succeeded.
+std::optional<std::uint64_t> success(const CollectorStatus& status) {
+  return status.ran ? std::optional<std::uint64_t>(status.success ? 1 : 0) : std::nullopt;
+}
+
+std::optional<std::uint64_t> duration(const CollectorStatus& status) {
+  return status.ran ? nonnegative(status.duration_ns) : std::nullopt;
+}
+
 constexpr StatusMetric kMetrics[] = {
     {"node_scrape_collector_duration_seconds", "Time the collector's last run took.",
      MetricKind::kGauge, kNanoseconds,
-     [](const CollectorStatus& s) { return nonnegative(s.duration_ns); }},
+     duration},
     {"node_scrape_collector_success", "Whether the collector's last run succeeded.",
-     MetricKind::kGauge, kUnit,
-     [](const CollectorStatus& s) -> std::optional<std::uint64_t> { return s.success ? 1 : 0; }},
+     MetricKind::kGauge, kUnit, success},
     {"tidegauge_collector_duration_seconds", "Time the collector's last run took.",
-     MetricKind::kGauge, kNanoseconds,
-     [](const CollectorStatus& s) { return nonnegative(s.duration_ns); }},
+     MetricKind::kGauge, kNanoseconds, duration},
     {"tidegauge_collector_success", "Whether the collector's last run succeeded.",
-     MetricKind::kGauge, kUnit,
-     [](const CollectorStatus& s) -> std::optional<std::uint64_t> { return s.success ? 1 : 0; }},
+     MetricKind::kGauge, kUnit, success},
     {"tidegauge_collector_no_data",
      "Whether the collector's last run failed because this kernel or machine lacks its source.",
      MetricKind::kGauge, kUnit,

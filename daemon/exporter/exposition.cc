@@ -40,9 +40,11 @@ FamilyOwners::FamilyOwners(const std::vector<ExportedCollector>& collectors) {
     for (const MetricDoc& doc : docs) {
       const auto placeholder = doc.name.find('<');
       if (placeholder == std::string::npos) {
-        exact_.push_back({doc.name, std::string(owner)});
+        exact_.push_back({doc.name, "", std::string(owner)});
       } else if (placeholder > 0) {
-        prefixes_.push_back({doc.name.substr(0, placeholder), std::string(owner)});
+        const auto end = std::min(doc.name.find('>', placeholder), doc.name.size() - 1);
+        patterns_.push_back(
+            {doc.name.substr(0, placeholder), doc.name.substr(end + 1), std::string(owner)});
       }
     }
   };
@@ -52,6 +54,9 @@ FamilyOwners::FamilyOwners(const std::vector<ExportedCollector>& collectors) {
   claim(own_metric_docs(), "");
   std::sort(exact_.begin(), exact_.end(),
             [](const Claim& a, const Claim& b) { return a.family < b.family; });
+  std::stable_sort(patterns_.begin(), patterns_.end(), [](const Claim& a, const Claim& b) {
+    return a.family.size() + a.suffix.size() > b.family.size() + b.suffix.size();
+  });
 }
 
 const std::string* FamilyOwners::owner(std::string_view family) const {
@@ -61,8 +66,9 @@ const std::string* FamilyOwners::owner(std::string_view family) const {
   if (at != exact_.end() && at->family == family) {
     return &at->owner;
   }
-  for (const Claim& claim : prefixes_) {
-    if (family.starts_with(claim.family)) {
+  for (const Claim& claim : patterns_) {
+    if (family.size() > claim.family.size() + claim.suffix.size() &&
+        family.starts_with(claim.family) && family.ends_with(claim.suffix)) {
       return &claim.owner;
     }
   }
@@ -78,10 +84,10 @@ Exposition::Exposition(ExpositionOptions options, const std::vector<ExportedColl
     sections_.emplace_back([owners, name = info.name,
                             node = options.node_families](std::string_view family) {
       if (!node && family.starts_with("node_")) {
-        return false;
+        return FamilyVerdict::kSwitchedOff;
       }
       const std::string* owner = owners->owner(family);
-      return owner == nullptr || *owner == name;
+      return owner == nullptr || *owner == name ? FamilyVerdict::kWrite : FamilyVerdict::kCollides;
     });
   }
 }
@@ -96,11 +102,11 @@ std::shared_ptr<const std::string> Exposition::render(const Snapshot& snapshot,
     }
   }
   status_.append(*body, snapshot, selected);
-  if (options_.own_metrics && own_) {
-    own_(*body);
-  }
   if (selected.empty()) {
     body_bytes_ = body->size();
+  }
+  if (options_.own_metrics && own_) {
+    own_(*body);
   }
   return body;
 }
@@ -109,15 +115,11 @@ std::shared_ptr<const std::string> Exposition::body(const SnapshotPtr& snapshot,
                                                     const std::vector<bool>& selected, bool gzip_it) {
   if (snapshot_ != snapshot) {
     cache_.clear();
-    selections_ = 0;
     snapshot_ = snapshot;
   }
   auto at = std::find_if(cache_.begin(), cache_.end(),
                          [&](const Cached& cached) { return cached.selected == selected; });
   if (at == cache_.end()) {
-    if (!selected.empty() && ++selections_ > options_.max_selections) {
-      return nullptr;
-    }
     if (cache_.size() > kCachedSelections) {
       cache_.erase(std::find_if(cache_.begin(), cache_.end(),
                                 [](const Cached& cached) { return !cached.selected.empty(); }));

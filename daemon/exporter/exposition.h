@@ -36,7 +36,6 @@ class GzipCompressor {
 struct ExpositionOptions {
   bool node_families = true;      // node_* names, for hosts without node_exporter
   bool own_metrics = true;        // process-wide metrics; --web.disable-exporter-metrics
-  std::size_t max_selections = 40;  // distinct collect[] selections rendered per Snapshot
 };
 
 class Exposition {
@@ -45,14 +44,14 @@ class Exposition {
   Exposition(ExpositionOptions options, const std::vector<ExportedCollector>& collectors,
              std::function<void(std::string&)> own);
 
-  // The body for the collectors chosen (empty: all). Null when this Snapshot was already rendered
-  // for max_selections other selections.
+  // The body for the collectors chosen (empty: all).
   std::shared_ptr<const std::string> body(const SnapshotPtr& snapshot,
                                           const std::vector<bool>& selected, bool gzip);
 
-  // Of the last complete body.
-  [[nodiscard]] std::size_t body_bytes() const { return body_bytes_; }
+  // Series left out of the last rendering because they collide. Good for `own`.
   [[nodiscard]] std::size_t suppressed_series() const;
+  // Size of the last complete body but for what `own` appends. Good for `own`.
+  [[nodiscard]] std::size_t body_bytes() const { return body_bytes_; }
 
  private:
   struct Cached {
@@ -71,7 +70,6 @@ class Exposition {
   std::optional<GzipCompressor> compressor_;  // made when the first client asks for gzip
   SnapshotPtr snapshot_;
   std::vector<Cached> cache_;
-  std::size_t selections_ = 0;
   std::size_t body_bytes_ = 0;
 };
 
@@ -84,11 +82,12 @@ class FamilyOwners {
 
  private:
   struct Claim {
-    std::string family;
+    std::string family;  // or what stands before the placeholder
+    std::string suffix;  // what stands behind it
     std::string owner;
   };
   std::vector<Claim> exact_;     // sorted by family
-  std::vector<Claim> prefixes_;
+  std::vector<Claim> patterns_;  // longest first: node_memory_numa_<field> before node_memory_<field>
 };
 
 }  // namespace tidegauge

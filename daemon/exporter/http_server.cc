@@ -11,7 +11,8 @@
 
 namespace tidegauge {
 
-HttpServer::HttpServer(std::unique_ptr<HttpLoop> loop) : loop_(std::move(loop)) {
+HttpServer::HttpServer(std::unique_ptr<HttpLoop> loop, std::function<void()> on_thread_start)
+    : loop_(std::move(loop)) {
   // The thread inherits this mask: signals are the main thread's business, and a client that
   // hangs up must not raise SIGPIPE.
   sigset_t all;
@@ -19,8 +20,9 @@ HttpServer::HttpServer(std::unique_ptr<HttpLoop> loop) : loop_(std::move(loop)) 
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &previous);
   try {
-    thread_ = std::thread([this] {
+    thread_ = std::thread([this, on_start = std::move(on_thread_start)] {
       pthread_setname_np(pthread_self(), "tidegauge-web");
+      if (on_start) on_start();
       loop_->run();
     });
   } catch (const std::system_error&) {
@@ -44,9 +46,10 @@ tl::expected<std::unique_ptr<HttpServer>, HttpServerError> HttpServer::start(
   }
   if (listeners.empty()) return fail("no address to listen on");
 
+  auto on_thread_start = options.on_thread_start;
   auto loop = HttpLoop::create(std::move(options), handler, std::move(listeners));
   if (!loop) return fail(std::move(loop.error()));
-  std::unique_ptr<HttpServer> server(new HttpServer(std::move(*loop)));
+  std::unique_ptr<HttpServer> server(new HttpServer(std::move(*loop), std::move(on_thread_start)));
   if (!server->thread_.joinable()) return fail("cannot start the web thread");
   return server;
 }

@@ -30,6 +30,9 @@ struct HttpServerOptions {
 
   HttpDeadlines deadlines;
 
+  // Called on the web thread before it serves anything, for what belongs to threads (capabilities).
+  std::function<void()> on_thread_start;
+
   // Gets one line for the log, at most one a second. Called on the web thread; must neither throw
   // nor block.
   std::function<void(std::string_view)> log_error;
@@ -77,7 +80,7 @@ class HttpServer {
   void stop();
 
  private:
-  explicit HttpServer(std::unique_ptr<HttpLoop> loop);
+  HttpServer(std::unique_ptr<HttpLoop> loop, std::function<void()> on_thread_start);
 
   const std::unique_ptr<HttpLoop> loop_;
   std::thread thread_;

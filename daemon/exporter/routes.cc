@@ -152,15 +152,14 @@ std::variant<HttpResponse, HttpPending> Routes::metrics(const HttpRequest& reque
   if (!snapshot) {
     return text_response(503, "no data yet\n");
   }
+  if (!source_.alive()) {  // rather no data than old data that looks new
+    return text_response(503, "The tick thread makes no progress.\n");
+  }
   if (!resumed && source_.is_stale(*selected)) {
     source_.request_refresh();
     return HttpPending{kRefreshWait};
   }
   const auto body = exposition_.body(snapshot, *selected, request.accepts_gzip);
-  if (!body) {
-    return text_response(503, "too many different collect[] queries at once\n");
-  }
-  own_.update_exposition(exposition_.body_bytes(), exposition_.suppressed_series());
   HttpResponse response;
   response.content_type = kTextContentType;
   response.body = body;

@@ -7,7 +7,7 @@
 
 namespace tidegauge {
 
-ShapeText::ShapeText(const Shape& shape, const FamilyFilter& allowed) {
+ShapeText::ShapeText(const Shape& shape, const FamilyFilter& filter) {
   const auto position = [this] { return static_cast<std::uint32_t>(text_.size()); };
   const std::size_t width = shape.columns.size();
   std::unordered_set<std::string> seen;
@@ -17,8 +17,10 @@ ShapeText::ShapeText(const Shape& shape, const FamilyFilter& allowed) {
     while (last < width && shape.columns[last].family == head.family) {
       ++last;
     }
-    if (allowed && !allowed(head.family)) {
-      suppressed_ += (last - first) * shape.rows.size();
+    const FamilyVerdict verdict = filter ? filter(head.family) : FamilyVerdict::kWrite;
+    if (verdict != FamilyVerdict::kWrite) {
+      suppressed_ +=
+          verdict == FamilyVerdict::kCollides ? (last - first) * shape.rows.size() : 0;
       first = last;
       continue;
     }
@@ -87,6 +89,7 @@ const std::string& SectionText::render(const std::shared_ptr<const Section>& sec
   section_ = section;
   text_.clear();
   if (!section) {
+    shapes_.clear();
     return text_;
   }
   shapes_.resize(section->tables.size());
@@ -95,7 +98,7 @@ const std::string& SectionText::render(const std::shared_ptr<const Section>& sec
     const Table& table = section->tables[i];
     CachedShape& cached = shapes_[i];
     if (cached.shape != table.shape) {
-      cached.text = std::make_unique<const ShapeText>(*table.shape, allowed_);
+      cached.text = std::make_unique<const ShapeText>(*table.shape, filter_);
       cached.shape = table.shape;
     }
     cached.text->append(text_, table, last_family);

@@ -16,14 +16,15 @@
 
 namespace tidegauge {
 
-// Whether a family may be written for this collector: one family has one owner, and a textfile must
-// not shadow what another collector exports.
-using FamilyFilter = std::function<bool(std::string_view family)>;
+// Whether a family is written for this collector: it may be switched off by the configuration, and it
+// may belong to another collector, which a textfile must not shadow.
+enum class FamilyVerdict : std::uint8_t { kWrite, kSwitchedOff, kCollides };
+using FamilyFilter = std::function<FamilyVerdict(std::string_view family)>;
 
 // Pre-rendered text of one Shape. Immutable.
 class ShapeText {
  public:
-  ShapeText(const Shape& shape, const FamilyFilter& allowed);
+  ShapeText(const Shape& shape, const FamilyFilter& filter);
 
   // Appends the present cells of `table`, which must have the Shape this was made from. A header is
   // left out when `last_family` (the family written before in this Section) is the same.
@@ -56,7 +57,7 @@ class ShapeText {
 // One collector's text, kept while its Section stays the same. Not thread-safe.
 class SectionText {
  public:
-  explicit SectionText(FamilyFilter allowed) : allowed_(std::move(allowed)) {}
+  explicit SectionText(FamilyFilter filter) : filter_(std::move(filter)) {}
 
   // The text of `section`, rendered now if it is not the one rendered last; empty for null.
   const std::string& render(const std::shared_ptr<const Section>& section);
@@ -67,7 +68,7 @@ class SectionText {
     std::shared_ptr<const Shape> shape;
     std::unique_ptr<const ShapeText> text;
   };
-  FamilyFilter allowed_;
+  FamilyFilter filter_;
   std::vector<CachedShape> shapes_;  // parallel to the Section's tables
   std::shared_ptr<const Section> section_;
   std::string text_;

@@ -127,8 +127,11 @@ void append_real(std::string& out, double value) {
 void append_value(std::string& out, std::uint64_t bits, NumberType type, Scale scale) {
   const double num = scale.num;
   const double den = scale.den;
+  const auto scaled_real = [&](double value) {
+    return scale.by_reciprocal ? value * (num / den) : value * num / den;
+  };
   if (type == NumberType::kReal) {
-    append_real(out, std::bit_cast<double>(bits) * num / den);
+    append_real(out, scaled_real(std::bit_cast<double>(bits)));
     return;
   }
   const bool negative =
@@ -136,8 +139,9 @@ void append_value(std::string& out, std::uint64_t bits, NumberType type, Scale s
   const std::uint64_t magnitude = negative ? 0 - bits : bits;
   std::uint64_t scaled = 0;
   const int digits = decimal_digits(scale.den);
-  if (digits < 0 || __builtin_mul_overflow(magnitude, std::uint64_t{scale.num}, &scaled)) {
-    append_real(out, (negative ? -1.0 : 1.0) * static_cast<double>(magnitude) * num / den);
+  if (digits < 0 || scale.by_reciprocal ||
+      __builtin_mul_overflow(magnitude, std::uint64_t{scale.num}, &scaled)) {
+    append_real(out, scaled_real((negative ? -1.0 : 1.0) * static_cast<double>(magnitude)));
     return;
   }
   if (negative) {

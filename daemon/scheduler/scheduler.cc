@@ -7,7 +7,9 @@
 #include <atomic>
 #include <chrono>
 #include <mutex>
+#include <system_error>
 #include <thread>
+#include <utility>
 
 #include "daemon/scheduler/tick_plan.h"
 
@@ -21,6 +23,11 @@ constexpr std::int64_t kCheapRunNs = 10'000'000;
 constexpr std::int64_t kRefreshBudgetNs = 40'000'000;
 // How long stop() waits for threads that are in the middle of a run.
 constexpr auto kStopWait = std::chrono::milliseconds(200);
+// How long start() waits for the first tick. It takes milliseconds unless a collector hangs.
+constexpr auto kFirstTickWait = std::chrono::seconds(2);
+// A tick collector that runs this long is stuck rather than slow, whatever the tick.
+constexpr std::int64_t kStuckRunNs = 1'000'000'000;
+constexpr std::int64_t kLeastAliveNs = 10'000'000'000;
 
 }  // namespace
 
@@ -35,9 +42,11 @@ struct Scheduler::Slot {
   std::int64_t scheduled_boottime_ns = 0;  // of the last scheduled run; refreshes do not count
   bool scheduled = false;
   bool refreshing = false;  // the present run is for a scrape
-  CollectorStatus status;
-  std::shared_ptr<const Section> recorded;  // newest of scheduled runs
-  std::shared_ptr<const Section> newest;    // newest of any run
+  CollectorStatus status;                   // of any run
+  std::shared_ptr<const Section> newest;    // of any run
+  CollectorStatus recorded_status;          // of scheduled runs, without refreshes
+  std::shared_ptr<const Section> recorded;  // of scheduled runs, without refreshes
+  std::function<bool()> predecessor_running;
 };
 
 // Everything threads share. Guarded by `mutex` unless said otherwise.
@@ -61,6 +70,8 @@ struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
   std::condition_variable done;         // a thread ended or a worker finished
   std::vector<Slot> slots;              // never resized after construction
   bool stopping = false;
+  bool stop_waited = false;
+  bool has_tick_thread = false;
   bool refresh_requested = false;
   std::uint64_t generation = 0;  // of the tick thread that may act
   std::size_t threads = 0;       // running threads that stop() would like to see end
@@ -85,14 +96,16 @@ struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
               std::shared_ptr<Section> section);
   void order_worker(Slot& slot);
   void worker_main(Slot& slot);
+  bool start_thread(std::function<void()> body);
 
   // ---- ticks ----
   bool tick(std::uint64_t mine, ReadBuffer& buffer, std::unique_lock<std::mutex>& lock);
   bool refresh(std::uint64_t mine, ReadBuffer& buffer, std::unique_lock<std::mutex>& lock);
-  void mark_overdue_workers(std::int64_t now_ns);
+  bool blocked(Slot& slot);
+  void mark_overdue(std::unique_lock<std::mutex>& lock);
   void build_snapshots(std::int64_t realtime_ns, std::int64_t boottime_ns, bool is_tick);
   bool wants_refresh(const Slot& slot, std::int64_t now_ns) const;
-  void start_tick_thread(std::unique_lock<std::mutex>& lock);
+  void start_tick_thread(std::int64_t deadline_ns);
   std::int64_t next_deadline_ns() const;
   void tick_main(std::uint64_t mine, std::int64_t deadline_ns);
 };
@@ -135,6 +148,7 @@ bool Scheduler::State::finish(Slot& slot, std::int64_t end_ns, Result<void>&& ou
                               std::shared_ptr<Section> section) {
   CollectorStatus& status = slot.status;
   const bool was_failing = status.ran && !status.success;
+  const bool was_stuck = status.stuck;
   status.ran = true;
   status.stuck = false;
   status.success = outcome.has_value();
@@ -149,23 +163,41 @@ bool Scheduler::State::finish(Slot& slot, std::int64_t end_ns, Result<void>&& ou
     }
   } else {
     status.error = outcome.error().kind;
-    ++status.failures;
+    status.failures += was_stuck ? 0 : 1;  // a stuck run was counted when it was found so
     slot.newest.reset();
     if (!slot.refreshing) {
       slot.recorded.reset();
     }
   }
+  if (!slot.refreshing) {
+    slot.recorded_status = status;
+  }
   slot.running = false;
   return was_failing;
 }
 
-void Scheduler::State::order_worker(Slot& slot) {
-  slot.requested = true;
-  if (!slot.has_worker) {
-    slot.has_worker = true;
-    ++threads;
-    std::thread([self = shared_from_this(), &slot] { self->worker_main(slot); }).detach();
+// Threads are detached: one that is stuck in the kernel must not be waited for. What they need they
+// co-own. False when the system has no thread to give; the caller tries again later.
+bool Scheduler::State::start_thread(std::function<void()> body) {
+  try {
+    std::thread(std::move(body)).detach();
+  } catch (const std::system_error&) {
+    return false;
   }
+  ++threads;
+  return true;
+}
+
+void Scheduler::State::order_worker(Slot& slot) {
+  if (!slot.has_worker) {
+    slot.has_worker =
+        start_thread([self = shared_from_this(), &slot] { self->worker_main(slot); });
+    if (!slot.has_worker) {
+      ++slot.status.skipped;
+      return;
+    }
+  }
+  slot.requested = true;
   worker_wake.notify_all();
 }
 
@@ -210,7 +242,7 @@ bool Scheduler::State::tick(std::uint64_t mine, ReadBuffer& buffer,
     }
     slot.scheduled = true;
     slot.scheduled_boottime_ns = boottime_ns;
-    if (slot.running || slot.requested) {
+    if (slot.running || slot.requested || blocked(slot)) {
       ++slot.status.skipped;
       continue;
     }
@@ -225,8 +257,12 @@ bool Scheduler::State::tick(std::uint64_t mine, ReadBuffer& buffer,
     }
     tick_slot = nullptr;
   }
-  mark_overdue_workers(clock.boottime_ns());
+  mark_overdue(lock);
+  if (generation != mine) {
+    return false;
+  }
   build_snapshots(realtime_ns, boottime_ns, true);
+  done.notify_all();
   const SnapshotPtr snapshot = recorded;
   lock.unlock();
   for (const auto& consumer : consumers) {
@@ -252,6 +288,7 @@ bool Scheduler::State::refresh(std::uint64_t mine, ReadBuffer& buffer,
   refresh_requested = false;
   const std::int64_t begin_ns = clock.boottime_ns();
   const std::int64_t realtime_ns = clock.realtime_ns();
+  bool any = false;
   for (Slot& slot : slots) {
     const std::int64_t now_ns = clock.boottime_ns();
     if (!wants_refresh(slot, now_ns)) {
@@ -260,6 +297,7 @@ bool Scheduler::State::refresh(std::uint64_t mine, ReadBuffer& buffer,
     if (now_ns - begin_ns + slot.status.duration_ns > kRefreshBudgetNs) {
       break;
     }
+    any = true;
     tick_slot = &slot;
     run(slot, true, buffer, lock);
     if (generation != mine) {  // replaced, or the scheduler stops
@@ -267,7 +305,9 @@ bool Scheduler::State::refresh(std::uint64_t mine, ReadBuffer& buffer,
     }
     tick_slot = nullptr;
   }
-  build_snapshots(realtime_ns, begin_ns, false);
+  if (any) {  // else a tick or an earlier refresh has served the request already
+    build_snapshots(realtime_ns, begin_ns, false);
+  }
   lock.unlock();
   for (const auto& callback : publish_callbacks) {
     callback();
@@ -276,8 +316,19 @@ bool Scheduler::State::refresh(std::uint64_t mine, ReadBuffer& buffer,
   return generation == mine;
 }
 
+// Whether a run of before the last reload has not come back yet.
+bool Scheduler::State::blocked(Slot& slot) {
+  if (slot.predecessor_running && !slot.predecessor_running()) {
+    slot.predecessor_running = nullptr;
+    slot.status.stuck = false;
+  }
+  return slot.predecessor_running != nullptr;
+}
+
 // A run that outlived its limit: its series disappear, the others go on.
-void Scheduler::State::mark_overdue_workers(std::int64_t now_ns) {
+void Scheduler::State::mark_overdue(std::unique_lock<std::mutex>& lock) {
+  const std::int64_t now_ns = clock.boottime_ns();
+  std::vector<std::string_view> overdue;
   for (Slot& slot : slots) {
     if (slot.running && !slot.status.stuck &&
         now_ns - slot.run_start_boottime_ns > options.collector_timeout_ns) {
@@ -286,15 +337,25 @@ void Scheduler::State::mark_overdue_workers(std::int64_t now_ns) {
       slot.status.success = false;
       slot.status.error = ErrorKind::kTimeout;
       ++slot.status.failures;
+      slot.recorded_status = slot.status;
       slot.newest.reset();
       slot.recorded.reset();
+      overdue.push_back(slot.info->name);
     }
+  }
+  if (!overdue.empty() && report) {
+    const Error error{ErrorKind::kTimeout, 0, "does not return; its series are gone until it does"};
+    lock.unlock();
+    for (const std::string_view name : overdue) {
+      report(name, &error);
+    }
+    lock.lock();
   }
 }
 
 void Scheduler::State::build_snapshots(std::int64_t realtime_ns, std::int64_t boottime_ns,
                                        bool is_tick) {
-  auto make = [&](std::shared_ptr<const Section> Slot::*section) {
+  auto make = [&](std::shared_ptr<const Section> Slot::*section, CollectorStatus Slot::*status) {
     auto snapshot = std::make_shared<Snapshot>();
     snapshot->sequence = ++sequence;
     snapshot->realtime_ns = realtime_ns;
@@ -303,37 +364,37 @@ void Scheduler::State::build_snapshots(std::int64_t realtime_ns, std::int64_t bo
     snapshot->ticks_skipped = ticks_skipped;
     snapshot->entries.reserve(slots.size());
     for (const Slot& slot : slots) {
-      snapshot->entries.push_back({slot.info->name, slot.*section, slot.status});
+      snapshot->entries.push_back({slot.info->name, slot.*section, slot.*status});
+      snapshot->entries.back().status.skipped = slot.status.skipped;
     }
     return snapshot;
   };
   if (is_tick) {
-    recorded = make(&Slot::recorded);
+    recorded = make(&Slot::recorded, &Slot::recorded_status);
     const bool same = std::all_of(slots.begin(), slots.end(), [](const Slot& slot) {
-      return slot.recorded == slot.newest;
+      return slot.recorded == slot.newest && slot.recorded_status.runs == slot.status.runs;
     });
-    newest = same ? recorded : make(&Slot::newest);
+    newest = same ? recorded : make(&Slot::newest, &Slot::status);
   } else {
-    newest = make(&Slot::newest);
+    newest = make(&Slot::newest, &Slot::status);
   }
 }
 
-void Scheduler::State::start_tick_thread(std::unique_lock<std::mutex>&) {
+void Scheduler::State::start_tick_thread(std::int64_t deadline_ns) {
   const std::uint64_t mine = ++generation;
-  ++threads;
-  const std::int64_t deadline_ns =
-      next_tick_boottime_ns(clock.realtime_ns(), clock.boottime_ns(), options.tick_ns);
-  std::thread([self = shared_from_this(), mine, deadline_ns] {
-    self->tick_main(mine, deadline_ns);
-  }).detach();
+  has_tick_thread = start_thread(
+      [self = shared_from_this(), mine, deadline_ns] { self->tick_main(mine, deadline_ns); });
 }
 
-// The deadline after a tick that just ran. A tick that took so long that the next one is half over
-// costs that one: it is skipped and counted rather than run late.
+// The grid point after the last tick; not one so close to it that it would be the same one again (the
+// wall clock was set back a little), and one from now on when the last tick took too long for that.
 std::int64_t Scheduler::State::next_deadline_ns() const {
-  const std::int64_t next_ns =
-      next_tick_boottime_ns(last_tick_realtime_ns, last_tick_boottime_ns, options.tick_ns);
   const std::int64_t now_ns = clock.boottime_ns();
+  std::int64_t next_ns =
+      next_tick_boottime_ns(last_tick_realtime_ns, last_tick_boottime_ns, options.tick_ns);
+  if (next_ns - last_tick_boottime_ns < options.tick_ns / 2) {
+    next_ns += options.tick_ns;
+  }
   return now_ns - next_ns <= options.tick_ns / 2
              ? next_ns
              : next_tick_boottime_ns(clock.realtime_ns(), now_ns, options.tick_ns);
@@ -345,6 +406,12 @@ void Scheduler::State::tick_main(std::uint64_t mine, std::int64_t deadline_ns) {
   std::unique_lock lock(mutex);
   while (!stopping && generation == mine) {
     if (clock.boottime_ns() >= deadline_ns) {
+      // Half a tick late or more: this one is skipped and counted, not run next to its successor.
+      const std::int64_t realtime_ns = clock.realtime_ns();
+      if (last_tick_boottime_ns != 0 && realtime_ns % options.tick_ns > options.tick_ns / 2) {
+        deadline_ns = next_tick_boottime_ns(realtime_ns, clock.boottime_ns(), options.tick_ns);
+        continue;
+      }
       if (!tick(mine, buffer, lock)) {
         break;
       }
@@ -372,6 +439,10 @@ Scheduler::Scheduler(SchedulerOptions options, std::vector<ScheduledCollector> c
     slot.lane = slot.info->lane;
     slot.status = collectors[i].status;
     slot.status.interval_ns = collectors[i].interval_ns;
+    slot.recorded_status = slot.status;
+    slot.recorded = std::move(collectors[i].recorded);
+    slot.newest = std::move(collectors[i].newest);
+    slot.predecessor_running = std::move(collectors[i].still_running);
   }
 }
 
@@ -390,20 +461,28 @@ SnapshotPtr Scheduler::collect_once(std::int64_t wait_ns) {
   ReadBuffer buffer;
   std::unique_lock lock(state.mutex);
   state.tick(state.generation, buffer, lock);
+  wait_for_workers(lock, wait_ns);
+  return state.recorded;
+}
+
+// Real time on purpose: workers answer in real time even when a test owns the clock.
+void Scheduler::wait_for_workers(std::unique_lock<std::mutex>& lock, std::int64_t wait_ns) {
+  State& state = *state_;
   const auto idle = [&] {
     return std::none_of(state.slots.begin(), state.slots.end(),
                         [](const Slot& slot) { return slot.running || slot.requested; });
   };
-  // Real time on purpose: workers answer in real time even when a test owns the clock.
   state.done.wait_for(lock, std::chrono::nanoseconds(wait_ns), idle);
   state.build_snapshots(state.recorded->realtime_ns, state.recorded->boottime_ns, true);
-  return state.recorded;
 }
 
 void Scheduler::start(std::int64_t wait_ns) {
-  collect_once(wait_ns);
-  std::unique_lock lock(state_->mutex);
-  state_->start_tick_thread(lock);
+  State& state = *state_;
+  std::unique_lock lock(state.mutex);
+  state.start_tick_thread(state.clock.boottime_ns());
+  if (state.done.wait_for(lock, kFirstTickWait, [&] { return state.recorded != nullptr; })) {
+    wait_for_workers(lock, wait_ns);
+  }
 }
 
 SnapshotPtr Scheduler::latest() const {
@@ -439,29 +518,35 @@ void Scheduler::request_refresh() {
 void Scheduler::supervise() {
   State& state = *state_;
   std::unique_lock lock(state.mutex);
+  if (state.stopping) {
+    return;
+  }
+  if (!state.has_tick_thread) {  // the system had no thread to give
+    state.start_tick_thread(state.next_deadline_ns());
+    return;
+  }
   Slot* slot = state.tick_slot;
-  if (slot == nullptr || state.stopping) {
-    state.suspected = nullptr;
-    return;
-  }
-  // The same run seen twice, a tick apart: the thread is stuck, not the machine asleep.
-  if (state.suspected != slot || state.suspected_start_ns != slot->run_start_boottime_ns) {
+  // The same run seen twice, some time apart: the thread is stuck, not the machine asleep.
+  if (slot == nullptr || state.suspected != slot ||
+      state.suspected_start_ns != slot->run_start_boottime_ns) {
     state.suspected = slot;
-    state.suspected_start_ns = slot->run_start_boottime_ns;
+    state.suspected_start_ns = slot != nullptr ? slot->run_start_boottime_ns : 0;
     return;
   }
-  if (state.clock.boottime_ns() - slot->run_start_boottime_ns < state.options.tick_ns) {
+  if (state.clock.boottime_ns() - slot->run_start_boottime_ns <
+      std::max(state.options.tick_ns, kStuckRunNs)) {
     return;
   }
   slot->lane = Lane::kWorker;
   state.tick_slot = nullptr;
   state.suspected = nullptr;
-  state.start_tick_thread(lock);
-  const Error error{ErrorKind::kTimeout, 0,
-                    "does not return; the other collectors go on without it"};
+  state.start_tick_thread(state.next_deadline_ns());
+  const std::string_view name = slot->info->name;
   if (state.report) {
+    const Error error{ErrorKind::kTimeout, 0,
+                      "does not return; the other collectors go on without it"};
     lock.unlock();
-    state.report(slot->info->name, &error);
+    state.report(name, &error);
   }
 }
 
@@ -469,7 +554,7 @@ bool Scheduler::alive() const {
   const State& state = *state_;
   const std::lock_guard lock(state.mutex);
   const std::int64_t since_ns = state.clock.boottime_ns() - state.last_tick_boottime_ns;
-  return since_ns < 10 * state.options.tick_ns + state.options.collector_timeout_ns;
+  return since_ns < std::max(3 * state.options.tick_ns, kLeastAliveNs);
 }
 
 std::vector<ScheduledCollector> Scheduler::release() {
@@ -477,9 +562,20 @@ std::vector<ScheduledCollector> Scheduler::release() {
   const std::lock_guard lock(state.mutex);
   std::vector<ScheduledCollector> released;
   for (Slot& slot : state.slots) {
-    if (!slot.running && slot.collector) {
-      released.push_back(
-          {slot.info, slot.status.interval_ns, std::move(slot.collector), slot.status});
+    ScheduledCollector& out = released.emplace_back();
+    out.info = slot.info;
+    out.interval_ns = slot.status.interval_ns;
+    out.status = slot.status;
+    out.recorded = slot.recorded;
+    out.newest = slot.newest;
+    if (slot.running) {
+      out.still_running = [old = state_, &slot] {
+        const std::lock_guard old_lock(old->mutex);
+        return slot.running;
+      };
+    } else {
+      out.still_running = std::move(slot.predecessor_running);
+      out.collector = std::move(slot.collector);
     }
   }
   return released;
@@ -492,6 +588,9 @@ bool Scheduler::stop() {
   ++state.generation;
   state.wake.notify_all();
   state.worker_wake.notify_all();
+  if (std::exchange(state.stop_waited, true)) {
+    return state.threads == 0;
+  }
   return state.done.wait_for(lock, kStopWait, [&] { return state.threads == 0; });
 }
 

@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string_view>
 #include <vector>
 
@@ -31,7 +32,14 @@ struct ScheduledCollector {
   const CollectorInfo* info = nullptr;
   std::int64_t interval_ns = 0;  // a positive multiple of the tick
   std::unique_ptr<Collector> collector;
-  CollectorStatus status{};  // carried over a reload
+
+  // The rest is what a predecessor hands over, see release().
+  CollectorStatus status{};
+  std::shared_ptr<const Section> recorded{};
+  std::shared_ptr<const Section> newest{};
+  // Whether the predecessor's run still has not come back; null if it had none. While it has not, no
+  // other run starts: one dead mount holds one thread, however often the configuration is reloaded.
+  std::function<bool()> still_running{};
 };
 
 struct SchedulerOptions {
@@ -60,8 +68,9 @@ class Scheduler final : public SnapshotSource {
   // Called after every publication, refreshes included, on the tick thread. Before start().
   void on_publish(std::function<void()> callback);
 
-  // Runs the first tick at once on the calling thread, waits up to `wait_ns` for workers, publishes,
-  // then starts the tick thread.
+  // Starts the tick thread and its first tick at once. Waits for that one and up to `wait_ns` more
+  // for workers, so that the first scrape finds everything; a first tick that hangs is waited for
+  // two seconds and then left to supervise().
   void start(std::int64_t wait_ns);
   // One tick on the calling thread, no threads kept: `tidegauge collect`.
   SnapshotPtr collect_once(std::int64_t wait_ns);
@@ -80,7 +89,8 @@ class Scheduler final : public SnapshotSource {
   // Whether a tick began lately: for the watchdog and /-/healthy.
   [[nodiscard]] bool alive() const override;
 
-  // After stop(): the collectors that are not stuck, with their state, for a successor.
+  // After stop(): every collector with its state, for a successor. One whose run has not come back
+  // keeps its object here and hands over `still_running` instead.
   std::vector<ScheduledCollector> release();
 
   // Returns at once if no collector is running, within a few milliseconds if one is, and never
@@ -90,7 +100,8 @@ class Scheduler final : public SnapshotSource {
  private:
   struct Slot;
   struct State;
-  struct TickThread;
+  void wait_for_workers(std::unique_lock<std::mutex>& lock, std::int64_t wait_ns);
+
   std::shared_ptr<State> state_;
 };
 

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/service/log.h"
 
+#include <poll.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include <ctime>
 
@@ -12,7 +14,8 @@ namespace tidegauge {
 
 namespace {
 
-constexpr std::size_t kMaxValueBytes = 2048;
+// A pipe that polls as writable takes PIPE_BUF, 4 096 bytes, without blocking.
+constexpr std::size_t kMaxValueBytes = 700;
 
 void append_quoted(std::string& out, std::string_view raw) {
   out.push_back('"');
@@ -129,6 +132,13 @@ void Log::write(LogLevel level, std::string_view message, LogFields fields) {
   if (level < level_) {
     return;
   }
+  pollfd writable{.fd = STDERR_FILENO, .events = POLLOUT, .revents = 0};
+  if (::poll(&writable, 1, 0) == 0) {
+    if (on_suppressed_) {
+      on_suppressed_();
+    }
+    return;
+  }
   const std::string payload = format_log_payload(format_, message, fields);
   logger().log(to_spdlog(level), spdlog::string_view_t(payload.data(), payload.size()));
 }
@@ -152,6 +162,9 @@ void Log::debug(std::string_view message, LogFields fields) {
 }
 void Log::info(std::string_view message, LogFields fields) {
   write(LogLevel::kInfo, message, fields);
+}
+void Log::notice(std::string_view message, LogFields fields) {
+  write_limited(LogLevel::kInfo, message, fields);
 }
 void Log::warn(std::string_view message, LogFields fields) {
   write_limited(LogLevel::kWarn, message, fields);

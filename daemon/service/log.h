@@ -2,7 +2,8 @@
 #pragma once
 
 // The daemon's log: one line per event on standard error, as logfmt or JSON, so that journald and
-// log shippers find the fields. Any thread.
+// log shippers find the fields. Any thread. Never waits for the reader: a line that does not fit into
+// a stalled pipe is dropped and counted, because a host that is slow is what the daemon is for.
 
 #include <cstdint>
 #include <functional>
@@ -43,7 +44,8 @@ class Log {
 
   void debug(std::string_view message, LogFields fields = {});
   void info(std::string_view message, LogFields fields = {});
-  // Warnings and errors with the same text and fields appear at most once a minute.
+  // The same text and fields appear at most once a minute.
+  void notice(std::string_view message, LogFields fields = {});  // at level info
   void warn(std::string_view message, LogFields fields = {});
   void error(std::string_view message, LogFields fields = {});
 

@@ -2,9 +2,11 @@
 #include "daemon/service/privileges.h"
 
 #include <cap-ng.h>
+#include <fcntl.h>
 #include <malloc.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <cerrno>
 
@@ -43,18 +45,34 @@ std::string drop_capabilities() {
   if (capng_get_caps_process() != 0) {
     return "cannot read the process's capabilities";
   }
+  const auto permitted = [](unsigned capability) {
+    return capng_have_capability(CAPNG_PERMITTED, capability) != 0;
+  };
   bool keep[CAP_LAST_CAP + 1] = {};
   for (const UsedCapability& used : kUsed) {
-    keep[used.capability] = capng_have_capability(CAPNG_PERMITTED, used.capability) != 0;
+    keep[used.capability] = permitted(used.capability);
   }
-  capng_clear(CAPNG_SELECT_CAPS);
+  bool surplus = false;
+  for (unsigned capability = 0; capability <= CAP_LAST_CAP; ++capability) {
+    surplus = surplus || (permitted(capability) && !keep[capability]);
+  }
+  if (!surplus) {
+    return "";
+  }
+  // The bounding set can only be lowered by who may set capabilities.
+  const bool bounds = capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP) != 0;
+  const capng_select_t which = bounds ? CAPNG_SELECT_BOTH : CAPNG_SELECT_CAPS;
+  capng_clear(which);
   for (unsigned capability = 0; capability <= CAP_LAST_CAP; ++capability) {
     if (keep[capability]) {
-      capng_update(CAPNG_ADD,
-                   static_cast<capng_type_t>(CAPNG_EFFECTIVE | CAPNG_PERMITTED), capability);
+      capng_update(CAPNG_ADD, static_cast<capng_type_t>(CAPNG_EFFECTIVE | CAPNG_PERMITTED),
+                   capability);
+      if (bounds) {
+        capng_update(CAPNG_ADD, CAPNG_BOUNDING_SET, capability);
+      }
     }
   }
-  return capng_apply(CAPNG_SELECT_CAPS) == 0 ? "" : "the kernel refused";
+  return capng_apply(which) == 0 ? "" : "the kernel refused";
 }
 
 bool lock_memory() {
@@ -67,6 +85,16 @@ bool lock_memory() {
   }
   // On fault: locking everything mapped would make 29 MB resident, two thirds of it never used.
   return ::mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) == 0;
+}
+
+void open_standard_streams() {
+  int fd = 0;
+  do {
+    fd = ::open("/dev/null", O_RDWR);
+  } while (fd >= 0 && fd <= STDERR_FILENO);
+  if (fd > STDERR_FILENO) {
+    ::close(fd);
+  }
 }
 
 void tame_allocator() {

@@ -12,13 +12,16 @@ namespace tidegauge {
 // without it. Empty when nothing is.
 std::vector<std::string> missing_privileges();
 
-// Gives up every capability that no collector uses. To be called once the sockets are open and
-// before other threads exist (capabilities belong to threads). Returns what went wrong, or "".
+// Gives up every capability that no collector uses, for the calling thread and those it starts from
+// then on: capabilities belong to threads. Returns what went wrong, or "".
 std::string drop_capabilities();
 
 // Keeps the daemon's pages in memory once they were touched, so that it answers while the host
 // swaps; only where the limit on locked memory is not in the way. Returns whether it did.
 bool lock_memory();
+
+// Makes sure that descriptors 0 to 2 exist, so that no socket becomes standard error.
+void open_standard_streams();
 
 // One heap, returned to the kernel early: the resident size stays flat whatever scrapes do.
 void tame_allocator();

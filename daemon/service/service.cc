@@ -26,6 +26,7 @@ namespace tidegauge {
 namespace {
 
 constexpr std::int64_t kFirstTickWaitNs = 100'000'000;  // for workers, so the first scrape is full
+constexpr std::int64_t kMaxLoopWaitNs = 1'000'000'000;
 
 // Says what befell a collector when it changes, not each time.
 class CollectorLog {
@@ -43,10 +44,10 @@ class CollectorLog {
       at->second = now;
     }
     if (error == nullptr) {
-      log_.info("collector works again", {{"collector", collector}});
+      log_.notice("collector works again", {{"collector", collector}});
     } else if (error->kind == ErrorKind::kMissing || error->kind == ErrorKind::kUnsupported) {
-      log_.info("collector has no data on this machine",
-                {{"collector", collector}, {"err", error->message()}});
+      log_.notice("collector has no data on this machine",
+                  {{"collector", collector}, {"err", error->message()}});
     } else {
       log_.warn("collector failed", {{"collector", collector}, {"err", error->message()}});
     }
@@ -121,6 +122,7 @@ class Service {
                                     SchedulerOptions options);
   void activate(const std::shared_ptr<Generation>& generation);
   void announce();
+  void drop_privileges();
   void loop();
   void reload();
   ConfigResult<void> try_reload();
@@ -137,7 +139,8 @@ class Service {
   SwitchingHandler handler_;
   std::unique_ptr<HttpServer> server_;
   std::shared_ptr<Generation> generation_;
-  bool clean_ = true;  // no collector was ever left behind stuck
+  // Schedulers before a reload, of which a thread had not come back.
+  std::vector<std::shared_ptr<Generation>> leftovers_;
 };
 
 sigset_t handled_signals() {
@@ -163,6 +166,7 @@ bool Service::start_http() {
       return false;
     }
   }
+  options.on_thread_start = [this] { drop_privileges(); };
   options.connection_limit = static_cast<std::size_t>(config_.max_connections);
   options.log_error = [this](std::string_view message) {
     log_.warn("web server", {{"err", message}});
@@ -189,11 +193,12 @@ std::shared_ptr<Generation> Service::build(const Config& config,
   ExpositionOptions exposition;
   exposition.node_families = config.node_families;
   exposition.own_metrics = !config.disable_exporter_metrics;
-  exposition.max_selections =
-      config.max_requests == 0 ? SIZE_MAX : static_cast<std::size_t>(config.max_requests);
-  generation->exposition =
-      std::make_unique<Exposition>(exposition, exports, [this](std::string& out) {
+  // The exposition belongs to the generation it points to.
+  generation->exposition = std::make_unique<Exposition>(
+      exposition, exports, [this, self = generation.get()](std::string& out) {
         own_.update_http(server_->stats());
+        own_.update_exposition(self->exposition->body_bytes(),
+                               self->exposition->suppressed_series());
         append_families(out, own_.collect());
       });
   std::vector<std::string_view> known;
@@ -230,10 +235,13 @@ void Service::announce() {
   }
 }
 
+void Service::drop_privileges() {
+  if (const std::string error = drop_capabilities(); !error.empty()) {
+    log_.warn("cannot drop capabilities", {{"err", error}});
+  }
+}
+
 int Service::run() {
-  const sigset_t signals = handled_signals();
-  ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  ::signal(SIGPIPE, SIG_IGN);
   if (const std::string complaint = check_roots(config_.roots); !complaint.empty()) {
     log_.error(complaint);
     return 1;
@@ -243,16 +251,16 @@ int Service::run() {
     log_.error("bad configuration", {{"err", collectors.error().message}});
     return 2;
   }
-  lock_memory();
+  if (!lock_memory()) {
+    log_.info("memory is not locked (RLIMIT_MEMLOCK): answers may be late while the host swaps");
+  }
   if (!start_http()) {
     return 1;
   }
-  announce();
-  if (const std::string error = drop_capabilities(); !error.empty()) {
-    log_.warn("cannot drop capabilities", {{"err", error}});
-  }
+  drop_privileges();
   activate(build(config_, std::move(*collectors), scheduler_options(config_)));
   own_.reload_finished(true, realtime_seconds());
+  announce();
   ::sd_notify(0, "READY=1");
   loop();
   return shut_down();
@@ -261,8 +269,12 @@ int Service::run() {
 void Service::loop() {
   const sigset_t signals = handled_signals();
   while (true) {
-    const std::int64_t tick_ns = generation_->config.tick_ns;
-    const timespec wait{.tv_sec = tick_ns / 1'000'000'000, .tv_nsec = tick_ns % 1'000'000'000};
+    std::int64_t wait_ns = std::min(generation_->config.tick_ns, kMaxLoopWaitNs);
+    std::uint64_t watchdog_us = 0;
+    if (::sd_watchdog_enabled(0, &watchdog_us) > 0) {
+      wait_ns = std::min(wait_ns, static_cast<std::int64_t>(watchdog_us) * 1000 / 3);
+    }
+    const timespec wait{.tv_sec = wait_ns / 1'000'000'000, .tv_nsec = wait_ns % 1'000'000'000};
     const int number = ::sigtimedwait(&signals, nullptr, &wait);
     if (number == SIGTERM || number == SIGINT) {
       return;
@@ -303,7 +315,9 @@ ConfigResult<void> Service::try_reload() {
   }
   // From here on nothing can fail.
   generation_->routes->set_ready(false);
-  clean_ = generation_->scheduler->stop() && clean_;
+  if (!generation_->scheduler->stop()) {
+    leftovers_.push_back(generation_);
+  }
   SchedulerOptions options = scheduler_options(*config);
   if (const SnapshotPtr last = generation_->scheduler->latest_tick()) {
     options.ticks = last->ticks;
@@ -326,8 +340,14 @@ ConfigResult<void> Service::try_reload() {
     if (at == collectors->end()) {
       continue;
     }
+    at->still_running = std::move(kept.still_running);
     at->status = kept.status;
-    if (same_roots && options_of(old, kept.info) == options_of(*config, kept.info)) {
+    if (!same_roots || options_of(old, kept.info) != options_of(*config, kept.info)) {
+      continue;
+    }
+    at->recorded = std::move(kept.recorded);
+    at->newest = std::move(kept.newest);
+    if (kept.collector) {
       at->collector = std::move(kept.collector);
     }
   }
@@ -338,6 +358,10 @@ ConfigResult<void> Service::try_reload() {
 
 void Service::reload() {
   ::sd_notify(0, "RELOADING=1");
+  sigset_t pending;
+  if (::sigpending(&pending) == 0 && ::sigismember(&pending, SIGTERM) == 1) {
+    return;  // not worth it any more
+  }
   const auto outcome = try_reload();
   own_.reload_finished(outcome.has_value(), realtime_seconds());
   if (outcome) {
@@ -353,9 +377,11 @@ int Service::shut_down() {
   ::sd_notify(0, "STOPPING=1");
   log_.info("stopping");
   generation_->routes->set_ready(false);
-  clean_ = generation_->scheduler->stop() && clean_;
+  leftovers_.push_back(generation_);
+  const bool clean = std::all_of(leftovers_.begin(), leftovers_.end(),
+                                 [](const auto& old) { return old->scheduler->stop(); });
   server_->stop();
-  if (!clean_) {
+  if (!clean) {
     // A thread is inside a call that does not return; unwinding would pull the ground from under it.
     log_.warn("a collector is stuck in the kernel; ending without it");
     std::fflush(nullptr);
@@ -367,7 +393,12 @@ int Service::shut_down() {
 }  // namespace
 
 int serve(const CommandLine& command_line, CollectorRegistry registry) {
+  open_standard_streams();
   tame_allocator();
+  // First of all: a SIGHUP that comes early must not kill.
+  const sigset_t signals = handled_signals();
+  ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  ::signal(SIGPIPE, SIG_IGN);
   auto config = load_config(command_line, registry);
   if (!config) {
     std::fprintf(stderr, "%s\n", config.error().message.c_str());

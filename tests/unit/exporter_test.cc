@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "collectors/core/table_builder.h"
+#include "collectors/registry.h"
 #include "daemon/exporter/exposition.h"
 #include "daemon/exporter/family_text.h"
 #include "daemon/exporter/own_metrics.h"
@@ -36,6 +37,7 @@ TEST(TextFormat, ValuesAreExact) {
   EXPECT_EQ(value_text(1200, u, kTicks), "12");
   EXPECT_EQ(value_text(1234567, u, kTicks), "12345.67");
   EXPECT_EQ(value_text(1500, u, kMilliseconds), "1.5");
+  EXPECT_EQ(value_text(20525, u, kMillisecondsByReciprocal), "20.525000000000002");
   EXPECT_EQ(value_text(1, u, kNanoseconds), "0.000000001");
   EXPECT_EQ(value_text(3, u, kSectors), "1536");
   EXPECT_EQ(value_text(1U << 20U, u, kKibibytes), "1073741824");
@@ -202,7 +204,9 @@ TEST(SectionText, AFamilyOfAnotherCollectorIsNotShadowed) {
   table.add({}, 1);
   auto section = std::make_shared<Section>();
   section->tables.push_back(table.take());
-  SectionText text([](std::string_view family) { return family != "node_load1"; });
+  SectionText text([](std::string_view family) {
+    return family == "node_load1" ? FamilyVerdict::kCollides : FamilyVerdict::kWrite;
+  });
   EXPECT_EQ(text.render(section), "");
   EXPECT_EQ(text.suppressed(), 1U);
 }
@@ -286,24 +290,54 @@ TEST_F(ExpositionTest, SelectionsJoinTheSameSections) {
   EXPECT_EQ(only_b->find("node_scrape_collector_success{collector=\"a\"}"), std::string::npos);
 }
 
-TEST_F(ExpositionTest, SelectionsAreBounded) {
+TEST_F(ExpositionTest, ManySelectionsAreServedAndFewKept) {
   std::vector<ExportedCollector> many;
   auto wide = std::make_shared<Snapshot>();
   for (int i = 0; i < 10; ++i) {
     many.push_back({"c", "", {}});
     wide->entries.push_back({"c", nullptr, {}});
   }
-  Exposition exposition({.max_selections = 20}, many, nullptr);
-  int served = 0;
+  Exposition exposition({}, many, nullptr);
+  const auto full = exposition.body(wide, {}, false);
+  std::vector<std::weak_ptr<const std::string>> bodies;
   for (unsigned i = 1; i < 200; ++i) {
     std::vector<bool> selected(10);
     for (unsigned bit = 0; bit < 10; ++bit) {
       selected[bit] = ((i >> bit) & 1U) != 0;
     }
-    served += exposition.body(wide, selected, false) ? 1 : 0;
+    const auto body = exposition.body(wide, selected, false);
+    ASSERT_TRUE(body);
+    bodies.push_back(body);
   }
-  EXPECT_EQ(served, 20);
-  EXPECT_TRUE(exposition.body(wide, {}, false)) << "the full body is always served";
+  std::size_t kept = 0;
+  for (const auto& body : bodies) {
+    kept += body.expired() ? 0U : 1U;
+  }
+  EXPECT_LE(kept, 10U);
+  EXPECT_EQ(exposition.body(wide, {}, false), full) << "the full body is not pushed out";
+}
+
+TEST(FamilyOwners, EveryDocumentedFamilyBelongsToItsCollector) {
+  std::vector<ExportedCollector> collectors;
+  for (const CollectorInfo* info : all_collectors()) {
+    collectors.push_back({info->name, info->help, info->metrics()});
+  }
+  const FamilyOwners owners(collectors);
+  for (const ExportedCollector& collector : collectors) {
+    for (const MetricDoc& doc : collector.metrics) {
+      std::string family = doc.name;
+      const auto placeholder = family.find('<');
+      if (placeholder == 0) {
+        continue;  // a textfile's families can have any name
+      }
+      if (placeholder != std::string::npos) {
+        family.replace(placeholder, family.find('>') + 1 - placeholder, "Something");
+      }
+      const std::string* owner = owners.owner(family);
+      ASSERT_NE(owner, nullptr) << family;
+      EXPECT_EQ(*owner, collector.name) << family;
+    }
+  }
 }
 
 TEST_F(ExpositionTest, NodeFamiliesCanBeSwitchedOff) {
@@ -311,6 +345,7 @@ TEST_F(ExpositionTest, NodeFamiliesCanBeSwitchedOff) {
   const auto body = exposition.body(snapshot(1, 2), {}, false);
   EXPECT_EQ(body->find("node_"), std::string::npos);
   EXPECT_NE(body->find("a_value 1"), std::string::npos);
+  EXPECT_EQ(exposition.suppressed_series(), 0U) << "switched off is not a collision";
 }
 
 TEST(OwnMetrics, AreValidAndComplete) {

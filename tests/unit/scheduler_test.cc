@@ -38,8 +38,15 @@ class FakeClock final : public Clock {
       }
       sleeper_ = &wake;
       sleeper_mutex_ = lock.mutex();
+      ++sleeps_;
+      slept_.notify_all();
     }
     wake.wait(lock);
+  }
+  // Until the tick thread has nothing to do but wait for time to pass.
+  bool wait_for_sleeper() {
+    std::unique_lock lock(mutex_);
+    return slept_.wait_for(lock, std::chrono::seconds(10), [&] { return sleeps_ > 0; });
   }
   void advance(std::int64_t ns) { move(ns, ns); }
   void step_realtime(std::int64_t ns) { move(ns, 0); }
@@ -52,6 +59,7 @@ class FakeClock final : public Clock {
       const std::lock_guard lock(mutex_);
       realtime_ns_ += realtime_ns;
       boottime_ns_ += boottime_ns;
+      sleeps_ = 0;
       sleeper = sleeper_;
       sleeper_mutex = sleeper_mutex_;
     }
@@ -64,6 +72,8 @@ class FakeClock final : public Clock {
   mutable std::mutex mutex_;
   std::int64_t realtime_ns_ = kEpoch;
   std::int64_t boottime_ns_ = 1000 * kSecond;
+  std::condition_variable slept_;
+  int sleeps_ = 0;
   std::condition_variable* sleeper_ = nullptr;
   std::mutex* sleeper_mutex_ = nullptr;
 };
@@ -126,7 +136,7 @@ class SchedulerTest : public ::testing::Test {
   void add(const CollectorInfo& info, std::int64_t interval_s,
            std::function<Result<void>(CollectContext&, Section&)> script) {
     collectors_.push_back(
-        {&info, interval_s * kSecond, std::make_unique<ScriptedCollector>(std::move(script)), {}});
+        {&info, interval_s * kSecond, std::make_unique<ScriptedCollector>(std::move(script))});
   }
   void counting(const CollectorInfo& info, std::int64_t interval_s, std::atomic<int>& runs) {
     add(info, interval_s, [&runs](CollectContext&, Section&) -> Result<void> {
@@ -137,8 +147,10 @@ class SchedulerTest : public ::testing::Test {
   void start(std::int64_t worker_wait_ns = 10 * kSecond) {
     make();
     scheduler_->start(worker_wait_ns);
+    EXPECT_TRUE(published(1));
   }
   void make() {
+    published_ = 0;
     scheduler_ = std::make_unique<Scheduler>(
         options_, std::move(collectors_), clock_,
         [this](std::string_view collector, const Error* error) {
@@ -264,6 +276,7 @@ TEST_F(SchedulerTest, LateTicksAreSkippedAndCounted) {
   counting(kFast, 1, fast);
   counting(kSlow, 5, slow);
   start();
+  ASSERT_TRUE(clock_.wait_for_sleeper());
   clock_.advance(7 * kSecond);  // the machine slept
   ASSERT_TRUE(published(2));
   EXPECT_EQ(fast, 2);
@@ -387,7 +400,91 @@ TEST_F(SchedulerTest, StopDoesNotWaitForAStuckWorker) {
   EXPECT_FALSE(scheduler_->stop());
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(1));
   gate->open();
+  for (int i = 0; i < 1'000'000 && !scheduler_->stop(); ++i) {
+    std::this_thread::yield();
+  }
   EXPECT_TRUE(scheduler_->stop()) << "it ends once the call returns";
+}
+
+TEST_F(SchedulerTest, AHangAtTheFirstTickIsLeftBehindToo) {
+  Gate gate;
+  gate.close();
+  std::atomic<int> fast{0};
+  add(kSlow, 1, [&](CollectContext&, Section&) -> Result<void> {
+    gate.pass();
+    return {};
+  });
+  counting(kFast, 1, fast);
+  make();
+  scheduler_->start(0);  // returns after its two seconds
+  EXPECT_EQ(scheduler_->latest(), nullptr);
+  scheduler_->supervise();
+  clock_.advance(kSecond);
+  scheduler_->supervise();
+  clock_.advance(kSecond);
+  ASSERT_TRUE(published(1));
+  EXPECT_EQ(fast, 1);
+  gate.open();
+}
+
+TEST_F(SchedulerTest, ASuccessorWaitsForAStuckRunOfItsPredecessor) {
+  auto gate = std::make_shared<Gate>();
+  gate->close();
+  add(kMount, 1, [gate](CollectContext&, Section&) -> Result<void> {
+    gate->pass();
+    return {};
+  });
+  start(0);
+  ASSERT_TRUE(gate->wait_for_entry());
+  EXPECT_FALSE(scheduler_->stop());
+  auto released = scheduler_->release();
+  ASSERT_EQ(released.size(), 1U);
+  ASSERT_TRUE(released[0].still_running);
+  EXPECT_TRUE(released[0].still_running());
+  EXPECT_FALSE(released[0].collector);
+  std::atomic<int> runs{0};
+  counting(kMount, 1, runs);
+  collectors_[0].still_running = released[0].still_running;
+  collectors_[0].status = released[0].status;
+  start(0);
+  ASSERT_TRUE(advance_ticks(3));
+  EXPECT_EQ(runs, 0) << "one dead mount holds one thread";
+  EXPECT_GE(status("mount").skipped, 3U);
+  gate->open();
+  for (int i = 0; i < 100 && runs == 0; ++i) {
+    ASSERT_TRUE(advance_ticks(1));
+    std::this_thread::yield();
+  }
+  EXPECT_GT(runs, 0);
+}
+
+TEST_F(SchedulerTest, AClockSetBackALittleDoesNotRepeatATick) {
+  std::atomic<int> fast{0};
+  counting(kFast, 1, fast);
+  start();
+  ASSERT_TRUE(clock_.wait_for_sleeper());
+  clock_.step_realtime(-1'000'000);
+  clock_.advance(kSecond);
+  ASSERT_TRUE(clock_.wait_for_sleeper());
+  EXPECT_EQ(fast, 1) << "a millisecond short of the new grid point";
+  clock_.advance(1'000'000);
+  ASSERT_TRUE(published(2));
+  EXPECT_EQ(fast, 2);
+  EXPECT_EQ(scheduler_->latest()->ticks_skipped, 0U);
+}
+
+TEST_F(SchedulerTest, WakingHalfATickLateSkipsIt) {
+  std::atomic<int> fast{0};
+  counting(kFast, 1, fast);
+  start();
+  ASSERT_TRUE(clock_.wait_for_sleeper());
+  clock_.advance(kSecond + 600'000'000);
+  ASSERT_TRUE(clock_.wait_for_sleeper());
+  EXPECT_EQ(fast, 1);
+  clock_.advance(400'000'000);
+  ASSERT_TRUE(published(2));
+  EXPECT_EQ(fast, 2);
+  EXPECT_EQ(scheduler_->latest()->ticks_skipped, 1U);
 }
 
 TEST_F(SchedulerTest, RefreshIsForTheExporterAlone) {
