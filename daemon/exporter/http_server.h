@@ -31,7 +31,7 @@ struct HttpServerOptions {
   HttpDeadlines deadlines;
 
   // Called on the web thread before it serves anything, for what belongs to threads (capabilities).
-  std::function<void()> on_thread_start;
+  std::function<void()> on_thread_start{};
 
   // Gets one line for the log, at most one a second. Called on the web thread; must neither throw
   // nor block.

@@ -29,8 +29,6 @@ MIB = 1 << 20
 SCRAPES_TO_STAY_FLAT = 10_000
 ALLOWED_GROWTH = MIB // 4
 
-ALL_COLLECTORS = (*harness.PEER_COLLECTORS, *harness.LATER_PEER_COLLECTORS)
-
 
 class Figures:
     """Prints figures and remembers which missed their limit."""
@@ -92,7 +90,7 @@ class Bench(harness.TestCase):
         figures, quick = Figures(), options.quick
         daemon = self.start()  # the default set with the default periods
         peer = self.start_node_exporter()
-        print(f"node_exporter {'.'.join(map(str, self.peer_version))}, {len(ALL_COLLECTORS)} collectors", flush=True)
+        print(f"against node_exporter {'.'.join(map(str, self.peer_version))}", flush=True)
         for program in (daemon, peer):  # warm
             program.get(headers=[GZIP])
             program.get()
@@ -130,7 +128,7 @@ class Bench(harness.TestCase):
 
     def cpu_of_ticks(self, daemon, ticks, action):
         """CPU seconds of each of so many seconds, cut far from the ticks, with one action in each."""
-        begin, costs = (time.monotonic() // 1) + 2 - time.time() % 1 + time.monotonic() % 1, []
+        begin, costs = time.monotonic() + 2 - time.time() % 1, []  # a full second of the wall clock, as ticks are
         for number in range(ticks + 1):
             sleep_to(begin + number + 0.3)
             now = cpu_seconds(daemon.pid)
@@ -147,8 +145,9 @@ class Bench(harness.TestCase):
         for name, headers, limit in (("plain", (), 0.1), ("gzip", (GZIP,), 0.2)):
             # What a tick costs without and with a scrape in it, which then pays for rendering and compressing. Medians:
             # every 15th tick runs the slow collectors, too.
-            client, ticks = KeepAlive(daemon.port, headers), 5 if quick else 15
+            ticks = 5 if quick else 15
             idle = statistics.median(self.cpu_of_ticks(daemon, ticks, lambda: None))
+            client = KeepAlive(daemon.port, headers)
             first = statistics.median(self.cpu_of_ticks(daemon, ticks, client.scrape)) - idle
             count = 500
             begin, cpu = time.monotonic(), cpu_seconds(daemon.pid)
