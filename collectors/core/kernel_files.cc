@@ -207,8 +207,7 @@ Result<std::string> read_attribute(const std::string& path) {
   std::array<char, 4096> chunk{};
   while (true) {
     // pread, because a FIFO in the attribute's place would read as an empty one.
-    const ssize_t got =
-        ::pread(*fd, chunk.data(), chunk.size(), static_cast<off_t>(out.size()));
+    const ssize_t got = ::pread(*fd, chunk.data(), chunk.size(), static_cast<off_t>(out.size()));
     if (got == 0) {
       break;
     }

@@ -207,8 +207,8 @@ std::string unescape_octal(std::string_view raw) {
   for (std::size_t i = 0; i < raw.size(); ++i) {
     if (raw[i] == '\\' && i + 3 < raw.size() && raw[i + 1] <= '3' && octal(raw[i + 1]) &&
         octal(raw[i + 2]) && octal(raw[i + 3])) {
-      out.push_back(static_cast<char>((raw[i + 1] - '0') * 64 + (raw[i + 2] - '0') * 8 +
-                                      (raw[i + 3] - '0')));
+      out.push_back(
+          static_cast<char>((raw[i + 1] - '0') * 64 + (raw[i + 2] - '0') * 8 + (raw[i + 3] - '0')));
       i += 3;
     } else {
       out.push_back(raw[i]);

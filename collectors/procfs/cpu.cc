@@ -14,8 +14,7 @@ namespace {
 constexpr std::uint64_t kHotplugTicks = 300;  // 3 s in USER_HZ
 constexpr MetricKind kC = MetricKind::kCounter;
 constexpr std::string_view kName = "node_cpu_seconds_total";
-constexpr std::string_view kHelp =
-    "Time the CPU spent in each mode; user and nice include guests.";
+constexpr std::string_view kHelp = "Time the CPU spent in each mode; user and nice include guests.";
 constexpr std::string_view kGuestName = "node_cpu_guest_seconds_total";
 constexpr std::string_view kGuestHelp =
     "Time the CPU ran virtual machines, which the modes user and nice include.";
@@ -44,11 +43,10 @@ void hold(const CpuTimes& now, CpuTimes& held) {
     held = now;
     return;
   }
-  for (const auto member :
-       {&CpuTimes::user_ticks, &CpuTimes::nice_ticks, &CpuTimes::system_ticks,
-        &CpuTimes::idle_ticks, &CpuTimes::iowait_ticks, &CpuTimes::irq_ticks,
-        &CpuTimes::softirq_ticks, &CpuTimes::steal_ticks, &CpuTimes::guest_ticks,
-        &CpuTimes::guest_nice_ticks}) {
+  for (const auto member : {&CpuTimes::user_ticks, &CpuTimes::nice_ticks, &CpuTimes::system_ticks,
+                            &CpuTimes::idle_ticks, &CpuTimes::iowait_ticks, &CpuTimes::irq_ticks,
+                            &CpuTimes::softirq_ticks, &CpuTimes::steal_ticks,
+                            &CpuTimes::guest_ticks, &CpuTimes::guest_nice_ticks}) {
     held.*member = std::max(held.*member, now.*member);
   }
 }

@@ -109,7 +109,8 @@ Result<void> CpuSysfs::plan_throttles(const std::vector<std::string>& cpus) {
       core_sources_.push_back({base + "/thermal_throttle/core_throttle_count", **package, **core});
     }
     if (has("package_throttle_count") && packages.insert(**package).second) {
-      package_sources_.push_back({base + "/thermal_throttle/package_throttle_count", **package, {}});
+      package_sources_.push_back(
+          {base + "/thermal_throttle/package_throttle_count", **package, {}});
     }
   }
   return {};
@@ -219,14 +220,11 @@ Result<void> CpuSysfs::collect(CollectContext& context, bool cpus_changed, Secti
 }
 
 void CpuSysfs::describe(std::vector<MetricDoc>& docs) {
-  docs.push_back(
-      {std::string(kOnlineName), MetricKind::kGauge, {"cpu"}, std::string(kOnlineHelp)});
+  docs.push_back({std::string(kOnlineName), MetricKind::kGauge, {"cpu"}, std::string(kOnlineHelp)});
   docs.push_back(
       {std::string(kIsolatedName), MetricKind::kGauge, {"cpu"}, std::string(kIsolatedHelp)});
-  docs.push_back({std::string(kCoreName),
-                  MetricKind::kCounter,
-                  {"package", "core"},
-                  std::string(kCoreHelp)});
+  docs.push_back(
+      {std::string(kCoreName), MetricKind::kCounter, {"package", "core"}, std::string(kCoreHelp)});
   docs.push_back(
       {std::string(kPackageName), MetricKind::kCounter, {"package"}, std::string(kPackageHelp)});
 }

@@ -196,11 +196,12 @@ class CpufreqCollector final : public Collector {
   std::vector<std::uint32_t> offline_;
   std::vector<CpuInfo> cpuinfo_;
   StructTable<CpuFrequency> current_{kCurrentColumns, {"cpu"}};
-  ValueTable from_cpuinfo_{std::string(kCurrentName), std::string(kCurrentHelp), kG,
-                           {"package", "core", "cpu"}, kUnit, NumberType::kReal};
+  ValueTable from_cpuinfo_{
+      std::string(kCurrentName), std::string(kCurrentHelp), kG, {"package", "core", "cpu"}, kUnit,
+      NumberType::kReal};
   StructTable<CpuFrequency> table_{kColumns, {"cpu"}};
-  ValueTable governors_{std::string(kGovernorName), std::string(kGovernorHelp), kG,
-                        {"cpu", "governor"}};
+  ValueTable governors_{
+      std::string(kGovernorName), std::string(kGovernorHelp), kG, {"cpu", "governor"}};
 };
 
 }  // namespace

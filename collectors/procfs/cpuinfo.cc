@@ -19,8 +19,8 @@ struct Line {
   std::string_view value;
 };
 
-// "model name	: AMD EPYC" -> {"model name", "AMD EPYC"}. The value keeps its trailing blanks, which
-// are part of node_exporter's labels.
+// "model name	: AMD EPYC" -> {"model name", "AMD EPYC"}. The value keeps its trailing blanks,
+// which are part of node_exporter's labels.
 std::optional<Line> split_line(std::string_view line) {
   if (line.ends_with('\r')) {
     line.remove_suffix(1);
@@ -44,20 +44,27 @@ struct TextKey {
 // Keys whose meaning no two architectures dispute. `model` is apart: powerpc ends its file with one
 // for the whole machine.
 constexpr TextKey kTextKeys[] = {
-    {"vendor_id", &CpuInfo::vendor},      {"vendor", &CpuInfo::vendor},
-    {"cpu", &CpuInfo::vendor},             // powerpc
-    {"cpu family", &CpuInfo::family},     {"CPU Family", &CpuInfo::family},      // loongarch
-    {"model name", &CpuInfo::model_name}, {"Model Name", &CpuInfo::model_name},  // loongarch
+    {"vendor_id", &CpuInfo::vendor},
+    {"vendor", &CpuInfo::vendor},
+    {"cpu", &CpuInfo::vendor},  // powerpc
+    {"cpu family", &CpuInfo::family},
+    {"CPU Family", &CpuInfo::family},  // loongarch
+    {"model name", &CpuInfo::model_name},
+    {"Model Name", &CpuInfo::model_name},  // loongarch
     {"cpu model", &CpuInfo::model_name},   // mips
     {"isa", &CpuInfo::model_name},         // riscv
-    {"stepping", &CpuInfo::stepping},     {"microcode", &CpuInfo::microcode},
-    {"cache size", &CpuInfo::cache_size}, {"physical id", &CpuInfo::package},
-    {"core id", &CpuInfo::core},          {"hart", &CpuInfo::core},  // riscv
-    {"flags", &CpuInfo::flags},           {"bugs", &CpuInfo::bugs},
+    {"stepping", &CpuInfo::stepping},
+    {"microcode", &CpuInfo::microcode},
+    {"cache size", &CpuInfo::cache_size},
+    {"physical id", &CpuInfo::package},
+    {"core id", &CpuInfo::core},
+    {"hart", &CpuInfo::core},  // riscv
+    {"flags", &CpuInfo::flags},
+    {"bugs", &CpuInfo::bugs},
 };
 
-// Several keys for one thing: s390 says dynamic, powerpc "3425.000000MHz", loongarch writes capitals,
-// recent x86 kernels "Unknown" for a rate they cannot tell.
+// Several keys for one thing: s390 says dynamic, powerpc "3425.000000MHz", loongarch writes
+// capitals, recent x86 kernels "Unknown" for a rate they cannot tell.
 bool is_frequency(std::string_view key) {
   return key == "cpu MHz" || key == "cpu MHz dynamic" || key == "CPU MHz" || key == "clock";
 }

@@ -17,7 +17,7 @@ constexpr std::string_view kFile = "interrupts";
 constexpr std::string_view kName = "node_interrupts_total";
 constexpr std::string_view kHelp = "Interrupts served since boot, by CPU and source.";
 
-// One column per CPU: on a machine with 1 152 CPUs a row per series would hold each name 1 152 times.
+// One column per CPU: with 1 152 CPUs a row per series would hold each name 1 152 times.
 std::vector<ColumnInfo> cpu_columns(std::size_t cpus) {
   std::vector<ColumnInfo> columns(cpus);
   for (std::size_t i = 0; i < cpus; ++i) {
@@ -91,10 +91,10 @@ class InterruptsCollector final : public Collector {
     plan_.clear();
     std::unordered_map<std::string_view, std::size_t> last_of_name;
     for (const Interrupt& line : interrupts_.lines) {
-      PlannedLine planned{std::string(line.name), std::string(line.details),
-                          interrupt_labels(line), true};
-      planned.shown = !filter_.ignores(planned.name + ";" + planned.labels.info + ";" +
-                                       planned.labels.devices);
+      PlannedLine planned{std::string(line.name), std::string(line.details), interrupt_labels(line),
+                          true};
+      planned.shown =
+          !filter_.ignores(planned.name + ";" + planned.labels.info + ";" + planned.labels.devices);
       const auto [at, is_new] = last_of_name.try_emplace(line.name, plan_.size());
       if (!is_new) {
         plan_[at->second].shown = false;  // as with node_exporter the last one of a name counts

@@ -101,15 +101,13 @@ std::optional<std::int64_t> parse_date(std::string_view text) {
 
 // Where the value of `key` belongs; null when it is of no interest.
 std::string* destination(std::string_view key, OsRelease& out) {
-  const auto at =
-      std::find_if(kOsLabels.begin(), kOsLabels.end(), [&](std::string_view label) {
-        return std::equal(label.begin(), label.end(), key.begin(), key.end(),
-                          [](char small, char capital) { return to_upper(small) == capital; });
-      });
+  const auto at = std::find_if(kOsLabels.begin(), kOsLabels.end(), [&](std::string_view label) {
+    return std::equal(label.begin(), label.end(), key.begin(), key.end(),
+                      [](char small, char capital) { return to_upper(small) == capital; });
+  });
   return at == kOsLabels.end() ? nullptr
                                : &out.values[static_cast<std::size_t>(at - kOsLabels.begin())];
 }
-
 
 constexpr std::string_view kInfoFamily = "node_os_info";
 constexpr std::string_view kInfoHelp = "The distribution as os-release names it; always 1.";
@@ -161,12 +159,22 @@ class OsCollector final : public Collector {
   KernelFile usr_;
   std::string text_;  // of which os_ was parsed; it changes once a year
   OsRelease os_;
-  ValueTable info_{std::string(kInfoFamily), std::string(kInfoHelp), MetricKind::kGauge,
+  ValueTable info_{std::string(kInfoFamily),
+                   std::string(kInfoHelp),
+                   MetricKind::kGauge,
                    {kOsLabels.begin(), kOsLabels.end()}};
-  ValueTable version_{std::string(kVersionFamily), std::string(kVersionHelp), MetricKind::kGauge,
-                      {"id", "id_like", "name"}, kUnit, NumberType::kReal};
-  ValueTable support_end_{std::string(kSupportEndFamily), std::string(kSupportEndHelp),
-                          MetricKind::kGauge, {}, kUnit, NumberType::kSigned};
+  ValueTable version_{std::string(kVersionFamily),
+                      std::string(kVersionHelp),
+                      MetricKind::kGauge,
+                      {"id", "id_like", "name"},
+                      kUnit,
+                      NumberType::kReal};
+  ValueTable support_end_{std::string(kSupportEndFamily),
+                          std::string(kSupportEndHelp),
+                          MetricKind::kGauge,
+                          {},
+                          kUnit,
+                          NumberType::kSigned};
 };
 
 }  // namespace
@@ -231,13 +239,18 @@ const CollectorInfo kOsCollector{
     },
     .metrics =
         [] {
-          return std::vector<MetricDoc>{
-              {std::string(kInfoFamily), MetricKind::kGauge, {kOsLabels.begin(), kOsLabels.end()},
-               std::string(kInfoHelp)},
-              {std::string(kVersionFamily), MetricKind::kGauge, {"id", "id_like", "name"},
-               std::string(kVersionHelp)},
-              {std::string(kSupportEndFamily), MetricKind::kGauge, {},
-               std::string(kSupportEndHelp)}};
+          return std::vector<MetricDoc>{{std::string(kInfoFamily),
+                                         MetricKind::kGauge,
+                                         {kOsLabels.begin(), kOsLabels.end()},
+                                         std::string(kInfoHelp)},
+                                        {std::string(kVersionFamily),
+                                         MetricKind::kGauge,
+                                         {"id", "id_like", "name"},
+                                         std::string(kVersionHelp)},
+                                        {std::string(kSupportEndFamily),
+                                         MetricKind::kGauge,
+                                         {},
+                                         std::string(kSupportEndHelp)}};
         },
 };
 

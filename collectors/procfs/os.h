@@ -13,8 +13,8 @@ namespace tidegauge {
 
 // The labels of node_os_info in the order of exposition; the file's keys are the same in capitals.
 inline constexpr std::array<std::string_view, 12> kOsLabels = {
-    "build_id", "id",      "id_like",    "image_id", "image_version",    "name", "pretty_name",
-    "variant",  "variant_id", "version", "version_codename", "version_id"};
+    "build_id",    "id",      "id_like",    "image_id", "image_version",    "name",
+    "pretty_name", "variant", "variant_id", "version",  "version_codename", "version_id"};
 
 // os-release(5).
 struct OsRelease {

@@ -45,8 +45,8 @@ Result<PidStat> parse_pid_stat(std::string_view text) {
     std::uint64_t PidStat::*member;
   };
   static constexpr Wanted kWanted[] = {
-      {kUserTime, &PidStat::user_ticks},      {kSystemTime, &PidStat::system_ticks},
-      {kThreads, &PidStat::threads},          {kStartTime, &PidStat::start_ticks},
+      {kUserTime, &PidStat::user_ticks},       {kSystemTime, &PidStat::system_ticks},
+      {kThreads, &PidStat::threads},           {kStartTime, &PidStat::start_ticks},
       {kVirtualSize, &PidStat::virtual_bytes}, {kResident, &PidStat::resident_pages},
   };
   unsigned at = 4;

@@ -14,7 +14,7 @@ struct PidStat {
   char state = '?';  // R S D Z T t X I and, on kernels before 4.14, also x K W P
   std::uint64_t user_ticks = 0;
   std::uint64_t system_ticks = 0;
-  std::uint64_t threads = 0;  // of the whole process, in a thread's file too
+  std::uint64_t threads = 0;      // of the whole process, in a thread's file too
   std::uint64_t start_ticks = 0;  // since boot
   std::uint64_t virtual_bytes = 0;
   std::uint64_t resident_pages = 0;

@@ -40,8 +40,8 @@ class Descriptor {
 bool left(int errno_value) { return errno_value == ENOENT || errno_value == ESRCH; }
 
 bool is_number(std::string_view name) {
-  return !name.empty() && std::all_of(name.begin(), name.end(),
-                                      [](char c) { return c >= '0' && c <= '9'; });
+  return !name.empty() &&
+         std::all_of(name.begin(), name.end(), [](char c) { return c >= '0' && c <= '9'; });
 }
 
 // Calls visit(name) -> Result<void> for every name that is a number. getdents64 in small portions:
@@ -74,8 +74,7 @@ Result<void> for_each_number(int directory, const std::string& path, Visit visit
 class Walk {
  public:
   explicit Walk(const std::string& procfs)
-      : procfs_(procfs),
-        root_(::open(procfs.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {}
+      : procfs_(procfs), root_(::open(procfs.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {}
 
   Result<ProcessCounts> run() {
     if (!root_.valid()) {
@@ -108,10 +107,13 @@ class Walk {
     std::array<char, 2048> text;
     const ssize_t got = file.valid() ? ::read(file.get(), text.data(), text.size()) : -1;
     if (got < 0) {
-      return left(errno) ? Result<PidStat>(tl::make_unexpected(Error{ErrorKind::kMissing, errno, {}}))
-                         : system_error(errno, procfs_ + "/" + name.data());
+      return left(errno)
+                 ? Result<PidStat>(tl::make_unexpected(Error{ErrorKind::kMissing, errno, {}}))
+                 : system_error(errno, procfs_ + "/" + name.data());
     }
-    auto stat = parse_pid_stat({text.data(), static_cast<std::size_t>(got)});
+    const auto size = static_cast<std::size_t>(got);
+    auto stat = size < text.size() ? parse_pid_stat({text.data(), size})
+                                   : malformed(kPidStatFile, 1, "a shorter line");
     if (!stat) {
       std::string& where = stat.error().where;
       where.replace(0, kPidStatFile.size(), procfs_ + "/" + name.data());
@@ -142,8 +144,7 @@ class Walk {
 
   Result<void> count_threads(std::string_view pid, const PidStat& leader) {
     const std::string path = std::string(pid) + "/task";
-    const Descriptor tasks(
-        ::openat(root_.get(), path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    const Descriptor tasks(::openat(root_.get(), path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!tasks.valid()) {
       return left(errno) ? Result<void>() : system_error(errno, procfs_ + "/" + path);
     }
@@ -173,10 +174,12 @@ class Walk {
 };
 
 constexpr Column<ProcessCounts> kTotals[] = {
-    {"node_processes_threads", "Threads that exist.", MetricKind::kGauge, kUnit, &ProcessCounts::threads},
+    {"node_processes_threads", "Threads that exist.", MetricKind::kGauge, kUnit,
+     &ProcessCounts::threads},
     {"node_processes_max_threads", "Threads that may exist (kernel.threads-max).",
      MetricKind::kGauge, kUnit, &ProcessCounts::max_threads},
-    {"node_processes_pids", "Processes that exist.", MetricKind::kGauge, kUnit, &ProcessCounts::processes},
+    {"node_processes_pids", "Processes that exist.", MetricKind::kGauge, kUnit,
+     &ProcessCounts::processes},
     {"node_processes_max_processes", "Where process numbers wrap around (kernel.pid_max).",
      MetricKind::kGauge, kUnit, &ProcessCounts::max_processes},
 };
@@ -184,15 +187,20 @@ constexpr Column<ProcessCounts> kTotals[] = {
 constexpr std::string_view kStateFamily = "node_processes_state";
 constexpr std::string_view kStateHelp = "Processes in a state, by the letter the kernel gives it.";
 constexpr std::string_view kThreadStateFamily = "node_processes_threads_state";
-constexpr std::string_view kThreadStateHelp = "Threads in a state, by the letter the kernel gives it.";
+constexpr std::string_view kThreadStateHelp =
+    "Threads in a state, by the letter the kernel gives it.";
 
 // One row per state. A state that was seen once keeps its row for good, absent while no task is in
 // it, so that a process that touches the disk for a moment does not change the table's shape.
 class StateTable {
  public:
   StateTable(std::string_view family, std::string_view help, std::string label)
-      : table_({std::move(label)}, {ColumnInfo{std::string(family), {}, std::string(help),
-                                               MetricKind::kGauge, NumberType::kUnsigned, kUnit,
+      : table_({std::move(label)}, {ColumnInfo{std::string(family),
+                                               {},
+                                               std::string(help),
+                                               MetricKind::kGauge,
+                                               NumberType::kUnsigned,
+                                               kUnit,
                                                {}}}) {}
 
   Table fill(const TaskStates& states) {
@@ -283,9 +291,11 @@ const CollectorInfo kProcessesCollector{
         [] {
           std::vector<MetricDoc> docs;
           document<ProcessCounts>(docs, kTotals, {});
-          docs.push_back({std::string(kStateFamily), MetricKind::kGauge, {"state"},
-                          std::string(kStateHelp)});
-          docs.push_back({std::string(kThreadStateFamily), MetricKind::kGauge, {"thread_state"},
+          docs.push_back(
+              {std::string(kStateFamily), MetricKind::kGauge, {"state"}, std::string(kStateHelp)});
+          docs.push_back({std::string(kThreadStateFamily),
+                          MetricKind::kGauge,
+                          {"thread_state"},
                           std::string(kThreadStateHelp)});
           return docs;
         },

@@ -84,8 +84,8 @@ Result<void> parse_schedstat(std::string_view text, std::vector<CpuSchedstat>& c
     return malformed(kFile, 1, "version and a number");
   }
   if (*version < kOldestVersion) {
-    return tl::make_unexpected(Error{ErrorKind::kUnsupported, 0,
-                                     "schedstat version " + std::to_string(*version)});
+    return tl::make_unexpected(
+        Error{ErrorKind::kUnsupported, 0, "schedstat version " + std::to_string(*version)});
   }
   while (lines.next(line)) {
     if (!line.starts_with("cpu")) {

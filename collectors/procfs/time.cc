@@ -31,6 +31,10 @@ struct ClockSource {
   std::string current;
 };
 
+bool is_text(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char c) { return c >= ' ' && c <= '~'; });
+}
+
 // A kernel without the directory has no clock sources to choose from: no error.
 Result<std::vector<ClockSource>> read_clock_sources(const KernelFiles& files) {
   const std::string directory = files.sys("devices/system/clocksource");
@@ -43,8 +47,8 @@ Result<std::vector<ClockSource>> read_clock_sources(const KernelFiles& files) {
   }
   constexpr std::string_view kPrefix = "clocksource";
   for (const std::string& name : *names) {
-    if (!name.starts_with(kPrefix) || name.size() == kPrefix.size() ||
-        name[kPrefix.size()] < '0' || name[kPrefix.size()] > '9') {
+    if (!name.starts_with(kPrefix) || name.size() == kPrefix.size() || name[kPrefix.size()] < '0' ||
+        name[kPrefix.size()] > '9') {
       continue;
     }
     const std::string base = directory + "/" + name + "/";
@@ -56,8 +60,11 @@ Result<std::vector<ClockSource>> read_clock_sources(const KernelFiles& files) {
     if (!current) {
       return tl::make_unexpected(current.error());
     }
-    // The kernel always runs on one; a name is at most 31 bytes (CS_NAME_LEN) and has no blank.
-    if (current->empty() || current->find_first_of(" \t\n") != std::string::npos) {
+    // The kernel lists at least the one it runs on.
+    if (!is_text(*available) || available->empty()) {
+      return malformed(base + "available_clocksource", 1, "names");
+    }
+    if (!is_text(*current) || current->empty() || current->find(' ') != std::string::npos) {
       return malformed(base + "current_clocksource", 1, "one name");
     }
     out.push_back({std::move(*available), std::move(*current)});
@@ -130,13 +137,19 @@ class TimeCollector final : public Collector {
   KernelFiles files_;
   std::vector<ClockSource> sources_;
   std::optional<std::int64_t> read_at_ns_;
-  ValueTable now_{std::string(kNowFamily), std::string(kNowHelp), MetricKind::kGauge, {},
-                  kNanoseconds, NumberType::kSigned};
-  ValueTable zone_{std::string(kZoneFamily), std::string(kZoneHelp), MetricKind::kGauge,
-                   {"time_zone"}, kUnit, NumberType::kSigned};
-  ValueTable available_{std::string(kAvailableFamily), std::string(kAvailableHelp),
-                        MetricKind::kGauge, {"device", "clocksource"}};
-  ValueTable current_{std::string(kCurrentFamily), std::string(kCurrentHelp), MetricKind::kGauge,
+  ValueTable now_{
+      std::string(kNowFamily), std::string(kNowHelp), MetricKind::kGauge, {}, kNanoseconds,
+      NumberType::kSigned};
+  ValueTable zone_{
+      std::string(kZoneFamily), std::string(kZoneHelp), MetricKind::kGauge, {"time_zone"}, kUnit,
+      NumberType::kSigned};
+  ValueTable available_{std::string(kAvailableFamily),
+                        std::string(kAvailableHelp),
+                        MetricKind::kGauge,
+                        {"device", "clocksource"}};
+  ValueTable current_{std::string(kCurrentFamily),
+                      std::string(kCurrentHelp),
+                      MetricKind::kGauge,
                       {"device", "clocksource"}};
 };
 

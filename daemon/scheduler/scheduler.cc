@@ -37,6 +37,7 @@ struct Scheduler::Slot {
   Lane lane = Lane::kTick;
   bool running = false;
   bool requested = false;  // a worker's order
+  bool requested_refresh = false;  // that order is for a scrape
   bool has_worker = false;
   std::int64_t run_start_boottime_ns = 0;
   std::int64_t scheduled_boottime_ns = 0;  // of the last scheduled run; refreshes do not count
@@ -94,7 +95,7 @@ struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
   void run(Slot& slot, bool refresh, ReadBuffer& buffer, std::unique_lock<std::mutex>& lock);
   bool finish(Slot& slot, std::int64_t end_ns, Result<void>&& outcome,
               std::shared_ptr<Section> section);
-  void order_worker(Slot& slot);
+  bool order_worker(Slot& slot, bool for_refresh);
   void worker_main(Slot& slot);
   bool start_thread(std::function<void()> body);
 
@@ -188,17 +189,19 @@ bool Scheduler::State::start_thread(std::function<void()> body) {
   return true;
 }
 
-void Scheduler::State::order_worker(Slot& slot) {
+bool Scheduler::State::order_worker(Slot& slot, bool for_refresh) {
   if (!slot.has_worker) {
     slot.has_worker =
         start_thread([self = shared_from_this(), &slot] { self->worker_main(slot); });
     if (!slot.has_worker) {
       ++slot.status.skipped;
-      return;
+      return false;
     }
   }
   slot.requested = true;
+  slot.requested_refresh = for_refresh;
   worker_wake.notify_all();
+  return true;
 }
 
 void Scheduler::State::worker_main(Slot& slot) {
@@ -211,7 +214,7 @@ void Scheduler::State::worker_main(Slot& slot) {
       continue;
     }
     slot.requested = false;
-    run(slot, false, buffer, lock);
+    run(slot, slot.requested_refresh, buffer, lock);
     done.notify_all();
   }
   --threads;
@@ -247,7 +250,7 @@ bool Scheduler::State::tick(std::uint64_t mine, ReadBuffer& buffer,
       continue;
     }
     if (slot.lane == Lane::kWorker) {
-      order_worker(slot);
+      order_worker(slot, false);
       continue;
     }
     tick_slot = &slot;
@@ -277,21 +280,29 @@ bool Scheduler::State::tick(std::uint64_t mine, ReadBuffer& buffer,
 
 bool Scheduler::State::wants_refresh(const Slot& slot, std::int64_t now_ns) const {
   const CollectorStatus& status = slot.status;
-  return slot.lane == Lane::kTick && !slot.running && status.ran &&
+  return !slot.running && !slot.requested && !slot.predecessor_running && status.ran &&
          status.duration_ns <= kCheapRunNs &&
          now_ns - status.last_run_boottime_ns > freshness_ns() + options.tick_ns / 10;
 }
 
-// Reruns the cheap collectors whose data is old, for the exporter alone.
+// Reruns the cheap collectors whose data is old, for the exporter alone. Workers run theirs meanwhile
+// and are waited for, as long as the budget lasts.
 bool Scheduler::State::refresh(std::uint64_t mine, ReadBuffer& buffer,
                                std::unique_lock<std::mutex>& lock) {
   refresh_requested = false;
+  const auto begin = std::chrono::steady_clock::now();
   const std::int64_t begin_ns = clock.boottime_ns();
   const std::int64_t realtime_ns = clock.realtime_ns();
-  bool any = false;
+  std::vector<const Slot*> ordered;
+  for (Slot& slot : slots) {
+    if (slot.lane == Lane::kWorker && wants_refresh(slot, begin_ns) && order_worker(slot, true)) {
+      ordered.push_back(&slot);
+    }
+  }
+  bool any = !ordered.empty();
   for (Slot& slot : slots) {
     const std::int64_t now_ns = clock.boottime_ns();
-    if (!wants_refresh(slot, now_ns)) {
+    if (slot.lane == Lane::kWorker || !wants_refresh(slot, now_ns)) {
       continue;
     }
     if (now_ns - begin_ns + slot.status.duration_ns > kRefreshBudgetNs) {
@@ -300,10 +311,18 @@ bool Scheduler::State::refresh(std::uint64_t mine, ReadBuffer& buffer,
     any = true;
     tick_slot = &slot;
     run(slot, true, buffer, lock);
-    if (generation != mine) {  // replaced, or the scheduler stops
+    if (generation != mine) {
       return false;
     }
     tick_slot = nullptr;
+  }
+  done.wait_until(lock, begin + std::chrono::nanoseconds(kRefreshBudgetNs), [&] {
+    return stopping || std::none_of(ordered.begin(), ordered.end(), [](const Slot* slot) {
+             return slot->running || slot->requested;
+           });
+  });
+  if (generation != mine) {
+    return false;
   }
   if (any) {  // else a tick or an earlier refresh has served the request already
     build_snapshots(realtime_ns, begin_ns, false);

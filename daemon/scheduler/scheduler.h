@@ -81,7 +81,7 @@ class Scheduler final : public SnapshotSource {
   [[nodiscard]] SnapshotPtr latest_tick() const;
 
   [[nodiscard]] bool is_stale(const std::vector<bool>& selected) const override;
-  // Served on the tick thread; on_publish tells when it is done.
+  // Served on the tick thread (workers run theirs meanwhile); on_publish tells when it is done.
   void request_refresh() override;
 
   // Looks for a stuck tick thread. From one thread, about once per tick.

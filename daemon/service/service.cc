@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/service/service.h"
 
+#include <malloc.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
@@ -27,6 +28,7 @@ namespace {
 
 constexpr std::int64_t kFirstTickWaitNs = 100'000'000;  // for workers, so the first scrape is full
 constexpr std::int64_t kMaxLoopWaitNs = 1'000'000'000;
+constexpr std::uint64_t kManyConnections = 32;
 
 // Says what befell a collector when it changes, not each time.
 class CollectorLog {
@@ -127,6 +129,7 @@ class Service {
   void reload();
   ConfigResult<void> try_reload();
   void feed_watchdog();
+  void trim_memory();
   int shut_down();
 
   const CommandLine& command_line_;
@@ -139,6 +142,7 @@ class Service {
   SwitchingHandler handler_;
   std::unique_ptr<HttpServer> server_;
   std::shared_ptr<Generation> generation_;
+  std::uint64_t peak_connections_ = 0;  // since the last trim
   // Schedulers before a reload, of which a thread had not come back.
   std::vector<std::shared_ptr<Generation>> leftovers_;
 };
@@ -284,6 +288,17 @@ void Service::loop() {
     }
     generation_->scheduler->supervise();
     feed_watchdog();
+    trim_memory();
+  }
+}
+
+// A burst of connections leaves holes in the heap that only an explicit trim gives back.
+void Service::trim_memory() {
+  const std::uint64_t open = server_->stats().connections_open;
+  peak_connections_ = std::max(peak_connections_, open);
+  if (peak_connections_ >= kManyConnections && open <= peak_connections_ / 2) {
+    ::malloc_trim(0);
+    peak_connections_ = open;
   }
 }
 

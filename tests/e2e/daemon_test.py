@@ -708,7 +708,7 @@ class KernelFileTest(DaemonTestCase):
         usable = {name: path for name, path in FILE_OF.items() if (FIXTURE / path).is_file()}
         good = succeeded(self.start_on(self.copy_fixture("whole")).scrape())
         self.assertEqual({name for name in usable if not good[name]}, set(), "fail on the untouched fixture")
-        self.assertGreater(len(usable), 7, "the fixture tree lacks files of most collectors")
+        self.assertGreater(len(usable), 12, "the fixture tree lacks files of most collectors")
         paths = sorted(set(usable.values()))
 
         def garbage(path):

@@ -29,7 +29,7 @@ no_type_at_all 4
 """
 
 # What a reference before some version does otherwise, as narrow as it can be said. (before version, what, reason)
-COMPARED = "node_.*"  # not what client libraries say about themselves
+COMPARED = "(?!promhttp_|go_|process_).*"  # not what client libraries say about themselves
 NOT_OURS = "node_exporter_build_info"  # says which program it is
 
 
@@ -85,6 +85,11 @@ def without_device_error(families):
     return families
 
 
+def series(line):
+    """The series that a line of a report's wrong values is about."""
+    return line.rsplit(": ", 1)[0]
+
+
 class NodeExporterTest(harness.TestCase):
     def test_every_series_is_there(self):
         directory = self.directory / "textfile"
@@ -102,27 +107,35 @@ class NodeExporterTest(harness.TestCase):
             family = ours.scrape()["tidegauge_collector_runs_total"]
             return {dict(key[1])["collector"]: value for key, value in family.series.items()}
 
+        def compare():
+            before, start, lagging = peer.get().families(), runs(), []
+
+            def all_ran():
+                # The second run to end began after `before`, whatever was under way then.
+                now = runs()
+                lagging[:] = [name for name in known if now[name] < start[name] + 2]
+                return not lagging
+            harness.wait_until(all_ran, 10, lambda: f"two runs of each collector; missing: {lagging}\n{ours.tail()}", pause=0.1)
+            middle = ours.scrape()
+            time.sleep(0.01)  # node_time_seconds of `after` must be later
+            after = peer.get().families()
+            if self.peer_version < (1, 9):
+                middle = without_device_error(middle)
+            return expo_compare.compare(before, middle, after, COMPARED, known_differences(self.peer_version))
+
         peer.get()  # its first scrape loads lazily what later ones have
-        before = peer.get().families()
-        start = runs()
-
-        def lagging():
-            # The second run to end began after `before`, whatever was under way then.
-            now = runs()
-            return [name for name in known if now[name] < start[name] + 2]
-        last = []
-
-        def all_ran():
-            last[:] = lagging()
-            return not last
-        harness.wait_until(all_ran, 10, lambda: f"two runs of each collector; missing: {last}\n{ours.tail()}", pause=0.1)
-        middle = ours.scrape()
-        time.sleep(0.01)  # node_time_seconds of `after` must be later
-        after = peer.get().families()
-
-        if self.peer_version < (1, 9):
-            middle = without_device_error(middle)
-        report = expo_compare.compare(before, middle, after, COMPARED, known_differences(self.peer_version))
+        report = compare()
+        # Memory that others take and give back between the two scrapes of the reference is outside of both: what is
+        # really wrong is so again.
+        persistent = {series(line) for line in report.wrong_value}
+        for _ in range(2):
+            if not persistent:
+                break
+            again = compare()
+            persistent &= {series(line) for line in again.wrong_value}
+            report.missing += again.missing
+            report.wrong_type += again.wrong_type
+        report.wrong_value = [line for line in report.wrong_value if series(line) in persistent]
         for title, lines in (("missing", report.missing), ("wrong type", report.wrong_type), ("wrong value", report.wrong_value)):
             for line in lines:
                 print(f"{title}: {line}")

@@ -36,9 +36,8 @@ TEST(ParseCgroups, AcceptsWhatMayCome) {
 
 TEST(ParseCgroups, RefusesTheRest) {
   EXPECT_EQ(error_of(""), "malformed: cgroups: expected a header");
-  for (const std::string_view bad :
-       {"cpu", "cpu\t1\t1", "cpu\t1\tx\t1", "cpu\t1\t-1\t1", "cpu\t1\t18446744073709551616\t1", "\n",
-        "\xff\xfe\xfd"}) {
+  for (const std::string_view bad : {"cpu", "cpu\t1\t1", "cpu\t1\tx\t1", "cpu\t1\t-1\t1",
+                                     "cpu\t1\t18446744073709551616\t1", "\n", "\xff\xfe\xfd"}) {
     EXPECT_EQ(error_of(std::string(kHeader).append(bad)),
               "malformed: cgroups line 2: expected a controller's name and three numbers")
         << bad;

@@ -45,8 +45,8 @@ using namespace std::string_view_literals;
 constexpr std::string_view kFixture = "linux-6.12";
 constexpr std::size_t kEveryByteUpTo = 4096;
 constexpr std::size_t kThenEvery = 97;
-constexpr std::size_t kHugeBytes = 10'000'000;    // more than any file may have
-constexpr std::size_t kLargeBytes = 256 * 1024;   // allowed, and far more than any fixture's
+constexpr std::size_t kHugeBytes = 10'000'000;  // more than any file may have
+constexpr std::size_t kLargeBytes = 64 * 1024;  // allowed, and far more than any fixture's
 constexpr auto kTimeLimit = std::chrono::seconds(2);
 constexpr unsigned kHangSeconds = 20;  // then the test kills itself and says where
 constexpr std::int64_t kHourNs = 3'600'000'000'000;
@@ -55,7 +55,10 @@ constexpr std::int64_t kHourNs = 3'600'000'000'000;
 struct Row {
   std::string_view collector;
   // Without these, the collector has nothing to say: empty, garbled and missing are errors.
-  std::vector<std::string_view> primary_files;
+  std::vector<std::string_view> primary_files = {};
+  // A kernel may lack these one by one, but their content is believed or refused: empty and garbled
+  // are errors. A collector of such files alone says nothing or fails when all are missing.
+  std::vector<std::string_view> optional_files = {};
   // "key=value"; {root} is the fixture tree.
   std::vector<std::string_view> options = {};
   // Files the shared fixture does not have.
@@ -64,7 +67,66 @@ struct Row {
 
 const std::vector<Row>& rows() {
   static const std::vector<Row> kRows = {
-      {"loadavg", {"proc/loadavg"}, {}, {{"proc/loadavg", "0.20 0.18 0.12 1/80 11206\n"}}},
+      {"cpu",
+       {"proc/stat", "proc/cpuinfo"},
+       {"sys/devices/system/cpu/cpu0/topology/core_id",
+        "sys/devices/system/cpu/cpu0/topology/physical_package_id",
+        "sys/devices/system/cpu/cpu0/thermal_throttle/core_throttle_count",
+        "sys/devices/system/cpu/cpu0/thermal_throttle/package_throttle_count"},
+       {"info=true"}},
+      {"stat", {"proc/stat"}, {}, {"softirq=true"}},
+      {"loadavg", {"proc/loadavg"}},
+      {"meminfo", {"proc/meminfo"}},
+      {"vmstat", {"proc/vmstat"}},
+      {"zoneinfo", {"proc/zoneinfo"}},
+      {"buddyinfo", {"proc/buddyinfo"}},
+      {"pressure",
+       {},
+       {"proc/pressure/cpu", "proc/pressure/io", "proc/pressure/memory", "proc/pressure/irq"}},
+      {"diskstats", {"proc/diskstats"}},
+      {"netdev", {"proc/net/dev"}, {}, {"netlink=false"}},  // the other way is this host's
+      {"filesystem", {"proc/1/mountinfo"}},
+      {"meminfo_numa",
+       {},
+       {"sys/devices/system/node/node0/meminfo", "sys/devices/system/node/node0/numastat"}},
+      {"slabinfo", {"proc/slabinfo"}},
+      {"ksmd",
+       {},
+       {"sys/kernel/mm/ksm/full_scans", "sys/kernel/mm/ksm/general_profit",
+        "sys/kernel/mm/ksm/merge_across_nodes", "sys/kernel/mm/ksm/pages_shared",
+        "sys/kernel/mm/ksm/pages_sharing", "sys/kernel/mm/ksm/pages_to_scan",
+        "sys/kernel/mm/ksm/pages_unshared", "sys/kernel/mm/ksm/pages_volatile",
+        "sys/kernel/mm/ksm/run", "sys/kernel/mm/ksm/sleep_millisecs"}},
+      {"softirqs", {"proc/softirqs"}},
+      {"interrupts", {"proc/interrupts"}},
+      {"schedstat", {"proc/schedstat"}},
+      {"cpufreq",
+       {},
+       {"sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq",
+        "sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_avg_freq",
+        "sys/devices/system/cpu/cpu1/cpufreq/scaling_max_freq",
+        "sys/devices/system/cpu/cpu1/cpufreq/cpuinfo_min_freq"}},
+      // A process may leave, but one that is there has a stat.
+      {"processes",
+       {"proc/sys/kernel/pid_max", "proc/sys/kernel/threads-max"},
+       {"proc/1/stat", "proc/612/stat", "proc/612/task/645/stat"}},
+      {"filefd", {"proc/sys/fs/file-nr"}},
+      {"sysctl", {}, {"proc/sys/kernel/pid_max", "proc/sys/vm/swappiness", "proc/sys/fs/file-max"}},
+      {"cgroups", {"proc/cgroups"}},
+      {"uname"},  // a system call
+      {"os", {"root/usr/lib/os-release"}},
+      {"time",
+       {"sys/devices/system/clocksource/clocksource0/available_clocksource",
+        "sys/devices/system/clocksource/clocksource0/current_clocksource"}},
+      {"kernel_hung", {"proc/sys/kernel/hung_task_detect_count"}},
+      // Says of each file whether it could be read, and so never fails itself.
+      {"textfile",
+       {},
+       {},
+       {"directory={root}root/textfile"},
+       {{"root/textfile/a.prom", "# HELP x A.\n# TYPE x counter\nx{a=\"b \\\" c\"} 1e3\ny 2\n"}}},
+      {"files"},  // shows any file's state, whatever it is
+      {"self"},   // reads this process's own, never the fixture's
   };
   return kRows;
 }
@@ -158,7 +220,8 @@ std::string read(const std::string& path) {
 bool documented(const std::vector<MetricDoc>& docs, std::string_view name) {
   return std::any_of(docs.begin(), docs.end(), [&](const MetricDoc& doc) {
     const auto open = doc.name.find('<');
-    return open == std::string::npos ? doc.name == name : name.starts_with(doc.name.substr(0, open));
+    return open == std::string::npos ? doc.name == name
+                                     : name.starts_with(doc.name.substr(0, open));
   });
 }
 
@@ -331,8 +394,8 @@ class CollectorAbuse : public ::testing::TestWithParam<const CollectorInfo*> {
       c = "0123456789 abcxyz:._-=\"\\\n\t"[static_cast<unsigned char>(c) % 26];
     }
     out.emplace_back("random text", std::move(printable));
-    for (const std::string_view number : {"18446744073709551615"sv, "18446744073709551616"sv,
-                                          "-1"sv, "9e99"sv, ""sv, "x"sv}) {
+    for (const std::string_view number :
+         {"18446744073709551615"sv, "18446744073709551616"sv, "-1"sv, "9e99"sv, ""sv, "x"sv}) {
       out.emplace_back("every number is " + std::string(number), renumbered(good, number));
     }
     for (int i = 0; i < 20 && !good.empty(); ++i) {
@@ -396,6 +459,24 @@ class CollectorAbuse : public ::testing::TestWithParam<const CollectorInfo*> {
     write(path, good);
   }
 
+  void refuses_bad_content(const std::string& path) {
+    ASSERT_TRUE(std::find(files_.begin(), files_.end(), path) != files_.end())
+        << info().name << " does not read " << path;
+    const std::string good = read(path);
+    const std::pair<std::string, std::string> kBroken[] = {
+        {"empty", ""}, {"garbage", random_bytes(std::max<std::size_t>(good.size(), 512))}};
+    for (const auto& [what, content] : kBroken) {
+      write(path, content);
+      const auto first = attempt(*fresh(), path + " is " + what);
+      ASSERT_FALSE(first) << path << " is " << what;
+      EXPECT_NE(first.error().kind, ErrorKind::kMissing) << first.error().message();
+      EXPECT_FALSE(attempt(*collector_, path + " is " + what))
+          << path << " is " << what << ", later";
+    }
+    write(path, good);
+    EXPECT_TRUE(attempt(*collector_, path + " is intact again")) << path;
+  }
+
   // Written once for all: one long line, and many lines.
   const std::vector<std::string>& huge_files() {
     if (huge_files_.empty()) {
@@ -435,19 +516,11 @@ TEST_P(CollectorAbuse, SurvivesBrokenFiles) {
   EXPECT_TRUE(attempt(*collector_, "intact again")) << "and a collector recovers from anything";
 }
 
-TEST_P(CollectorAbuse, PrimaryFilesAreNeededAndBelieved) {
+TEST_P(CollectorAbuse, PrimaryFilesAreNeeded) {
   for (const std::string_view relative : row_->primary_files) {
     const std::string path = tree_->path(relative);
-    ASSERT_TRUE(std::find(files_.begin(), files_.end(), path) != files_.end())
-        << info().name << " does not read its primary file " << relative;
+    refuses_bad_content(path);
     const std::string good = read(path);
-    const std::pair<std::string, std::string> kBroken[] = {
-        {"empty", ""}, {"garbage", random_bytes(std::max<std::size_t>(good.size(), 512))}};
-    for (const auto& [what, content] : kBroken) {
-      write(path, content);
-      EXPECT_FALSE(attempt(*fresh(), what)) << relative << " is " << what;
-      EXPECT_FALSE(attempt(*collector_, what)) << relative << " is " << what << ", later";
-    }
     fs::remove(path);
     const auto missing = attempt(*fresh(), "missing");
     ASSERT_FALSE(missing) << relative << " is missing";
@@ -455,6 +528,30 @@ TEST_P(CollectorAbuse, PrimaryFilesAreNeededAndBelieved) {
     EXPECT_FALSE(attempt(*collector_, "missing, later")) << relative;
     write(path, good);
     EXPECT_TRUE(attempt(*collector_, "intact again")) << relative;
+  }
+}
+
+TEST_P(CollectorAbuse, OptionalFilesAreBelievedOrRefused) {
+  for (const std::string_view relative : row_->optional_files) {
+    const std::string path = tree_->path(relative);
+    refuses_bad_content(path);
+    const std::string good = read(path);
+    fs::remove(path);
+    const auto missing = attempt(*fresh(), "missing");
+    EXPECT_TRUE(missing) << relative << " is missing: " << testing::error_text(missing);
+    write(path, good);
+  }
+  if (!row_->primary_files.empty() || row_->optional_files.empty()) {
+    return;
+  }
+  for (const std::string& path : files_) {
+    fs::remove(path);
+  }
+  const auto none = attempt(*fresh(), "none of its files");
+  if (none) {
+    EXPECT_TRUE(testing::flatten(*none).empty()) << "values out of nothing";
+  } else {
+    EXPECT_EQ(none.error().kind, ErrorKind::kMissing) << none.error().message();
   }
 }
 

@@ -67,9 +67,9 @@ TEST(CpufreqCollector, UnknownIsAbsentAndGarbageFails) {
   EXPECT_FALSE(series.contains(R"(node_cpu_frequency_hertz{cpu="0"})"));
   EXPECT_TRUE(series.contains(R"(node_cpu_frequency_hertz{cpu="1"})"));
   tree.write("sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_cur_freq", "");
-  EXPECT_NE(testing::error_text(testing::run_once(kCpufreqCollector, tree.files()))
-                .find("malformed: "),
-            std::string::npos);
+  EXPECT_NE(
+      testing::error_text(testing::run_once(kCpufreqCollector, tree.files())).find("malformed: "),
+      std::string::npos);
 }
 
 TEST(CpufreqCollector, ShowsCpuinfosClockWhileCpuInfoIsOn) {

@@ -251,8 +251,10 @@ class ExpositionTest : public ::testing::Test {
  protected:
   static SnapshotPtr snapshot(std::uint64_t a, std::uint64_t b) {
     auto snapshot = std::make_shared<Snapshot>();
-    snapshot->entries.push_back({"a", section("a_value", a), {}});
-    snapshot->entries.push_back({"b", section("node_b_value", b), {}});
+    CollectorStatus status;
+    status.ran = true;
+    snapshot->entries.push_back({"a", section("a_value", a), status});
+    snapshot->entries.push_back({"b", section("node_b_value", b), status});
     return snapshot;
   }
   static std::shared_ptr<const Section> section(const std::string& family, std::uint64_t value) {

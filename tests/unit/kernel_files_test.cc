@@ -125,8 +125,7 @@ TEST(ReadFile, Missing) {
   ReadBuffer buffer;
   tree.write("proc/file", "x");
   EXPECT_EQ(kind_of(read_file(tree.path("proc/none"), buffer).error()), ErrorKind::kMissing);
-  EXPECT_EQ(kind_of(read_file(tree.path("proc/file/below"), buffer).error()),
-            ErrorKind::kMissing);
+  EXPECT_EQ(kind_of(read_file(tree.path("proc/file/below"), buffer).error()), ErrorKind::kMissing);
   tree.link("proc/dangling", "nowhere");
   EXPECT_EQ(kind_of(read_file(tree.path("proc/dangling"), buffer).error()), ErrorKind::kMissing);
   EXPECT_EQ(error_text(read_file(tree.path("proc/none"), buffer)),
@@ -238,7 +237,9 @@ TEST(KernelFile, TextDoesNotDependOnTheBuffersSize) {
   }
   const auto b = other.read(small);
   ASSERT_TRUE(b);
-  const auto lines = [](std::string_view text) { return std::count(text.begin(), text.end(), '\n'); };
+  const auto lines = [](std::string_view text) {
+    return std::count(text.begin(), text.end(), '\n');
+  };
   EXPECT_EQ(lines(*a), lines(*b));
 }
 
@@ -364,12 +365,18 @@ TEST(ReadLink, TargetOrError) {
 
 TEST(SystemError, KindOfEveryErrno) {
   const std::pair<int, ErrorKind> kTable[] = {
-      {ENOENT, ErrorKind::kMissing},    {ESRCH, ErrorKind::kMissing},
-      {ENODEV, ErrorKind::kMissing},    {ENXIO, ErrorKind::kMissing},
-      {ENOTDIR, ErrorKind::kMissing},   {EACCES, ErrorKind::kDenied},
-      {EPERM, ErrorKind::kDenied},      {EOPNOTSUPP, ErrorKind::kUnsupported},
-      {ENOSYS, ErrorKind::kUnsupported}, {ETIMEDOUT, ErrorKind::kTimeout},
-      {EIO, ErrorKind::kIo},            {EISDIR, ErrorKind::kIo},
+      {ENOENT, ErrorKind::kMissing},
+      {ESRCH, ErrorKind::kMissing},
+      {ENODEV, ErrorKind::kMissing},
+      {ENXIO, ErrorKind::kMissing},
+      {ENOTDIR, ErrorKind::kMissing},
+      {EACCES, ErrorKind::kDenied},
+      {EPERM, ErrorKind::kDenied},
+      {EOPNOTSUPP, ErrorKind::kUnsupported},
+      {ENOSYS, ErrorKind::kUnsupported},
+      {ETIMEDOUT, ErrorKind::kTimeout},
+      {EIO, ErrorKind::kIo},
+      {EISDIR, ErrorKind::kIo},
   };
   for (const auto& [number, kind] : kTable) {
     const Error error = system_error(number, "file").value();

@@ -16,8 +16,8 @@ using testing::error_text;
 
 constexpr OptionSpec kBool{"on", "on", OptionType::kBool, "true", "."};
 constexpr OptionSpec kInteger{"count", "count", OptionType::kInteger, "3", ".", -5, 10};
-constexpr OptionSpec kDuration{
-    "every", "every", OptionType::kDuration, "15s", ".", 100'000'000, 3'600'000'000'000};
+constexpr OptionSpec kDuration{"every", "every",     OptionType::kDuration, "15s",
+                               ".",     100'000'000, 3'600'000'000'000};
 constexpr OptionSpec kString{"text", "text", OptionType::kString, "", "."};
 constexpr OptionSpec kRegex{"match", "match", OptionType::kRegex, "", "."};
 constexpr OptionSpec kList{"names", "name", OptionType::kStringList, "a\nb", "."};
@@ -26,8 +26,7 @@ TEST(ParseOption, Bool) {
   EXPECT_EQ(parse_option(kBool, "true"), OptionValue(true));
   EXPECT_EQ(parse_option(kBool, "false"), OptionValue(false));
   for (const char* text : {"", "1", "0", "yes", "True", "TRUE", " true", "true "}) {
-    EXPECT_EQ(error_text(parse_option(kBool, text)), "invalid: on: expected true or false")
-        << text;
+    EXPECT_EQ(error_text(parse_option(kBool, text)), "invalid: on: expected true or false") << text;
   }
 }
 

@@ -63,7 +63,9 @@ TEST(ParseOsRelease, RefusesWhatIsNoAssignment) {
       {"NAME='x\n", "malformed: os-release line 1: expected a value with its quotes closed"},
       {"NAME=\"x\\\"\n", "malformed: os-release line 1: expected a value with its quotes closed"},
       {"NAME=\"x\\\n", "malformed: os-release line 1: expected a value with its quotes closed"},
-      {"NAME=a\x01" "b\n", "malformed: os-release line 1: expected a value with its quotes closed"},
+      {"NAME=a\x01"
+       "b\n",
+       "malformed: os-release line 1: expected a value with its quotes closed"},
       {"OTHER=\"x\n", "malformed: os-release line 1: expected a value with its quotes closed"},
       {"SUPPORT_END=soon\n", "malformed: os-release: expected SUPPORT_END as YYYY-MM-DD"},
   };
@@ -74,9 +76,18 @@ TEST(ParseOsRelease, RefusesWhatIsNoAssignment) {
 
 TEST(ParseOsRelease, Version) {
   const std::pair<std::string_view, std::optional<double>> kTable[] = {
-      {"12", 12.0},     {"20.04", 20.04}, {"22.04.3", 22.04},  {"41-rc1", 41.0}, {"3.", 3.0},
-      {"", std::nullopt}, {"rolling", std::nullopt}, {".5", std::nullopt}, {"0", std::nullopt},
-      {"20240101", 20240101.0}, {"-1", std::nullopt}, {"1e5", 1.0},
+      {"12", 12.0},
+      {"20.04", 20.04},
+      {"22.04.3", 22.04},
+      {"41-rc1", 41.0},
+      {"3.", 3.0},
+      {"", std::nullopt},
+      {"rolling", std::nullopt},
+      {".5", std::nullopt},
+      {"0", std::nullopt},
+      {"20240101", 20240101.0},
+      {"-1", std::nullopt},
+      {"1e5", 1.0},
   };
   for (const auto& [text, version] : kTable) {
     OsRelease os;
@@ -87,10 +98,17 @@ TEST(ParseOsRelease, Version) {
 
 TEST(ParseOsRelease, SupportEnd) {
   const std::pair<std::string_view, std::optional<std::int64_t>> kTable[] = {
-      {"1970-01-01", 0},          {"2025-12-15", 1765756800}, {"2024-02-29", 1709164800},
-      {"1969-12-31", -86400},     {"2025-02-29", std::nullopt}, {"2025-13-01", std::nullopt},
-      {"2025-00-01", std::nullopt}, {"2025-1-1", std::nullopt}, {"2025-12-15T00", std::nullopt},
-      {"2025/12/15", std::nullopt}, {"20x5-12-15", std::nullopt},
+      {"1970-01-01", 0},
+      {"2025-12-15", 1765756800},
+      {"2024-02-29", 1709164800},
+      {"1969-12-31", -86400},
+      {"2025-02-29", std::nullopt},
+      {"2025-13-01", std::nullopt},
+      {"2025-00-01", std::nullopt},
+      {"2025-1-1", std::nullopt},
+      {"2025-12-15T00", std::nullopt},
+      {"2025/12/15", std::nullopt},
+      {"20x5-12-15", std::nullopt},
   };
   for (const auto& [text, seconds] : kTable) {
     OsRelease os;
@@ -149,8 +167,7 @@ TEST(Os, EveryFixture) {
     ASSERT_TRUE(series.contains(key)) << key;
     EXPECT_EQ(series.at(key), expected.version);
     EXPECT_EQ(section->tables[0].shape->rows[0][11], expected.version_id);
-    EXPECT_EQ(series.contains("node_os_support_end_timestamp_seconds"),
-              expected.id == "fedora");
+    EXPECT_EQ(series.contains("node_os_support_end_timestamp_seconds"), expected.id == "fedora");
   }
 }
 

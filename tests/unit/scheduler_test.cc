@@ -6,6 +6,7 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <deque>
 #include <functional>
 #include <mutex>
 #include <thread>
@@ -133,6 +134,18 @@ constexpr CollectorInfo kMount = info_of("mount", Lane::kWorker);
 
 class SchedulerTest : public ::testing::Test {
  protected:
+  // Threads outlive a test's own variables: what they use belongs to the fixture.
+  ~SchedulerTest() override {
+    for (Gate& gate : gates_) {
+      gate.open();
+    }
+    while (scheduler_ && !scheduler_->stop()) {
+      std::this_thread::yield();
+    }
+  }
+  std::atomic<int>& counter() { return counters_.emplace_back(0); }
+  Gate& new_gate() { return gates_.emplace_back(); }
+
   void add(const CollectorInfo& info, std::int64_t interval_s,
            std::function<Result<void>(CollectContext&, Section&)> script) {
     collectors_.push_back(
@@ -191,6 +204,8 @@ class SchedulerTest : public ::testing::Test {
   }
 
   FakeClock clock_;
+  std::deque<std::atomic<int>> counters_;
+  std::deque<Gate> gates_;
   SchedulerOptions options_;
   std::vector<ScheduledCollector> collectors_;
   std::mutex mutex_;
@@ -242,8 +257,8 @@ TEST(TickPlan, MissedTicksByElapsedTime) {
 }
 
 TEST_F(SchedulerTest, RunsEachCollectorAtItsInterval) {
-  std::atomic<int> fast{0};
-  std::atomic<int> slow{0};
+  std::atomic<int>& fast = counter();
+  std::atomic<int>& slow = counter();
   counting(kFast, 1, fast);
   counting(kSlow, 5, slow);
   start();
@@ -257,8 +272,8 @@ TEST_F(SchedulerTest, RunsEachCollectorAtItsInterval) {
 }
 
 TEST_F(SchedulerTest, SectionsAreCarriedOverBetweenRuns) {
-  std::atomic<int> fast{0};
-  std::atomic<int> slow{0};
+  std::atomic<int>& fast = counter();
+  std::atomic<int>& slow = counter();
   counting(kFast, 1, fast);
   counting(kSlow, 5, slow);
   start();
@@ -271,8 +286,8 @@ TEST_F(SchedulerTest, SectionsAreCarriedOverBetweenRuns) {
 }
 
 TEST_F(SchedulerTest, LateTicksAreSkippedAndCounted) {
-  std::atomic<int> fast{0};
-  std::atomic<int> slow{0};
+  std::atomic<int>& fast = counter();
+  std::atomic<int>& slow = counter();
   counting(kFast, 1, fast);
   counting(kSlow, 5, slow);
   start();
@@ -285,7 +300,7 @@ TEST_F(SchedulerTest, LateTicksAreSkippedAndCounted) {
 }
 
 TEST_F(SchedulerTest, ClockSteppedBackKeepsTicking) {
-  std::atomic<int> fast{0};
+  std::atomic<int>& fast = counter();
   counting(kFast, 1, fast);
   start();
   clock_.step_realtime(-3600 * kSecond);
@@ -295,10 +310,10 @@ TEST_F(SchedulerTest, ClockSteppedBackKeepsTicking) {
 }
 
 TEST_F(SchedulerTest, FailureRemovesTheSectionAndIsReported) {
-  std::atomic<bool> fail{false};
-  std::atomic<int> other{0};
+  std::atomic<int>& fail = counter();
+  std::atomic<int>& other = counter();
   add(kFast, 1, [&](CollectContext&, Section&) -> Result<void> {
-    if (fail) {
+    if (fail != 0) {
       return malformed("stat", 3, "a number");
     }
     return {};
@@ -306,14 +321,14 @@ TEST_F(SchedulerTest, FailureRemovesTheSectionAndIsReported) {
   counting(kSlow, 1, other);
   start();
   ASSERT_TRUE(scheduler_->latest()->find("fast")->section);
-  fail = true;
+  fail = 1;
   ASSERT_TRUE(advance_ticks(2));
   EXPECT_FALSE(scheduler_->latest()->find("fast")->section);
   EXPECT_FALSE(status("fast").success);
   EXPECT_EQ(status("fast").error, ErrorKind::kMalformed);
   EXPECT_EQ(status("fast").failures, 2U);
   EXPECT_EQ(other, 3) << "the others go on";
-  fail = false;
+  fail = 0;
   ASSERT_TRUE(advance_ticks(1));
   EXPECT_TRUE(status("fast").success);
   const std::lock_guard lock(mutex_);
@@ -330,8 +345,8 @@ TEST_F(SchedulerTest, AnExceptionCostsOneRun) {
 }
 
 TEST_F(SchedulerTest, HangingWorkerGoesStaleAlone) {
-  Gate gate;
-  std::atomic<int> fast{0};
+  Gate& gate = new_gate();
+  std::atomic<int>& fast = counter();
   counting(kFast, 1, fast);
   add(kMount, 1, [&](CollectContext&, Section&) -> Result<void> {
     gate.pass();
@@ -361,8 +376,8 @@ TEST_F(SchedulerTest, HangingWorkerGoesStaleAlone) {
 }
 
 TEST_F(SchedulerTest, HangingTickCollectorIsLeftBehind) {
-  Gate gate;
-  std::atomic<int> fast{0};
+  Gate& gate = new_gate();
+  std::atomic<int>& fast = counter();
   add(kSlow, 1, [&](CollectContext&, Section&) -> Result<void> {
     gate.pass();
     return {};
@@ -407,9 +422,9 @@ TEST_F(SchedulerTest, StopDoesNotWaitForAStuckWorker) {
 }
 
 TEST_F(SchedulerTest, AHangAtTheFirstTickIsLeftBehindToo) {
-  Gate gate;
+  Gate& gate = new_gate();
   gate.close();
-  std::atomic<int> fast{0};
+  std::atomic<int>& fast = counter();
   add(kSlow, 1, [&](CollectContext&, Section&) -> Result<void> {
     gate.pass();
     return {};
@@ -442,7 +457,7 @@ TEST_F(SchedulerTest, ASuccessorWaitsForAStuckRunOfItsPredecessor) {
   ASSERT_TRUE(released[0].still_running);
   EXPECT_TRUE(released[0].still_running());
   EXPECT_FALSE(released[0].collector);
-  std::atomic<int> runs{0};
+  std::atomic<int>& runs = counter();
   counting(kMount, 1, runs);
   collectors_[0].still_running = released[0].still_running;
   collectors_[0].status = released[0].status;
@@ -459,7 +474,7 @@ TEST_F(SchedulerTest, ASuccessorWaitsForAStuckRunOfItsPredecessor) {
 }
 
 TEST_F(SchedulerTest, AClockSetBackALittleDoesNotRepeatATick) {
-  std::atomic<int> fast{0};
+  std::atomic<int>& fast = counter();
   counting(kFast, 1, fast);
   start();
   ASSERT_TRUE(clock_.wait_for_sleeper());
@@ -474,7 +489,7 @@ TEST_F(SchedulerTest, AClockSetBackALittleDoesNotRepeatATick) {
 }
 
 TEST_F(SchedulerTest, WakingHalfATickLateSkipsIt) {
-  std::atomic<int> fast{0};
+  std::atomic<int>& fast = counter();
   counting(kFast, 1, fast);
   start();
   ASSERT_TRUE(clock_.wait_for_sleeper());
@@ -488,8 +503,8 @@ TEST_F(SchedulerTest, WakingHalfATickLateSkipsIt) {
 }
 
 TEST_F(SchedulerTest, RefreshIsForTheExporterAlone) {
-  std::atomic<int> fast{0};
-  std::atomic<int> slow{0};
+  std::atomic<int>& fast = counter();
+  std::atomic<int>& slow = counter();
   counting(kFast, 1, fast);
   counting(kSlow, 15, slow);
   start();
@@ -516,8 +531,31 @@ TEST_F(SchedulerTest, RefreshIsForTheExporterAlone) {
       << "the exporter keeps the newer data";
 }
 
+TEST_F(SchedulerTest, RefreshReachesWorkersAndDoesNotWaitForAStuckOne) {
+  Gate& gate = new_gate();
+  std::atomic<int>& runs = counter();
+  add(kMount, 15, [&](CollectContext&, Section&) -> Result<void> {
+    ++runs;
+    gate.pass();
+    return {};
+  });
+  start();
+  ASSERT_TRUE(advance_ticks(3));
+  const int before = runs;
+  scheduler_->request_refresh();
+  ASSERT_TRUE(published(5));
+  EXPECT_EQ(runs, before + 1);
+  EXPECT_FALSE(scheduler_->is_stale({}));
+  ASSERT_TRUE(advance_ticks(3));
+  gate.close();
+  scheduler_->request_refresh();
+  ASSERT_TRUE(published(9)) << "within its budget";
+  ASSERT_TRUE(advance_ticks(2)) << "and ticks go on";
+  gate.open();
+}
+
 TEST_F(SchedulerTest, ManyRequestsShareOneRefresh) {
-  std::atomic<int> slow{0};
+  std::atomic<int>& slow = counter();
   counting(kSlow, 15, slow);
   start();
   ASSERT_TRUE(advance_ticks(3));
@@ -531,7 +569,7 @@ TEST_F(SchedulerTest, ManyRequestsShareOneRefresh) {
 }
 
 TEST_F(SchedulerTest, ReleaseKeepsStateForASuccessor) {
-  std::atomic<int> fast{0};
+  std::atomic<int>& fast = counter();
   counting(kFast, 1, fast);
   start();
   ASSERT_TRUE(advance_ticks(2));

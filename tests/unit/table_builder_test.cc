@@ -72,7 +72,7 @@ TEST_F(RowTableTest, ShapeIsNewWhenRowsChangeAndTheOldOneIsUntouched) {
   const auto swapped = fill({"sdX", "sda"}).shape;
   const auto none = fill({}).shape;
   const auto back = fill({"sdX", "sda"}).shape;
-  const std::vector<std::shared_ptr<const Shape>> all = {first, more,    fewer, again,
+  const std::vector<std::shared_ptr<const Shape>> all = {first,   more,    fewer, again,
                                                          renamed, swapped, none,  back};
   for (std::size_t i = 0; i + 1 < all.size(); ++i) {
     EXPECT_NE(all[i], all[i + 1]) << i;
@@ -183,8 +183,7 @@ TEST(RowTable, MissingLabelsAreEmptyAndSurplusOnesAreIgnored) {
   table.set(0, 1);
   table.row({"1", "2", "3"});
   table.set(0, 2);
-  EXPECT_EQ(series_of(table.take()),
-            (Series{{"x{a=\"1\",b=\"\"}", 1}, {"x{a=\"1\",b=\"2\"}", 2}}));
+  EXPECT_EQ(series_of(table.take()), (Series{{"x{a=\"1\",b=\"\"}", 1}, {"x{a=\"1\",b=\"2\"}", 2}}));
 }
 
 // StructTable
@@ -204,14 +203,21 @@ struct Disk {
 constexpr Column<Disk> kDisk[] = {
     {"reads_total", "Reads.", MetricKind::kCounter, kUnit, &Disk::reads},
     {"discards_total", "Discards.", MetricKind::kCounter, kUnit, &Disk::discards},
-    {"temperature", "Temperature.", MetricKind::kGauge, kHundredths,
-     &Disk::temperature_hundredths},
+    {"temperature", "Temperature.", MetricKind::kGauge, kHundredths, &Disk::temperature_hundredths},
     {"drift", "Drift.", MetricKind::kGauge, kUnit, &Disk::drift},
     {"load", "Load.", MetricKind::kGauge, kUnit, &Disk::load},
     {"share", "Share.", MetricKind::kGauge, kUnit, &Disk::share},
-    {"cpu_seconds_total", "CPU.", MetricKind::kCounter, kTicks, &Disk::user_ticks,
+    {"cpu_seconds_total",
+     "CPU.",
+     MetricKind::kCounter,
+     kTicks,
+     &Disk::user_ticks,
      {"mode", "user"}},
-    {"cpu_seconds_total", "CPU.", MetricKind::kCounter, kTicks, &Disk::system_ticks,
+    {"cpu_seconds_total",
+     "CPU.",
+     MetricKind::kCounter,
+     kTicks,
+     &Disk::system_ticks,
      {"mode", "system"}},
 };
 
@@ -280,7 +286,11 @@ TEST(Decode, RoundTrip) {
 TEST(Decode, ColumnsOfAnotherBuild) {
   // Fewer columns, in another order, and one that this build does not know.
   static constexpr Column<Disk> kOlder[] = {
-      {"cpu_seconds_total", "CPU.", MetricKind::kCounter, kTicks, &Disk::system_ticks,
+      {"cpu_seconds_total",
+       "CPU.",
+       MetricKind::kCounter,
+       kTicks,
+       &Disk::system_ticks,
        {"mode", "system"}},
       {"unknown_total", "?", MetricKind::kCounter, kUnit, &Disk::user_ticks},
       {"reads_total", "Reads.", MetricKind::kCounter, kUnit, &Disk::reads},
@@ -386,10 +396,14 @@ TEST_F(NamedTableTest, ShapeIsSharedAndTheRuleNotAskedWhileNamesStay) {
 
 TEST_F(NamedTableTest, NamesComeGoAndMove) {
   const Values kRuns[] = {
-      {{"a", 1}, {"b", 2}, {"c", 3}}, {{"a", 1}, {"x", 9}, {"b", 2}, {"c", 3}},
-      {{"a", 1}, {"b", 2}},           {{"b", 2}, {"a", 1}},
-      {{"b", 2}},                     {},
-      {{"c", 3}, {"a", 1}},           {{"c", 3}, {"-a", 1}},
+      {{"a", 1}, {"b", 2}, {"c", 3}},
+      {{"a", 1}, {"x", 9}, {"b", 2}, {"c", 3}},
+      {{"a", 1}, {"b", 2}},
+      {{"b", 2}, {"a", 1}},
+      {{"b", 2}},
+      {},
+      {{"c", 3}, {"a", 1}},
+      {{"c", 3}, {"-a", 1}},
   };
   std::shared_ptr<const Shape> before;
   for (const Values& run : kRuns) {

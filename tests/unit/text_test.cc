@@ -226,10 +226,9 @@ constexpr std::string_view kBad = "\xEF\xBF\xBD";
 
 TEST(SanitizeLabel, WellFormedStaysAsItIs) {
   for (const std::string_view text : {
-           ""sv,
-           "plain \"quotes\" \\ back\nline\ttab"sv,
-           "\x7F\x01\x1F"sv,          // controls are the exposition's business
-           "\xC2\x80 \xDF\xBF"sv,     // first and last of two bytes
+           ""sv, "plain \"quotes\" \\ back\nline\ttab"sv,
+           "\x7F\x01\x1F"sv,       // controls are the exposition's business
+           "\xC2\x80 \xDF\xBF"sv,  // first and last of two bytes
            "\xE0\xA0\x80 \xEF\xBF\xBF"sv,
            "\xED\x9F\xBF \xEE\x80\x80"sv,  // either side of the surrogates
            "\xF0\x90\x80\x80 \xF4\x8F\xBF\xBF"sv,
@@ -242,19 +241,19 @@ TEST(SanitizeLabel, WellFormedStaysAsItIs) {
 TEST(SanitizeLabel, EveryMalformedClass) {
   for (const std::string_view bad : {
            "\0"sv,
-           "\x80"sv,              // a continuation alone
+           "\x80"sv,  // a continuation alone
            "\xBF"sv,
-           "\xC0\x80"sv,          // overlong NUL
-           "\xC1\xBF"sv,          // overlong DEL
-           "\xC2"sv,              // cut after one byte
-           "\xDF\xDF"sv,          // two leads
-           "\xE0\x80\x80"sv,      // overlong
+           "\xC0\x80"sv,      // overlong NUL
+           "\xC1\xBF"sv,      // overlong DEL
+           "\xC2"sv,          // cut after one byte
+           "\xDF\xDF"sv,      // two leads
+           "\xE0\x80\x80"sv,  // overlong
            "\xE0\x9F\xBF"sv,
-           "\xE2\x82"sv,          // cut after two of three
-           "\xED\xA0\x80"sv,      // surrogates
+           "\xE2\x82"sv,      // cut after two of three
+           "\xED\xA0\x80"sv,  // surrogates
            "\xED\xBF\xBF"sv,
            "\xED\xA0\x80\xED\xB0\x80"sv,  // a pair of them (CESU-8)
-           "\xF0\x80\x80\x80"sv,  // overlong
+           "\xF0\x80\x80\x80"sv,          // overlong
            "\xF0\x8F\xBF\xBF"sv,
            "\xF0\x9F\x98"sv,      // cut after three of four
            "\xF4\x90\x80\x80"sv,  // above U+10FFFF

@@ -132,12 +132,26 @@ TEST(Time, WithoutClockSourcesTheTimeRemains) {
 TEST(Time, BrokenClockSourceIsAnError) {
   const FixtureTree tree("linux-6.12");
   const std::string current = std::string(kSources) + "clocksource0/current_clocksource";
-  const auto text = [&] { return testing::error_text(testing::run_once(kTimeCollector, tree.files())); };
+  const auto text = [&] {
+    return testing::error_text(testing::run_once(kTimeCollector, tree.files()));
+  };
   for (const char* bad : {"", "\n", "two names\n", "two\nlines\n"}) {
     tree.write(current, bad);
-    EXPECT_NE(text().find("current_clocksource line 1: expected one name"), std::string::npos) << bad;
+    EXPECT_NE(text().find("current_clocksource line 1: expected one name"), std::string::npos)
+        << bad;
   }
-  tree.remove(current);
+  tree.write(current, "tsc\n");
+  EXPECT_EQ(text(), "");
+  const std::string available = std::string(kSources) + "clocksource0/available_clocksource";
+  for (const char* bad : {"", " \n", "tsc\nhpet\n",
+                          "ts\x01"
+                          "c\n",
+                          "ts\xFF\n"}) {
+    tree.write(available, bad);
+    EXPECT_NE(text().find("available_clocksource line 1: expected names"), std::string::npos)
+        << bad;
+  }
+  tree.remove(available);
   EXPECT_NE(text().find("missing: "), std::string::npos);
 }
 
