@@ -46,7 +46,7 @@ std::optional<std::uint64_t> parse_decimal(std::string_view field, unsigned digi
 // next_field + parse_unsigned.
 std::optional<std::uint64_t> next_unsigned(std::string_view& line);
 
-// Text of an untrusted origin as a label value: valid UTF-8 (a run of bad bytes becomes one U+FFFD),
+// Text of an untrusted origin as a label value: valid UTF-8 (a run of bad bytes is one U+FFFD),
 // without NUL, at most `max_bytes` long and cut between characters.
 inline constexpr std::size_t kMaxLabelBytes = 1024;
 std::string sanitize_label(std::string_view raw, std::size_t max_bytes = kMaxLabelBytes);

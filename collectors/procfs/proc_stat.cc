@@ -92,6 +92,11 @@ Result<void> parse_proc_stat(std::string_view text, ProcStat& out) {
         return malformed("stat", lines.number(), "cpuN and at least four times");
       }
       if (!cpu.number.empty()) {
+        // Rising numbers (for_each_online_cpu) rule out the same CPU twice.
+        if (!out.cpus.empty() &&
+            *parse_unsigned(cpu.number) <= *parse_unsigned(out.cpus.back().number)) {
+          return malformed("stat", lines.number(), "rising CPU numbers");
+        }
         out.cpus.push_back(cpu);
       }
       continue;
@@ -114,7 +119,13 @@ Result<void> parse_proc_stat(std::string_view text, ProcStat& out) {
     }
   }
   if (out.cpus.empty()) {
-    return malformed("stat", 0, "a line per CPU");
+    return malformed("stat", lines.number(), "a line per CPU");
+  }
+  // Every kernel since 2.6.11 prints them all: a file without one was cut, and CPUs may be missing.
+  for (const NamedNumber& number : kNumbers) {
+    if (!(out.system.*number.member)) {
+      return malformed("stat", lines.number(), "a line " + std::string(number.name) + " by here");
+    }
   }
   return {};
 }

@@ -66,7 +66,12 @@ class ProcStatReader {
   // Calls `use(const ProcStat&)` under the lock with what was read at context.boottime_ns or later.
   template <class Use>
   Result<void> with(const CollectContext& context, Use use) {
-    const std::lock_guard lock(mutex_);
+    // Never waits: where the tick thread hangs in this file, its replacement must not hang as well.
+    const std::unique_lock lock(mutex_, std::try_to_lock);
+    if (!lock) {
+      return tl::make_unexpected(
+          Error{ErrorKind::kTimeout, 0, file_.path() + ": another read has not returned"});
+    }
     if (auto read = refresh(context); !read) {
       return read;
     }

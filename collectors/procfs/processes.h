@@ -21,8 +21,9 @@ struct ProcessCounts {
   TaskStates thread_states{};
 };
 
-// Counts the tasks below a procfs root; the limits are not its business. A process or thread that leaves meanwhile is not counted;
-// anything else that goes wrong is an error, because a count with holes would look like a true one.
+// Counts the tasks below a procfs root; the limits are not its business. A process or thread that
+// leaves meanwhile is not counted; anything else that goes wrong is an error, because a count with
+// holes would look like a true one.
 Result<ProcessCounts> count_processes(const std::string& procfs);
 
 extern const CollectorInfo kProcessesCollector;

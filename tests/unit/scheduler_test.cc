@@ -199,6 +199,17 @@ class SchedulerTest : public ::testing::Test {
     }
     return true;
   }
+  // Ticks until it is so; ten seconds of real time at most.
+  bool eventually(const std::function<bool()>& condition) {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    while (!condition() && std::chrono::steady_clock::now() < deadline) {
+      if (!advance_ticks(1)) {
+        return false;
+      }
+      std::this_thread::yield();
+    }
+    return condition();
+  }
   CollectorStatus status(std::string_view name) const {
     return scheduler_->latest()->find(name)->status;
   }
@@ -367,10 +378,7 @@ TEST_F(SchedulerTest, HangingWorkerGoesStaleAlone) {
   EXPECT_EQ(fast, 8) << "no tick was lost";
   gate.open();
   // It comes back by itself: the tick after the stuck call returned orders a new run.
-  for (int i = 0; i < 100 && !scheduler_->latest()->find("mount")->section; ++i) {
-    ASSERT_TRUE(advance_ticks(1));
-    std::this_thread::yield();
-  }
+  ASSERT_TRUE(eventually([&] { return scheduler_->latest()->find("mount")->section != nullptr; }));
   EXPECT_TRUE(status("mount").success);
   EXPECT_FALSE(status("mount").stuck);
 }
@@ -394,11 +402,8 @@ TEST_F(SchedulerTest, HangingTickCollectorIsLeftBehind) {
   ASSERT_TRUE(advance_ticks(3));
   EXPECT_EQ(fast, 4);
   gate.open();
-  for (int i = 0; i < 100 && status("slow").runs < 3; ++i) {
-    ASSERT_TRUE(advance_ticks(1));
-    std::this_thread::yield();
-  }
-  EXPECT_GE(status("slow").runs, 3U) << "it goes on, on a worker of its own";
+  EXPECT_TRUE(eventually([&] { return status("slow").runs >= 3; }))
+      << "it goes on, on a worker of its own";
   EXPECT_TRUE(status("slow").success);
 }
 
@@ -466,11 +471,7 @@ TEST_F(SchedulerTest, ASuccessorWaitsForAStuckRunOfItsPredecessor) {
   EXPECT_EQ(runs, 0) << "one dead mount holds one thread";
   EXPECT_GE(status("mount").skipped, 3U);
   gate->open();
-  for (int i = 0; i < 100 && runs == 0; ++i) {
-    ASSERT_TRUE(advance_ticks(1));
-    std::this_thread::yield();
-  }
-  EXPECT_GT(runs, 0);
+  EXPECT_TRUE(eventually([&] { return runs > 0; }));
 }
 
 TEST_F(SchedulerTest, AClockSetBackALittleDoesNotRepeatATick) {
