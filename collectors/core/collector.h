@@ -47,8 +47,8 @@ class Collector {
 
 enum class OptionType : std::uint8_t {
   kBool,
-  kInteger,     // within [min, max]
-  kDuration,    // "500ms", "15s", "5m"; stored as nanoseconds, within [min, max]
+  kInteger,   // within [min, max]
+  kDuration,  // "500ms", "15s", "5m"; stored as nanoseconds, within [min, max]
   kString,
   kRegex,       // RE2 syntax, unanchored; empty matches nothing
   kStringList,  // repeatable flag, YAML sequence

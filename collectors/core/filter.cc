@@ -11,8 +11,7 @@ Result<std::unique_ptr<RE2>> compile(std::string_view expression, std::string_vi
   }
   RE2::Options quiet;
   quiet.set_log_errors(false);
-  auto regex =
-      std::make_unique<RE2>(re2::StringPiece(expression.data(), expression.size()), quiet);
+  auto regex = std::make_unique<RE2>(re2::StringPiece(expression.data(), expression.size()), quiet);
   if (!regex->ok()) {
     return tl::make_unexpected(
         Error{ErrorKind::kInvalid, 0, std::string(option_name) + ": " + regex->error()});
@@ -25,9 +24,9 @@ Result<std::unique_ptr<RE2>> compile(std::string_view expression, std::string_vi
 Result<NameFilter> NameFilter::make(std::string_view include, std::string_view exclude,
                                     std::string_view option_name) {
   if (!include.empty() && !exclude.empty()) {
-    return tl::make_unexpected(Error{ErrorKind::kInvalid, 0,
-                                     std::string(option_name) +
-                                         ": include and exclude are mutually exclusive"});
+    return tl::make_unexpected(
+        Error{ErrorKind::kInvalid, 0,
+              std::string(option_name) + ": include and exclude are mutually exclusive"});
   }
   NameFilter filter;
   auto include_regex = compile(include, option_name);

@@ -29,8 +29,8 @@ void document(std::vector<MetricDoc>& out, std::span<const Column<S>> columns,
       all.emplace_back(column.label.name);
     }
     if (out.empty() || out.back().name != column.name) {
-      out.push_back({std::string(column.name), column.kind, std::move(all),
-                     std::string(column.help)});
+      out.push_back(
+          {std::string(column.name), column.kind, std::move(all), std::string(column.help)});
     }
   }
 }

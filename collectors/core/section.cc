@@ -41,11 +41,10 @@ std::optional<std::size_t> find_column(const Shape& shape, std::string_view fami
     if (column.family != family) {
       continue;
     }
-    const bool matches =
-        label.name.empty()
-            ? column.labels.empty()
-            : column.labels.size() == 1 && column.labels[0].name == label.name &&
-                  column.labels[0].value == label.value;
+    const bool matches = label.name.empty()
+                             ? column.labels.empty()
+                             : column.labels.size() == 1 && column.labels[0].name == label.name &&
+                                   column.labels[0].value == label.value;
     if (matches) {
       return i;
     }

@@ -47,8 +47,8 @@ struct Shape {
 
 struct Table {
   std::shared_ptr<const Shape> shape;
-  std::vector<std::uint64_t> values;   // row-major; doubles and signed numbers as their bits
-  std::vector<std::uint64_t> absent;   // bitmap over values; empty when nothing is absent
+  std::vector<std::uint64_t> values;  // row-major; doubles and signed numbers as their bits
+  std::vector<std::uint64_t> absent;  // bitmap over values; empty when nothing is absent
 
   [[nodiscard]] std::size_t index(std::size_t row, std::size_t column) const {
     return row * shape->columns.size() + column;
@@ -73,9 +73,9 @@ struct Section {
 
 // How a collector fares; every count is since the daemon's start.
 struct CollectorStatus {
-  bool ran = false;      // at least once
-  bool success = false;  // of its last finished run
-  bool stuck = false;    // its present run has outlived the time limit
+  bool ran = false;                  // at least once
+  bool success = false;              // of its last finished run
+  bool stuck = false;                // its present run has outlived the time limit
   ErrorKind error = ErrorKind::kIo;  // of its last finished run when success is false
   std::int64_t interval_ns = 0;
   std::int64_t duration_ns = 0;  // of its last finished run

@@ -136,7 +136,7 @@ constexpr OptionSpec kOptions[] = {
 std::size_t count_header(std::string_view line) {
   std::size_t count = 0;
   for (auto field = next_field(line); !field.empty(); field = next_field(line)) {
-    if (!field.starts_with("CPU")) {
+    if (!field.starts_with("CPU") || !is_number(field.substr(3))) {
       return 0;
     }
     ++count;
@@ -225,6 +225,9 @@ Result<void> parse_interrupts(std::string_view text, Interrupts& out) {
       continue;
     }
     out.lines.push_back({name, rest});
+  }
+  if (out.lines.empty()) {
+    return malformed(kFile, lines.number(), "a line per interrupt");
   }
   return {};
 }

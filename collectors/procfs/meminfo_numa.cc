@@ -80,8 +80,12 @@ class MeminfoNumaCollector final : public Collector {
     return {};
   }
 
-  // A node that went offline since the listing has no files any more and is left out.
+  // A node that went offline since the listing is left out; one that is there has both files.
   Result<void> collect_node(NumaNode& node, CollectContext& context) {
+    const auto gone = [&](const Error& error) {
+      return error.kind == ErrorKind::kMissing &&
+             !list_directory(directory_ + "/node" + node.number);
+    };
     if (auto text = node.meminfo.read(*context.buffer)) {
       if (auto parsed = parse_node_meminfo(*text, fields_); !parsed) {
         return parsed;
@@ -90,7 +94,7 @@ class MeminfoNumaCollector final : public Collector {
       for (const MeminfoField& field : fields_) {
         memory_.add(meminfo_key(field), field.value);
       }
-    } else if (text.error().kind != ErrorKind::kMissing) {
+    } else if (!gone(text.error())) {
       return tl::make_unexpected(text.error());
     }
     if (auto text = node.numastat.read(*context.buffer)) {
@@ -101,7 +105,7 @@ class MeminfoNumaCollector final : public Collector {
       for (const NumastatField& field : stats_) {
         stat_.add(field.name, field.allocations);
       }
-    } else if (text.error().kind != ErrorKind::kMissing) {
+    } else if (!gone(text.error())) {
       return tl::make_unexpected(text.error());
     }
     return {};

@@ -14,9 +14,9 @@ namespace {
 constexpr std::int64_t kSameTickNs = 50'000'000;
 
 constexpr std::uint64_t CpuTimes::*kTimes[] = {
-    &CpuTimes::user_ticks,    &CpuTimes::nice_ticks,  &CpuTimes::system_ticks,
-    &CpuTimes::idle_ticks,    &CpuTimes::iowait_ticks, &CpuTimes::irq_ticks,
-    &CpuTimes::softirq_ticks, &CpuTimes::steal_ticks, &CpuTimes::guest_ticks,
+    &CpuTimes::user_ticks,       &CpuTimes::nice_ticks,   &CpuTimes::system_ticks,
+    &CpuTimes::idle_ticks,       &CpuTimes::iowait_ticks, &CpuTimes::irq_ticks,
+    &CpuTimes::softirq_ticks,    &CpuTimes::steal_ticks,  &CpuTimes::guest_ticks,
     &CpuTimes::guest_nice_ticks,
 };
 constexpr std::size_t kFieldsSince2_4 = 4;  // user, nice, system, idle

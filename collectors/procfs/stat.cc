@@ -61,8 +61,8 @@ class StatCollector final : public Collector {
   std::shared_ptr<ProcStatReader> reader_;
   bool softirq_;
   StructTable<SystemStat> table_{kColumns};
-  ValueTable vectors_{"node_softirqs_total", std::string(kSoftirqHelp), MetricKind::kCounter,
-                      {"vector"}};
+  ValueTable vectors_{
+      "node_softirqs_total", std::string(kSoftirqHelp), MetricKind::kCounter, {"vector"}};
 };
 
 }  // namespace
@@ -80,8 +80,8 @@ const CollectorInfo kStatCollector{
         [] {
           std::vector<MetricDoc> docs;
           document<SystemStat>(docs, kColumns, {});
-          docs.push_back({"node_softirqs_total", MetricKind::kCounter, {"vector"},
-                          std::string(kSoftirqHelp)});
+          docs.push_back(
+              {"node_softirqs_total", MetricKind::kCounter, {"vector"}, std::string(kSoftirqHelp)});
           return docs;
         },
 };

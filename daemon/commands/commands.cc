@@ -18,8 +18,7 @@ void print(std::FILE* stream, const std::string& text) {
   std::fwrite(text.data(), 1, text.size(), stream);
 }
 
-ConfigResult<Config> load_or_complain(const CommandLine& command_line,
-                                      CollectorRegistry registry) {
+ConfigResult<Config> load_or_complain(const CommandLine& command_line, CollectorRegistry registry) {
   auto config = load_config(command_line, registry);
   if (!config) {
     print(stderr, config.error().message + "\n");
@@ -106,8 +105,10 @@ int collect(const CommandLine& command_line, CollectorRegistry registry) {
 std::string metrics_reference(CollectorRegistry registry) {
   std::string out =
       "# Metrics\n\n"
-      "Every metric this build can emit, by collector. Made by `tidegauge metrics`; a test fails when "
-      "this\nfile is behind. `<...>` stands for a name that comes from the kernel. What a kernel or a "
+      "Every metric this build can emit, by collector. Made by `tidegauge metrics`; a test fails "
+      "when "
+      "this\nfile is behind. `<...>` stands for a name that comes from the kernel. What a kernel "
+      "or a "
       "device does not\nhave is absent, never 0.\n";
   for (const CollectorInfo* info : registry) {
     std::string help(info->help);

@@ -33,8 +33,7 @@ std::optional<std::uint64_t> duration(const CollectorStatus& status) {
 
 constexpr StatusMetric kMetrics[] = {
     {"node_scrape_collector_duration_seconds", "Time the collector's last run took.",
-     MetricKind::kGauge, kNanoseconds,
-     duration},
+     MetricKind::kGauge, kNanoseconds, duration},
     {"node_scrape_collector_success", "Whether the collector's last run succeeded.",
      MetricKind::kGauge, kUnit, success},
     {"tidegauge_collector_duration_seconds", "Time the collector's last run took.",
@@ -45,8 +44,7 @@ constexpr StatusMetric kMetrics[] = {
      "Whether the collector's last run failed because this kernel or machine lacks its source.",
      MetricKind::kGauge, kUnit,
      [](const CollectorStatus& s) -> std::optional<std::uint64_t> {
-       const bool lacking =
-           s.error == ErrorKind::kMissing || s.error == ErrorKind::kUnsupported;
+       const bool lacking = s.error == ErrorKind::kMissing || s.error == ErrorKind::kUnsupported;
        return s.ran && !s.success && lacking ? 1 : 0;
      }},
     {"tidegauge_collector_stuck", "Whether the collector's present run has not come back in time.",
@@ -67,8 +65,8 @@ constexpr StatusMetric kMetrics[] = {
     {"tidegauge_collector_runs_total", "Finished runs of the collector.", MetricKind::kCounter,
      kUnit, [](const CollectorStatus& s) -> std::optional<std::uint64_t> { return s.runs; }},
     {"tidegauge_collector_failures_total",
-     "Runs of the collector that failed or did not come back in time.", MetricKind::kCounter,
-     kUnit, [](const CollectorStatus& s) -> std::optional<std::uint64_t> { return s.failures; }},
+     "Runs of the collector that failed or did not come back in time.", MetricKind::kCounter, kUnit,
+     [](const CollectorStatus& s) -> std::optional<std::uint64_t> { return s.failures; }},
     {"tidegauge_collector_skipped_total",
      "Runs of the collector left out because the one before had not ended.", MetricKind::kCounter,
      kUnit, [](const CollectorStatus& s) -> std::optional<std::uint64_t> { return s.skipped; }},
@@ -124,8 +122,7 @@ std::vector<MetricDoc> collector_status_docs() {
         {std::string(metric.name), metric.kind, {"collector"}, std::string(metric.help)});
   }
   for (const TickMetric& metric : kTickMetrics) {
-    docs.push_back(
-        {std::string(metric.name), MetricKind::kCounter, {}, std::string(metric.help)});
+    docs.push_back({std::string(metric.name), MetricKind::kCounter, {}, std::string(metric.help)});
   }
   return docs;
 }

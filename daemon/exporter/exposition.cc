@@ -112,7 +112,8 @@ std::shared_ptr<const std::string> Exposition::render(const Snapshot& snapshot,
 }
 
 std::shared_ptr<const std::string> Exposition::body(const SnapshotPtr& snapshot,
-                                                    const std::vector<bool>& selected, bool gzip_it) {
+                                                    const std::vector<bool>& selected,
+                                                    bool gzip_it) {
   if (snapshot_ != snapshot) {
     cache_.clear();
     snapshot_ = snapshot;

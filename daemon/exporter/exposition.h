@@ -34,8 +34,8 @@ class GzipCompressor {
 };
 
 struct ExpositionOptions {
-  bool node_families = true;      // node_* names, for hosts without node_exporter
-  bool own_metrics = true;        // process-wide metrics; --web.disable-exporter-metrics
+  bool node_families = true;  // node_* names, for hosts without node_exporter
+  bool own_metrics = true;    // process-wide metrics; --web.disable-exporter-metrics
 };
 
 class Exposition {
@@ -86,8 +86,9 @@ class FamilyOwners {
     std::string suffix;  // what stands behind it
     std::string owner;
   };
-  std::vector<Claim> exact_;     // sorted by family
-  std::vector<Claim> patterns_;  // longest first: node_memory_numa_<field> before node_memory_<field>
+  std::vector<Claim> exact_;  // sorted by family
+  std::vector<Claim>
+      patterns_;  // longest first: node_memory_numa_<field> before node_memory_<field>
 };
 
 }  // namespace tidegauge

@@ -100,11 +100,11 @@ std::vector<MetricDoc> own_metric_docs() {
   OwnMetrics metrics;
   metrics.count_scrape(200);
   for (const prometheus::MetricFamily& family : metrics.collect()) {
-    MetricDoc doc{family.name,
-                  family.type == prometheus::MetricType::Counter ? MetricKind::kCounter
-                                                                 : MetricKind::kGauge,
-                  {},
-                  family.help};
+    MetricDoc doc{
+        family.name,
+        family.type == prometheus::MetricType::Counter ? MetricKind::kCounter : MetricKind::kGauge,
+        {},
+        family.help};
     if (!family.metric.empty()) {
       for (const auto& label : family.metric.front().label) {
         doc.labels.push_back(label.name);

@@ -96,7 +96,7 @@ std::variant<HttpResponse, HttpPending> Routes::handle(const HttpRequest& reques
   }
   if (request.path == "/-/healthy") {
     return source_.alive() ? text_response(200, "Tidegauge is healthy.\n")
-                              : text_response(503, "The tick thread makes no progress.\n");
+                           : text_response(503, "The tick thread makes no progress.\n");
   }
   if (request.path == "/-/ready") {
     return ready_.load(std::memory_order_relaxed) ? text_response(200, "Tidegauge is ready.\n")
@@ -192,8 +192,8 @@ HttpResponse Routes::landing_page() const {
   const SnapshotPtr snapshot = source_.latest();
   for (std::size_t i = 0; snapshot && i < snapshot->entries.size(); ++i) {
     const CollectorStatus& status = snapshot->entries[i].status;
-    const bool lacking = status.error == ErrorKind::kMissing ||
-                         status.error == ErrorKind::kUnsupported;
+    const bool lacking =
+        status.error == ErrorKind::kMissing || status.error == ErrorKind::kUnsupported;
     page.append("<tr><td><a href=\"");
     append_html(page, options_.telemetry_path);
     page.append("?collect[]=").append(collectors_[i].name).append("\">");
@@ -212,7 +212,8 @@ HttpResponse Routes::landing_page() const {
     append_value(page, static_cast<std::uint64_t>(status.interval_ns / 1'000'000),
                  NumberType::kUnsigned, kThousandths);
     page.append(" s</td><td class=\"n\">");
-    append_value(page, static_cast<std::uint64_t>(std::max<std::int64_t>(status.duration_ns, 0) / 1000),
+    append_value(page,
+                 static_cast<std::uint64_t>(std::max<std::int64_t>(status.duration_ns, 0) / 1000),
                  NumberType::kUnsigned, kThousandths);
     page.append(" ms</td><td>");
     append_html(page, collectors_[i].help);

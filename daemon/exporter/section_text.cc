@@ -19,8 +19,7 @@ ShapeText::ShapeText(const Shape& shape, const FamilyFilter& filter) {
     }
     const FamilyVerdict verdict = filter ? filter(head.family) : FamilyVerdict::kWrite;
     if (verdict != FamilyVerdict::kWrite) {
-      suppressed_ +=
-          verdict == FamilyVerdict::kCollides ? (last - first) * shape.rows.size() : 0;
+      suppressed_ += verdict == FamilyVerdict::kCollides ? (last - first) * shape.rows.size() : 0;
       first = last;
       continue;
     }
@@ -44,8 +43,8 @@ ShapeText::ShapeText(const Shape& shape, const FamilyFilter& filter) {
           ++suppressed_;
           continue;
         }
-        cells_.push_back({position(), static_cast<std::uint32_t>(row * width + column), info.type,
-                          info.scale});
+        cells_.push_back(
+            {position(), static_cast<std::uint32_t>(row * width + column), info.type, info.scale});
       }
     }
     family.last_cell = static_cast<std::uint32_t>(cells_.size());

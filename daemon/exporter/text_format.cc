@@ -134,8 +134,7 @@ void append_value(std::string& out, std::uint64_t bits, NumberType type, Scale s
     append_real(out, scaled_real(std::bit_cast<double>(bits)));
     return;
   }
-  const bool negative =
-      type == NumberType::kSigned && static_cast<std::int64_t>(bits) < 0;
+  const bool negative = type == NumberType::kSigned && static_cast<std::int64_t>(bits) < 0;
   const std::uint64_t magnitude = negative ? 0 - bits : bits;
   std::uint64_t scaled = 0;
   const int digits = decimal_digits(scale.den);

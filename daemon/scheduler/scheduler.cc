@@ -17,9 +17,11 @@ namespace tidegauge {
 
 namespace {
 
-// A run shorter than this may be repeated for a scrape; all repeats of one scrape must fit into it
-// five times over (a scrape waits 50 ms at most).
-constexpr std::int64_t kCheapRunNs = 10'000'000;
+// A run that takes no longer may be repeated for a scrape. All of them together then cost about what
+// rendering does; slab caches and a walk over all processes (300 and 600 us on an idle host) do not
+// qualify, or each scrape would cost several ticks.
+constexpr std::int64_t kCheapRunNs = 250'000;
+// A scrape waits 50 ms at most.
 constexpr std::int64_t kRefreshBudgetNs = 40'000'000;
 // How long stop() waits for threads that are in the middle of a run.
 constexpr auto kStopWait = std::chrono::milliseconds(200);
@@ -36,13 +38,13 @@ struct Scheduler::Slot {
   std::unique_ptr<Collector> collector;  // used by the one thread for which running is true
   Lane lane = Lane::kTick;
   bool running = false;
-  bool requested = false;  // a worker's order
+  bool requested = false;          // a worker's order
   bool requested_refresh = false;  // that order is for a scrape
   bool has_worker = false;
   std::int64_t run_start_boottime_ns = 0;
   std::int64_t scheduled_boottime_ns = 0;  // of the last scheduled run; refreshes do not count
   bool scheduled = false;
-  bool refreshing = false;  // the present run is for a scrape
+  bool refreshing = false;                  // the present run is for a scrape
   CollectorStatus status;                   // of any run
   std::shared_ptr<const Section> newest;    // of any run
   CollectorStatus recorded_status;          // of scheduled runs, without refreshes
@@ -60,8 +62,8 @@ struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
         ticks_skipped(opts.ticks_skipped) {}
 
   const SchedulerOptions options;
-  Clock& clock;                  // outlives the process's threads
-  const CollectorReport report;  // thread-safe
+  Clock& clock;                                                    // outlives the process's threads
+  const CollectorReport report;                                    // thread-safe
   std::vector<std::function<void(const SnapshotPtr&)>> consumers;  // fixed after start
   std::vector<std::function<void()>> publish_callbacks;            // fixed after start
 
@@ -191,8 +193,7 @@ bool Scheduler::State::start_thread(std::function<void()> body) {
 
 bool Scheduler::State::order_worker(Slot& slot, bool for_refresh) {
   if (!slot.has_worker) {
-    slot.has_worker =
-        start_thread([self = shared_from_this(), &slot] { self->worker_main(slot); });
+    slot.has_worker = start_thread([self = shared_from_this(), &slot] { self->worker_main(slot); });
     if (!slot.has_worker) {
       ++slot.status.skipped;
       return false;
@@ -205,7 +206,8 @@ bool Scheduler::State::order_worker(Slot& slot, bool for_refresh) {
 }
 
 void Scheduler::State::worker_main(Slot& slot) {
-  ::pthread_setname_np(::pthread_self(), ("c:" + std::string(slot.info->name)).substr(0, 15).c_str());
+  ::pthread_setname_np(::pthread_self(),
+                       ("c:" + std::string(slot.info->name)).substr(0, 15).c_str());
   ReadBuffer buffer;
   std::unique_lock lock(mutex);
   while (!stopping) {

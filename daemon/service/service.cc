@@ -209,10 +209,10 @@ std::shared_ptr<Generation> Service::build(const Config& config,
   for (const CollectorInfo* info : registry_) {
     known.push_back(info->name);
   }
-  generation->routes = std::make_unique<Routes>(
-      RouteOptions{config.telemetry_path, config.enable_lifecycle}, std::move(exports),
-      std::move(known), *generation->scheduler, *generation->exposition, own_,
-      [] { ::kill(::getpid(), SIGHUP); });
+  generation->routes =
+      std::make_unique<Routes>(RouteOptions{config.telemetry_path, config.enable_lifecycle},
+                               std::move(exports), std::move(known), *generation->scheduler,
+                               *generation->exposition, own_, [] { ::kill(::getpid(), SIGHUP); });
   return generation;
 }
 
@@ -343,10 +343,9 @@ ConfigResult<void> Service::try_reload() {
                         [&](const CollectorConfig& c) { return c.info == info; })
         ->options;
   };
-  const bool same_roots = config->roots.procfs == old.roots.procfs &&
-                          config->roots.sysfs == old.roots.sysfs &&
-                          config->roots.rootfs == old.roots.rootfs &&
-                          config->roots.udev_data == old.roots.udev_data;
+  const bool same_roots =
+      config->roots.procfs == old.roots.procfs && config->roots.sysfs == old.roots.sysfs &&
+      config->roots.rootfs == old.roots.rootfs && config->roots.udev_data == old.roots.udev_data;
   // A collector whose settings stay keeps its object: it holds what makes counters monotone.
   for (ScheduledCollector& kept : generation_->scheduler->release()) {
     const auto at =

@@ -21,8 +21,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   tidegauge::CommandLine command_line;
   command_line.config_file = path;
   const auto config = tidegauge::load_config(command_line, tidegauge::all_collectors());
-  if (!config && (config.error().message.empty() ||
-                  config.error().message.find('\n') != std::string::npos)) {
+  if (!config &&
+      (config.error().message.empty() || config.error().message.find('\n') != std::string::npos)) {
     std::abort();
   }
   return 0;

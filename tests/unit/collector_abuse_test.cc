@@ -87,7 +87,6 @@ const std::vector<Row>& rows() {
       {"netdev", {"proc/net/dev"}, {}, {"netlink=false"}},  // the other way is this host's
       {"filesystem", {"proc/1/mountinfo"}},
       {"meminfo_numa",
-       {},
        {"sys/devices/system/node/node0/meminfo", "sys/devices/system/node/node0/numastat"}},
       {"slabinfo", {"proc/slabinfo"}},
       {"ksmd",

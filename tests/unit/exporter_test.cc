@@ -66,16 +66,14 @@ TEST(TextFormat, EscapesLabelsAndHelp) {
   SeriesName name(out, "x", "");
   name.label("l", "q\"b\\n\n");
   name.end();
-  EXPECT_EQ(out,
-            "# HELP x back\\\\slash and\\nnewline\n# TYPE x gauge\nx{l=\"q\\\"b\\\\n\\n\"} ");
+  EXPECT_EQ(out, "# HELP x back\\\\slash and\\nnewline\n# TYPE x gauge\nx{l=\"q\\\"b\\\\n\\n\"} ");
 }
 
 // ---- a Snapshot of random content, within what collectors can produce ----
 
 std::string random_text(std::mt19937& random) {
-  static const std::vector<std::string> pieces = {"a",  "Z",  "_",    "\"",       "\\", "\n",
-                                                  " ",  "{}", "\xC3\xA9", "\xFF", "=",  ",",
-                                                  "\x01", "eth0"};
+  static const std::vector<std::string> pieces = {
+      "a", "Z", "_", "\"", "\\", "\n", " ", "{}", "\xC3\xA9", "\xFF", "=", ",", "\x01", "eth0"};
   std::string out;
   for (auto n = random() % 6; n > 0; --n) {
     out += pieces[random() % pieces.size()];

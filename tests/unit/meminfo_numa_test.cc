@@ -76,8 +76,10 @@ TEST(MeminfoNumaCollector, NodesComeAndGo) {
   ASSERT_TRUE(collector);
   ASSERT_TRUE(testing::run(**collector));
   tree.write("sys/devices/system/node/node1/meminfo", "Node 1 MemTotal: 64 kB\n");
+  EXPECT_FALSE(testing::run(**collector)) << "a node that is there has both files";
+  tree.write("sys/devices/system/node/node1/numastat", "numa_hit 5\n");
   auto section = testing::run(**collector);
-  ASSERT_TRUE(section) << "numastat is missing, which is how a node going offline looks";
+  ASSERT_TRUE(section) << testing::error_text(section);
   EXPECT_TRUE(testing::flatten(*section).contains("node_memory_numa_MemTotal{node=\"1\"}"));
   tree.remove("sys/devices/system/node/node1");
   section = testing::run(**collector);

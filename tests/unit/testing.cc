@@ -35,8 +35,7 @@ FixtureTree::FixtureTree() {
 }
 
 FixtureTree::FixtureTree(std::string_view name) : FixtureTree() {
-  fs::copy(fixtures() / name, root_,
-           fs::copy_options::recursive | fs::copy_options::copy_symlinks);
+  fs::copy(fixtures() / name, root_, fs::copy_options::recursive | fs::copy_options::copy_symlinks);
 }
 
 FixtureTree::~FixtureTree() {
