@@ -119,8 +119,8 @@ UdevDisk parse_udev_disk(std::string_view text) {
   return out;
 }
 
-DiskInfo::DiskInfo(const KernelFiles& files)
-    : files_(files),
+DiskInfo::DiskInfo(KernelFiles files)
+    : files_(std::move(files)),
       info_(value_table(kInfo)),
       filesystem_(value_table(kFilesystem)),
       device_mapper_(value_table(kDeviceMapper)),

@@ -49,7 +49,7 @@ struct DiskName {
 
 class DiskInfo {
  public:
-  explicit DiskInfo(const KernelFiles& files);
+  explicit DiskInfo(KernelFiles files);
   // Reads everything anew. A missing or unreadable file leaves its labels empty.
   void refresh(const std::vector<DiskName>& disks, ReadBuffer& buffer);
   void append(Section& out) const;

@@ -91,7 +91,7 @@ class DiskstatsCollector final : public Collector {
     if (!text) {
       return tl::make_unexpected(text.error());
     }
-    if (const auto parsed = parse_diskstats(*text, stats_); !parsed) {
+    if (auto parsed = parse_diskstats(*text, stats_); !parsed) {
       return parsed;
     }
     if (stats_.empty() && !has_no_disks()) {

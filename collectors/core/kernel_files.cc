@@ -103,7 +103,7 @@ void KernelFile::close() {
   }
 }
 
-Result<std::string_view> KernelFile::read(ReadBuffer& buffer) {
+Result<std::string_view> KernelFile::read(ReadBuffer& buffer, std::size_t max_bytes) {
   bool keep = fd_ >= 0;
   if (!keep) {
     const auto fd = open_for_reading(path_);
@@ -114,7 +114,7 @@ Result<std::string_view> KernelFile::read(ReadBuffer& buffer) {
     struct statfs info {};
     keep = ::fstatfs(fd_, &info) == 0 && info.f_type == PROC_SUPER_MAGIC;
   }
-  auto text = read_all(fd_, path_, buffer, kMaxKernelFileBytes);
+  auto text = read_all(fd_, path_, buffer, max_bytes);
   if (!keep || !text) {
     close();
   }

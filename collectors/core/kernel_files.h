@@ -33,6 +33,9 @@ class ReadBuffer {
 // No kernel file this daemon reads comes near; /proc/interrupts of 1 152 CPUs is about 6 MB.
 inline constexpr std::size_t kMaxKernelFileBytes = 8U * 1024 * 1024;
 
+// For files of a few lines: names or numbers without end would cost far more than their bytes.
+inline constexpr std::size_t kMaxSmallFileBytes = 64U * 1024;
+
 // Reads a whole file. Never blocks on a FIFO or a terminal put in a kernel file's place (the open is
 // non-blocking). The view lives until the buffer's next use.
 Result<std::string_view> read_file(const std::string& path, ReadBuffer& buffer,
@@ -50,7 +53,7 @@ class KernelFile {
   KernelFile(const KernelFile&) = delete;
   KernelFile& operator=(const KernelFile&) = delete;
 
-  Result<std::string_view> read(ReadBuffer& buffer);
+  Result<std::string_view> read(ReadBuffer& buffer, std::size_t max_bytes = kMaxKernelFileBytes);
   [[nodiscard]] const std::string& path() const { return path_; }
 
  private:

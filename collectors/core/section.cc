@@ -38,7 +38,7 @@ std::optional<std::size_t> find_column(const Shape& shape, std::string_view fami
                                        ConstantLabel label) {
   for (std::size_t i = 0; i < shape.columns.size(); ++i) {
     const ColumnInfo& column = shape.columns[i];
-    if (column.family != family) {
+    if (column.family != family || !column.suffix.empty()) {
       continue;
     }
     const bool matches = label.name.empty()

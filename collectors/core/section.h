@@ -105,7 +105,7 @@ struct Snapshot {
 
 using SnapshotPtr = std::shared_ptr<const Snapshot>;
 
-// Finds a column by family and constant labels; none when this recording or kernel lacks it.
+// Finds a plain column (no bucket, sum or count) by family and constant labels; none when this recording or kernel lacks it.
 std::optional<std::size_t> find_column(const Shape& shape, std::string_view family,
                                        ConstantLabel label = {});
 

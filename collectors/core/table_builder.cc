@@ -211,6 +211,9 @@ Table NamedTable::take() {
       continue;
     }
     const std::size_t row = cell.row == 0 ? 0 : cell.row - 1;
+    if (row >= rows) {  // added before the first row() of a labelled table
+      continue;
+    }
     const std::size_t i = row * columns_.size() + cell.column;
     table.values[i] = cell.bits;
     const std::uint64_t mask = std::uint64_t{1} << (i % 64);

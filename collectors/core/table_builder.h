@@ -128,7 +128,10 @@ S decode(std::span<const Column<S>> columns, const Table& table, std::size_t row
   S out{};
   for (const Column<S>& column : columns) {
     const auto at = find_column(*table.shape, column.name, column.label);
-    if (!at || !table.has(row, *at)) {
+    // A column that another build counts in other units or as another type is not ours.
+    const ColumnInfo wanted = column_info(column);
+    if (!at || !table.has(row, *at) || table.shape->columns[*at].type != wanted.type ||
+        !(table.shape->columns[*at].scale == wanted.scale)) {
       continue;
     }
     const std::uint64_t bits = table.raw(row, *at);

@@ -86,7 +86,7 @@ class MeminfoNumaCollector final : public Collector {
       return error.kind == ErrorKind::kMissing &&
              !list_directory(directory_ + "/node" + node.number);
     };
-    if (auto text = node.meminfo.read(*context.buffer)) {
+    if (auto text = node.meminfo.read(*context.buffer, kMaxSmallFileBytes)) {
       if (auto parsed = parse_node_meminfo(*text, fields_); !parsed) {
         return parsed;
       }
@@ -97,7 +97,7 @@ class MeminfoNumaCollector final : public Collector {
     } else if (!gone(text.error())) {
       return tl::make_unexpected(text.error());
     }
-    if (auto text = node.numastat.read(*context.buffer)) {
+    if (auto text = node.numastat.read(*context.buffer, kMaxSmallFileBytes)) {
       if (auto parsed = parse_node_numastat(*text, stats_); !parsed) {
         return parsed;
       }

@@ -208,7 +208,7 @@ Result<LinkDump> LinkSocket::receive_all(ReadBuffer& buffer, std::vector<LinkSta
       }
       return tl::make_unexpected(Error{ErrorKind::kTooLarge, 0, std::string(kWhere)});
     }
-    const auto part = parse_link_messages({buffer.data(), size}, sequence_, out);
+    auto part = parse_link_messages({buffer.data(), size}, sequence_, out);
     if (!part) {
       return part;
     }

@@ -19,7 +19,7 @@ constexpr std::uint64_t CpuTimes::*kTimes[] = {
     &CpuTimes::softirq_ticks,    &CpuTimes::steal_ticks,  &CpuTimes::guest_ticks,
     &CpuTimes::guest_nice_ticks,
 };
-constexpr std::size_t kFieldsSince2_4 = 4;  // user, nice, system, idle
+constexpr std::size_t kLeastFields = 4;  // user, nice, system, idle: Linux 2.4
 
 struct NamedNumber {
   std::string_view name;
@@ -48,7 +48,7 @@ bool parse_times(std::string_view line, CpuTimes& out) {
     out.*member = *value;
     ++count;
   }
-  return count >= kFieldsSince2_4;
+  return count >= kLeastFields;
 }
 
 bool parse_softirqs(std::string_view line, SystemStat& out) {

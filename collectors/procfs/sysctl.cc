@@ -112,7 +112,7 @@ class SysctlCollector final : public Collector {
 
  private:
   Result<void> add_numbers(Parameter& parameter, CollectContext& context) {
-    const auto text = parameter.file.read(*context.buffer);
+    const auto text = parameter.file.read(*context.buffer, kMaxSmallFileBytes);
     if (!text) {
       return ignore_missing(text.error());
     }
@@ -139,7 +139,7 @@ class SysctlCollector final : public Collector {
   }
 
   Result<void> add_info(Parameter& parameter, CollectContext& context) {
-    const auto text = parameter.file.read(*context.buffer);
+    const auto text = parameter.file.read(*context.buffer, kMaxSmallFileBytes);
     if (!text) {
       return ignore_missing(text.error());
     }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "collectors/procfs/time.h"
 
-#include <time.h>
-
 #include <algorithm>
 #include <cerrno>
+#include <ctime>
 #include <optional>
+#include <utility>
 
 #include "collectors/core/text.h"
 
@@ -51,7 +51,8 @@ Result<std::vector<ClockSource>> read_clock_sources(const KernelFiles& files) {
         name[kPrefix.size()] > '9') {
       continue;
     }
-    const std::string base = directory + "/" + name + "/";
+    std::string base = directory;
+    base.append("/").append(name).append("/");
     auto available = read_attribute(base + "available_clocksource");
     if (!available) {
       return tl::make_unexpected(available.error());
@@ -74,7 +75,7 @@ Result<std::vector<ClockSource>> read_clock_sources(const KernelFiles& files) {
 
 class TimeCollector final : public Collector {
  public:
-  explicit TimeCollector(const KernelFiles& files) : files_(files) {}
+  explicit TimeCollector(KernelFiles files) : files_(std::move(files)) {}
 
   Result<void> collect(CollectContext& context, Section& out) override {
     if (auto fresh = refresh(context.boottime_ns); !fresh) {

@@ -14,7 +14,8 @@ namespace {
 constexpr std::size_t kWidth = 100;
 
 constexpr std::string_view kHeader =
-    R"(# Tidegauge: every key with its default. Made by `tidegauge config-reference`; what you leave out
+    R"(# SPDX-License-Identifier: Apache-2.0
+# Tidegauge: every key with its default. Made by `tidegauge config-reference`; what you leave out
 # keeps its default. Flags win over this file: --web.max-requests=10 over web.max_requests.
 # `tidegauge check-config FILE` checks a file; SIGHUP (systemctl reload tidegauge) reads it again.
 #

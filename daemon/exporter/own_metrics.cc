@@ -21,8 +21,8 @@ prometheus::Gauge& gauge(prometheus::Registry& registry, const char* name, const
 }  // namespace
 
 const BuildInfo& build_info() {
-  static const BuildInfo info{TIDEGAUGE_VERSION, TIDEGAUGE_REVISION, TIDEGAUGE_BRANCH};
-  return info;
+  static const BuildInfo kInfo{TIDEGAUGE_VERSION, TIDEGAUGE_REVISION, TIDEGAUGE_BRANCH};
+  return kInfo;
 }
 
 OwnMetrics::OwnMetrics()

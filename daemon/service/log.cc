@@ -45,9 +45,9 @@ std::int64_t monotonic_ns() {
 }
 
 spdlog::logger& logger() {
-  static const auto instance = std::make_shared<spdlog::logger>(
+  static const auto kLogger = std::make_shared<spdlog::logger>(
       "tidegauge", std::make_shared<spdlog::sinks::stderr_sink_mt>());
-  return *instance;
+  return *kLogger;
 }
 
 spdlog::level::level_enum to_spdlog(LogLevel level) {
