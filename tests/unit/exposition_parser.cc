@@ -142,6 +142,9 @@ void parse_line(ParsedExposition& out, std::string& current, std::set<std::strin
     current = name;
     return;
   }
+  if (line.starts_with("# ")) {  // a comment
+    return;
+  }
   const std::string name = take_name(line);
   const std::string labels = take_labels(line);
   if (!line.starts_with(' ')) {
