@@ -2,6 +2,8 @@
 #include "daemon/exporter/routes.h"
 
 #include <algorithm>
+#include <array>
+#include <cstdio>
 
 #include "daemon/exporter/text_format.h"
 
@@ -212,9 +214,10 @@ HttpResponse Routes::landing_page() const {
     append_value(page, static_cast<std::uint64_t>(status.interval_ns / 1'000'000),
                  NumberType::kUnsigned, kThousandths);
     page.append(" s</td><td class=\"n\">");
-    append_value(page,
-                 static_cast<std::uint64_t>(std::max<std::int64_t>(status.duration_ns, 0) / 1000),
-                 NumberType::kUnsigned, kThousandths);
+    std::array<char, 32> duration{};
+    std::snprintf(duration.data(), duration.size(), "%.3f",
+                  static_cast<double>(status.duration_ns) * 1e-6);
+    page.append(duration.data());
     page.append(" ms</td><td>");
     append_html(page, collectors_[i].help);
     page.append("</td></tr>\n");
