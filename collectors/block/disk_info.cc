@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "collectors/block/disk_info.h"
 
+#include <algorithm>
 #include <array>
 
 #include "collectors/core/text.h"
@@ -173,8 +174,9 @@ void DiskInfo::add(const DiskName& disk, const UdevDisk& udev) {
 
 // "0" also for partitions, which have no queue of their own: node_exporter says the same.
 std::string_view DiskInfo::rotational(const DiskName& disk) const {
-  const auto value =
-      read_unsigned_attribute(files_.sys("block/" + std::string(disk.name) + "/queue/rotational"));
+  std::string name(disk.name);
+  std::replace(name.begin(), name.end(), '/', '!');  // cciss/c0d0 is cciss!c0d0 in sysfs
+  const auto value = read_unsigned_attribute(files_.sys("block/" + name + "/queue/rotational"));
   return value && *value != 0 ? "1" : "0";
 }
 

@@ -76,8 +76,14 @@ class CpuCollector final : public Collector {
       table_.add({cpu.number}, cpu.times);
     }
     out.tables.push_back(table_.take());
+    // A file of sysfs that cannot be read is not worth losing the times for; one that says nonsense is
+    // an error like any other.
+    const std::size_t tables = out.tables.size();
     if (auto done = sysfs_.collect(context, cpus_changed_, out); !done) {
-      return done;
+      if (done.error().kind == ErrorKind::kMalformed) {
+        return done;
+      }
+      out.tables.resize(tables);
     }
     if (info_) {
       if (auto done = info_->collect(context, cpus_changed_, out); !done) {

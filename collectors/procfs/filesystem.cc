@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "collectors/procfs/filesystem.h"
 
+#include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <optional>
 #include <unordered_set>
 #include <vector>
@@ -45,6 +47,15 @@ constexpr Column<FilesystemStats> kColumns[] = {
      MetricKind::kGauge, kUnit, &FilesystemStats::purgeable_bytes},
 };
 
+// Whether the kernel answers for this type without asking a server or a process.
+bool is_local(std::string_view fs_type) {
+  constexpr std::string_view kRemote[] = {
+      "nfs", "nfs4", "cifs",  "smb3",     "smbfs",  "ceph", "9p",    "glusterfs", "lustre",
+      "afs", "gfs2", "ocfs2", "virtiofs", "beegfs", "gpfs", "pvfs2", "orangefs"};
+  return !fs_type.starts_with("fuse") &&
+         std::find(std::begin(kRemote), std::end(kRemote), fs_type) == std::end(kRemote);
+}
+
 const std::vector<std::string>& stats_labels() {
   static const std::vector<std::string> kLabels{"device", "mountpoint", "fstype", "device_error"};
   return kLabels;
@@ -74,7 +85,7 @@ constexpr OptionSpec kOptions[] = {
      "File system types to show; without it all that are not excluded."},
     {"fs_types_exclude", "fs-types-exclude", OptionType::kRegex, kDefaultFsTypesExclude,
      "File system types to leave out: by default those without storage of their own."},
-    {"mount_timeout", "mount-timeout", OptionType::kDuration, "5s",
+    {"mount_timeout", "mount-timeout", OptionType::kDuration, "3s",
      "How long a mount may take to answer before it counts as stuck.", 1'000'000, 300'000'000'000},
 };
 
@@ -112,12 +123,6 @@ class FilesystemCollector final : public Collector {
       return found;
     }
     pool_.run(jobs_);
-    answered_.clear();
-    for (const StatfsJob& job : jobs_) {
-      if (job.outcome == StatfsJob::Outcome::kAnswered) {
-        answered_.insert(job.id);
-      }
-    }
     fill(out);
     return {};
   }
@@ -151,7 +156,7 @@ class FilesystemCollector final : public Collector {
       StatfsJob& job = jobs_.emplace_back();
       job.id = info.mount_id;
       job.path = files_.root(files_.strip_root(unescape_octal(info.mount_point)));
-      job.trusted = answered_.contains(info.mount_id);
+      job.local = is_local(info.fs_type);
       mounts_.push_back({std::string(info.source), std::move(label), std::string(info.fs_type),
                          std::to_string(info.major), std::to_string(info.minor), info.read_only()});
     }
@@ -224,8 +229,7 @@ class FilesystemCollector final : public Collector {
   StatfsPool pool_;
   std::vector<MountInfo> infos_;
   std::vector<Mount> mounts_;
-  std::vector<StatfsJob> jobs_;                 // parallel to mounts_
-  std::unordered_set<std::uint64_t> answered_;  // mounts that did so last time
+  std::vector<StatfsJob> jobs_;  // parallel to mounts_
   std::unordered_set<std::string> seen_;
   StructTable<FilesystemStats> table_{kColumns, stats_labels()};
   ValueTable mount_info_{std::string(kMountInfo), std::string(kMountInfoHelp), MetricKind::kGauge,

@@ -220,8 +220,8 @@ Result<LinkDump> LinkSocket::receive_all(ReadBuffer& buffer, std::vector<LinkSta
 
 Result<void> LinkSocket::dump(ReadBuffer& buffer, std::vector<LinkStats>& out) {
   Result<LinkDump> dumped = LinkDump{};
-  // Once more after an interrupted or cut dump, and after ENOBUFS or a socket that went bad. A dump
-  // that is interrupted again is good enough: it lacks or repeats a link that came or went.
+  // Once more after an interrupted or cut dump, and after ENOBUFS or a socket that went bad. One that
+  // is interrupted again may lack links: an error, for which the caller has /proc/net/dev.
   for (int attempt = 0; attempt < 2; ++attempt) {
     out.clear();
     if (fd_ < 0) {
@@ -243,7 +243,7 @@ Result<void> LinkSocket::dump(ReadBuffer& buffer, std::vector<LinkStats>& out) {
   if (!dumped) {
     return tl::make_unexpected(dumped.error());
   }
-  return {};
+  return system_error(EINTR, kWhere);
 }
 
 }  // namespace tidegauge

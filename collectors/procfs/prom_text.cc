@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <limits>
+#include <set>
 #include <string>
 #include <unordered_map>
 
@@ -14,6 +15,8 @@
 namespace tidegauge {
 
 namespace {
+
+constexpr std::size_t kMaxPaddedLabels = 100'000;
 
 constexpr std::size_t kNoLimit = std::numeric_limits<std::size_t>::max();
 
@@ -110,7 +113,7 @@ std::optional<MetricKind> kind_named(std::string_view type) {
 class PromParser {
  public:
   PromParser(std::string_view text, std::string_view file, std::size_t max_samples)
-      : text_(text), file_(file), samples_left_(max_samples) {}
+      : text_(text), file_(file), samples_left_(max_samples), max_families_(max_samples) {}
 
   Result<std::vector<PromFamily>> parse() {
     LineReader lines(text_);
@@ -129,6 +132,9 @@ class PromParser {
       }
     }
     std::erase_if(families_, [](const PromFamily& family) { return family.metrics.empty(); });
+    if (padded_labels() > kMaxPaddedLabels) {
+      return malformed(file_, 0, "fewer different labels for so many samples");
+    }
     return std::move(families_);
   }
 
@@ -144,6 +150,24 @@ class PromParser {
   };
 
   void fail(std::string_view wanted) { wanted_ = wanted; }
+
+  // A family's table has a column per label that any of its metrics has, empty for the others: with a
+  // label of its own for each metric, a small file would make a huge table.
+  [[nodiscard]] std::size_t padded_labels() const {
+    std::size_t padded = 0;
+    for (const PromFamily& family : families_) {
+      std::set<std::string_view> names;
+      std::size_t labels = 0;
+      for (const PromMetric& metric : family.metrics) {
+        labels += metric.labels.size();
+        for (const Label& label : metric.labels) {
+          names.insert(label.name);
+        }
+      }
+      padded += names.size() * family.metrics.size() - labels;
+    }
+    return padded;
+  }
 
   std::optional<std::size_t> find(std::string_view name) const {
     const auto at = by_name_.find(std::string(name));
@@ -173,6 +197,9 @@ class PromParser {
           (suffix.part != Part::kPlain && is_kind(base, MetricKind::kSummary))) {
         return {*base, suffix.part};
       }
+    }
+    if (families_.size() >= max_families_) {  // one without samples costs as much as a sample
+      fail("fewer families");
     }
     by_name_.emplace(name, families_.size());
     families_.emplace_back().name = name;
@@ -385,6 +412,7 @@ class PromParser {
   std::string_view text_;
   std::string_view file_;
   std::size_t samples_left_;
+  std::size_t max_families_;
   std::string_view wanted_;  // set by the first mistake
   std::vector<PromFamily> families_;
   std::vector<bool> typed_;  // parallel to families_: its kind is settled

@@ -17,7 +17,7 @@ namespace {
 
 // A local file system answers in microseconds. After this long another thread goes on with the
 // rest, while the slow call keeps its time-out.
-constexpr std::chrono::nanoseconds kPatience = std::chrono::milliseconds(100);
+constexpr std::chrono::nanoseconds kPatience = std::chrono::milliseconds(40);
 constexpr std::size_t kStackBytes = 256U * 1024;
 
 }  // namespace
@@ -31,7 +31,7 @@ struct StatfsPool::Shared {
   int threads = 0;                          // guarded by mutex
   std::unordered_set<std::uint64_t> stuck;  // guarded by mutex
 
-  static int limit(const StatfsJob& job) { return job.trusted ? kMaxThreads : kMaxStuckThreads; }
+  static int limit(const StatfsJob& job) { return job.local ? kMaxThreads : kMaxStuckThreads; }
 };
 
 struct StatfsPool::Task {
@@ -130,10 +130,10 @@ bool StatfsPool::start_worker(const std::shared_ptr<Shared>& shared,
 
 void StatfsPool::run(std::vector<StatfsJob>& jobs) {
   const auto batch = std::make_shared<Batch>();
-  std::vector<std::size_t> order;  // of jobs, trusted ones first
-  for (const bool trusted : {true, false}) {
+  std::vector<std::size_t> order;  // of jobs, local ones first
+  for (const bool local : {true, false}) {
     for (std::size_t i = 0; i < jobs.size(); ++i) {
-      if (jobs[i].trusted == trusted) {
+      if (jobs[i].local == local) {
         order.push_back(i);
       }
     }
@@ -174,6 +174,17 @@ void StatfsPool::give_up_late(Batch& batch, std::chrono::nanoseconds slice) {
   }
 }
 
+// Requires Shared::mutex; called when the time of the whole run is over.
+void StatfsPool::give_up_running(Batch& batch) {
+  for (Task& task : batch.tasks) {
+    if (task.state == Task::State::kRunning) {
+      batch.finish(task, StatfsJob::Outcome::kStuck);
+      shared_->stuck.insert(task.job.id);
+      --batch.working;
+    }
+  }
+}
+
 void StatfsPool::wait(const std::shared_ptr<Batch>& batch) {
   const auto slice = std::max<std::chrono::nanoseconds>(std::min(kPatience, timeout_),
                                                         std::chrono::milliseconds(1));
@@ -184,7 +195,10 @@ void StatfsPool::wait(const std::shared_ptr<Batch>& batch) {
   };
   std::unique_lock lock(shared_->mutex);
   bool stalled = false;
-  while (batch->unfinished != 0) {
+  // Each hanging mount costs up to two slices before the next one has its thread.
+  const std::int64_t most_slices = timeout_ / slice + 2 * kMaxThreads;
+  std::int64_t slices = 0;
+  while (batch->unfinished != 0 && slices <= most_slices) {
     if (pending() && (stalled || batch->working == 0) && !start() && batch->working == 0) {
       break;
     }
@@ -194,9 +208,11 @@ void StatfsPool::wait(const std::shared_ptr<Batch>& batch) {
         lock, slice, [&] { return batch->unfinished == 0 || (batch->working == 0 && pending()); });
     stalled = !done && next_before == batch->next;
     if (!done) {
+      ++slices;
       give_up_late(*batch, slice);
     }
   }
+  give_up_running(*batch);
   // What is left has no thread to run on.
   batch->next = batch->tasks.size();
   for (Task& task : batch->tasks) {

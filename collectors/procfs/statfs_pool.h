@@ -27,7 +27,7 @@ struct StatfsJob {
 
   std::uint64_t id = 0;  // of the mount: a stuck one is not tried again until its call returns
   std::string path;
-  bool trusted = false;  // answered last time, so it may use the last threads
+  bool local = false;  // needs no server to answer, so it may use the last threads
   Outcome outcome = Outcome::kExhausted;
   int error = 0;
   struct statfs result {};
@@ -38,14 +38,14 @@ using StatfsFunction = std::function<int(const char* path, struct statfs* out)>;
 class StatfsPool {
  public:
   static constexpr int kMaxStuckThreads = 16;
-  // Beyond those only for mounts that answered last time, so that a dead server with many mounts
-  // does not hide the root file system.
+  // Beyond those only for local mounts, so that a dead server with many mounts does not hide the root
+  // file system.
   static constexpr int kMaxThreads = kMaxStuckThreads + 4;
 
   explicit StatfsPool(std::chrono::nanoseconds timeout, StatfsFunction function = ::statfs);
 
-  // Fills in outcome, error and result of each job; returns within about the time-out. One caller
-  // at a time.
+  // Fills in outcome, error and result of each job; returns within the time-out and two seconds,
+  // however many mounts hang. One caller at a time.
   void run(std::vector<StatfsJob>& jobs);
 
   // Mounts whose call has not come back.
@@ -60,6 +60,7 @@ class StatfsPool {
                            const std::shared_ptr<Batch>& batch);
 
   void wait(const std::shared_ptr<Batch>& batch);
+  void give_up_running(Batch& batch);
   void give_up_late(Batch& batch, std::chrono::nanoseconds slice);
 
   std::chrono::nanoseconds timeout_;

@@ -23,10 +23,14 @@ namespace {
 constexpr std::int64_t kCheapRunNs = 250'000;
 // A scrape waits 50 ms at most.
 constexpr std::int64_t kRefreshBudgetNs = 40'000'000;
+// A tick collector that takes this long several times running gets a thread of its own: a thousand
+// disks or CPUs must not delay everybody's tick.
+constexpr std::int64_t kSlowRunNs = 10'000'000;
+constexpr int kSlowRuns = 3;
 // How long stop() waits for threads that are in the middle of a run.
 constexpr auto kStopWait = std::chrono::milliseconds(200);
 // How long start() waits for the first tick. It takes milliseconds unless a collector hangs.
-constexpr auto kFirstTickWait = std::chrono::seconds(2);
+constexpr auto kFirstTickWait = std::chrono::milliseconds(400);
 // A tick collector that runs this long is stuck rather than slow, whatever the tick.
 constexpr std::int64_t kStuckRunNs = 1'000'000'000;
 constexpr std::int64_t kLeastAliveNs = 10'000'000'000;
@@ -45,6 +49,7 @@ struct Scheduler::Slot {
   std::int64_t scheduled_boottime_ns = 0;  // of the last scheduled run; refreshes do not count
   bool scheduled = false;
   bool refreshing = false;                  // the present run is for a scrape
+  int slow_runs = 0;                        // one after another, on the tick thread
   CollectorStatus status;                   // of any run
   std::shared_ptr<const Section> newest;    // of any run
   CollectorStatus recorded_status;          // of scheduled runs, without refreshes
@@ -261,6 +266,10 @@ bool Scheduler::State::tick(std::uint64_t mine, ReadBuffer& buffer,
       return false;
     }
     tick_slot = nullptr;
+    slot.slow_runs = slot.status.duration_ns > kSlowRunNs ? slot.slow_runs + 1 : 0;
+    if (slot.slow_runs == kSlowRuns) {
+      slot.lane = Lane::kWorker;
+    }
   }
   mark_overdue(lock);
   if (generation != mine) {
@@ -273,10 +282,14 @@ bool Scheduler::State::tick(std::uint64_t mine, ReadBuffer& buffer,
   for (const auto& consumer : consumers) {
     consumer(snapshot);
   }
-  for (const auto& callback : publish_callbacks) {
-    callback();
-  }
   lock.lock();
+  if (!refresh_requested) {  // else the refresh that follows at once tells those who wait for it
+    lock.unlock();
+    for (const auto& callback : publish_callbacks) {
+      callback();
+    }
+    lock.lock();
+  }
   return generation == mine;
 }
 
@@ -342,6 +355,7 @@ bool Scheduler::State::blocked(Slot& slot) {
   if (slot.predecessor_running && !slot.predecessor_running()) {
     slot.predecessor_running = nullptr;
     slot.status.stuck = false;
+    slot.recorded_status.stuck = false;
   }
   return slot.predecessor_running != nullptr;
 }
@@ -351,7 +365,7 @@ void Scheduler::State::mark_overdue(std::unique_lock<std::mutex>& lock) {
   const std::int64_t now_ns = clock.boottime_ns();
   std::vector<std::string_view> overdue;
   for (Slot& slot : slots) {
-    if (slot.running && !slot.status.stuck &&
+    if ((slot.running || blocked(slot)) && !slot.status.stuck &&
         now_ns - slot.run_start_boottime_ns > options.collector_timeout_ns) {
       slot.status.stuck = true;
       slot.status.ran = true;
@@ -464,6 +478,7 @@ Scheduler::Scheduler(SchedulerOptions options, std::vector<ScheduledCollector> c
     slot.recorded = std::move(collectors[i].recorded);
     slot.newest = std::move(collectors[i].newest);
     slot.predecessor_running = std::move(collectors[i].still_running);
+    slot.run_start_boottime_ns = collectors[i].run_start_boottime_ns;
   }
 }
 
@@ -554,8 +569,7 @@ void Scheduler::supervise() {
     state.suspected_start_ns = slot != nullptr ? slot->run_start_boottime_ns : 0;
     return;
   }
-  if (state.clock.boottime_ns() - slot->run_start_boottime_ns <
-      std::max(state.options.tick_ns, kStuckRunNs)) {
+  if (state.clock.boottime_ns() - slot->run_start_boottime_ns < kStuckRunNs) {
     return;
   }
   slot->lane = Lane::kWorker;
@@ -590,11 +604,13 @@ std::vector<ScheduledCollector> Scheduler::release() {
     out.recorded = slot.recorded;
     out.newest = slot.newest;
     if (slot.running) {
+      out.run_start_boottime_ns = slot.run_start_boottime_ns;
       out.still_running = [old = state_, &slot] {
         const std::lock_guard old_lock(old->mutex);
         return slot.running;
       };
     } else {
+      out.run_start_boottime_ns = slot.run_start_boottime_ns;
       out.still_running = std::move(slot.predecessor_running);
       out.collector = std::move(slot.collector);
     }

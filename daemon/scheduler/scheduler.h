@@ -40,6 +40,7 @@ struct ScheduledCollector {
   // Whether the predecessor's run still has not come back; null if it had none. While it has not, no
   // other run starts: one dead mount holds one thread, however often the configuration is reloaded.
   std::function<bool()> still_running{};
+  std::int64_t run_start_boottime_ns = 0;  // of that run
 };
 
 struct SchedulerOptions {
@@ -70,7 +71,7 @@ class Scheduler final : public SnapshotSource {
 
   // Starts the tick thread and its first tick at once. Waits for that one and up to `wait_ns` more
   // for workers, so that the first scrape finds everything; a first tick that hangs is waited for
-  // two seconds and then left to supervise().
+  // less than half a second and then left to supervise().
   void start(std::int64_t wait_ns);
   // One tick on the calling thread, no threads kept: `tidegauge collect`.
   SnapshotPtr collect_once(std::int64_t wait_ns);

@@ -15,6 +15,7 @@ namespace tidegauge {
 namespace {
 
 // A pipe that polls as writable takes PIPE_BUF, 4 096 bytes, without blocking.
+constexpr std::size_t kMaxLineBytes = 4000;
 constexpr std::size_t kMaxValueBytes = 700;
 
 void append_quoted(std::string& out, std::string_view raw) {
@@ -140,6 +141,12 @@ void Log::write(LogLevel level, std::string_view message, LogFields fields) {
     return;
   }
   const std::string payload = format_log_payload(format_, message, fields);
+  if (payload.size() > kMaxLineBytes) {  // written whole or not at all, so that JSON stays JSON
+    if (on_suppressed_) {
+      on_suppressed_();
+    }
+    return;
+  }
   logger().log(to_spdlog(level), spdlog::string_view_t(payload.data(), payload.size()));
 }
 

@@ -289,6 +289,7 @@ void Service::loop() {
     generation_->scheduler->supervise();
     feed_watchdog();
     trim_memory();
+    std::erase_if(leftovers_, [](const auto& old) { return old->scheduler->stop(); });
   }
 }
 
@@ -373,7 +374,8 @@ ConfigResult<void> Service::try_reload() {
 void Service::reload() {
   ::sd_notify(0, "RELOADING=1");
   sigset_t pending;
-  if (::sigpending(&pending) == 0 && ::sigismember(&pending, SIGTERM) == 1) {
+  if (::sigpending(&pending) == 0 &&
+      (::sigismember(&pending, SIGTERM) == 1 || ::sigismember(&pending, SIGINT) == 1)) {
     return;  // not worth it any more
   }
   const auto outcome = try_reload();
@@ -392,8 +394,10 @@ int Service::shut_down() {
   log_.info("stopping");
   generation_->routes->set_ready(false);
   leftovers_.push_back(generation_);
-  const bool clean = std::all_of(leftovers_.begin(), leftovers_.end(),
-                                 [](const auto& old) { return old->scheduler->stop(); });
+  bool clean = true;
+  for (const auto& old : leftovers_) {
+    clean = old->scheduler->stop() && clean;
+  }
   server_->stop();
   if (!clean) {
     // A thread is inside a call that does not return; unwinding would pull the ground from under it.

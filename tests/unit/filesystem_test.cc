@@ -172,7 +172,7 @@ TEST(StatfsPool, AnswersInOrder) {
   StatfsPool pool(kLong, disks.function());
   std::vector<StatfsJob> batch = jobs(200);
   batch[7].path = "/gone";
-  batch[9].trusted = true;
+  batch[9].local = true;
   pool.run(batch);
   for (const StatfsJob& job : batch) {
     EXPECT_EQ(job.outcome, Outcome::kAnswered);
@@ -236,7 +236,7 @@ TEST(StatfsPool, StopsGivingThreadsToNewMountsButNotToTrustedOnes) {
   EXPECT_EQ(pool.stuck(), stuck);
 
   std::vector<StatfsJob> later = jobs(3, 1000);
-  later[2].trusted = true;  // the root file system
+  later[2].local = true;  // the root file system
   pool.run(later);
   EXPECT_EQ(later[0].outcome, Outcome::kExhausted);
   EXPECT_EQ(later[1].outcome, Outcome::kExhausted);

@@ -118,6 +118,25 @@ TEST(ParsePromText, RefusesWhatNodeExporterRefuses) {
             "malformed: x.prom line 3: expected a number as the sample's value");
 }
 
+TEST(ParsePromText, BoundsWhatALabelOfItsOwnForEachSampleCosts) {
+  std::string text;
+  for (int i = 0; i < 3000; ++i) {
+    text += "m{l" + std::to_string(i) + "=\"x\"} 1\n";
+  }
+  EXPECT_FALSE(parse_prom_text(text, "x.prom", 50'000))
+      << "44 kB that would make nine million cells";
+  text.clear();
+  for (int i = 0; i < 3000; ++i) {
+    text += "m{l=\"" + std::to_string(i) + "\",k=\"v\"} 1\n";
+  }
+  EXPECT_TRUE(parse_prom_text(text, "x.prom", 50'000));
+  text.clear();
+  for (int i = 0; i < 200; ++i) {
+    text += "# HELP f" + std::to_string(i) + " h\n";
+  }
+  EXPECT_FALSE(parse_prom_text(text, "x.prom", 100)) << "families count, too";
+}
+
 TEST(ParsePromText, BoundsItsSamples) {
   EXPECT_TRUE(parse_prom_text("a 1\na 2\n", "f", 2));
   EXPECT_FALSE(parse_prom_text("a 1\na 2\n", "f", 1));
