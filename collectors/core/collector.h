@@ -111,6 +111,8 @@ struct CollectorInfo {
   bool enabled = true;                // by default
   std::int64_t interval_ms = 15'000;  // by default; a multiple of the tick
   Lane lane = Lane::kTick;
+  // Whether a scrape is worth reading it again between two runs: not what changes with an upgrade.
+  bool refresh = true;
   std::span<const OptionSpec> options{};
   Result<std::unique_ptr<Collector>> (*make)(const KernelFiles& files, const Options& options);
   std::vector<MetricDoc> (*metrics)();

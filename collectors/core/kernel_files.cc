@@ -121,6 +121,14 @@ Result<std::string_view> KernelFile::read(ReadBuffer& buffer, std::size_t max_by
   return text;
 }
 
+Result<std::string_view> KernelFile::read_lines(ReadBuffer& buffer, std::size_t max_bytes) {
+  auto text = read(buffer, max_bytes);
+  if (text && !text->empty() && text->back() != '\n') {
+    return malformed(path_, 0, "a newline at the end: the file is cut short");
+  }
+  return text;
+}
+
 KernelFiles::KernelFiles(KernelRoots roots) : roots_(std::move(roots)) {
   const auto strip = [](std::string& path) {
     while (path.size() > 1 && path.back() == '/') {

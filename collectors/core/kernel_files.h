@@ -54,6 +54,10 @@ class KernelFile {
   KernelFile& operator=(const KernelFile&) = delete;
 
   Result<std::string_view> read(ReadBuffer& buffer, std::size_t max_bytes = kMaxKernelFileBytes);
+  // As read(), for files whose every line the kernel ends: one without its last newline was cut, maybe
+  // inside a number, and is malformed.
+  Result<std::string_view> read_lines(ReadBuffer& buffer,
+                                      std::size_t max_bytes = kMaxKernelFileBytes);
   [[nodiscard]] const std::string& path() const { return path_; }
 
  private:

@@ -25,7 +25,7 @@ class BuddyinfoCollector final : public Collector {
   explicit BuddyinfoCollector(const KernelFiles& files) : file_(files.proc_file("buddyinfo")) {}
 
   Result<void> collect(CollectContext& context, Section& out) override {
-    const auto text = file_.read(*context.buffer);
+    const auto text = file_.read_lines(*context.buffer);
     if (!text) {
       return tl::make_unexpected(text.error());
     }

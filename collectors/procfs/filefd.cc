@@ -19,7 +19,7 @@ class FilefdCollector final : public Collector {
   explicit FilefdCollector(const KernelFiles& files) : file_(files.proc_file("sys/fs/file-nr")) {}
 
   Result<void> collect(CollectContext& context, Section& out) override {
-    const auto text = file_.read(*context.buffer);
+    const auto text = file_.read_lines(*context.buffer);
     if (!text) {
       return tl::make_unexpected(text.error());
     }

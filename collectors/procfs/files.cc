@@ -179,6 +179,7 @@ const CollectorInfo kFilesCollector{
     .name = "files",
     .help = "Size, modification time and hash of configured files.",
     .lane = Lane::kWorker,
+    .refresh = false,
     .options = kOptions,
     .make = make_files,
     .metrics =

@@ -130,10 +130,10 @@ class FilesystemCollector final : public Collector {
  private:
   // The host's mounts as init sees them. hidepid hides that file or forbids it.
   Result<std::string_view> read_mountinfo(ReadBuffer& buffer) {
-    auto text = init_file_.read(buffer);
+    auto text = init_file_.read_lines(buffer);
     if (!text &&
         (text.error().kind == ErrorKind::kMissing || text.error().kind == ErrorKind::kDenied)) {
-      return self_file_.read(buffer);
+      return self_file_.read_lines(buffer);
     }
     return text;
   }

@@ -47,7 +47,7 @@ class InterruptsCollector final : public Collector {
         include_zeros_(include_zeros) {}
 
   Result<void> collect(CollectContext& context, Section& out) override {
-    const auto text = file_.read(*context.buffer, kMaxInterruptsBytes);
+    const auto text = file_.read_lines(*context.buffer, kMaxInterruptsBytes);
     if (!text) {
       return tl::make_unexpected(text.error());
     }

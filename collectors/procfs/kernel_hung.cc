@@ -19,7 +19,7 @@ class KernelHungCollector final : public Collector {
       : file_(files.proc_file("sys/kernel/hung_task_detect_count")) {}
 
   Result<void> collect(CollectContext& context, Section& out) override {
-    const auto text = file_.read(*context.buffer);
+    const auto text = file_.read_lines(*context.buffer);
     if (!text) {
       return tl::make_unexpected(text.error());
     }

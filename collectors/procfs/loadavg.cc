@@ -21,7 +21,7 @@ class LoadAvgCollector final : public Collector {
   explicit LoadAvgCollector(const KernelFiles& files) : file_(files.proc_file("loadavg")) {}
 
   Result<void> collect(CollectContext& context, Section& out) override {
-    const auto text = file_.read(*context.buffer);
+    const auto text = file_.read_lines(*context.buffer);
     if (!text) {
       return tl::make_unexpected(text.error());
     }

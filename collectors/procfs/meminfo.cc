@@ -28,7 +28,7 @@ class MeminfoCollector final : public Collector {
   explicit MeminfoCollector(const KernelFiles& files) : file_(files.proc_file("meminfo")) {}
 
   Result<void> collect(CollectContext& context, Section& out) override {
-    const auto text = file_.read(*context.buffer);
+    const auto text = file_.read_lines(*context.buffer);
     if (!text) {
       return tl::make_unexpected(text.error());
     }

@@ -61,7 +61,7 @@ class NetdevCollector final : public Collector {
       out.tables.push_back(detailed_ ? detailed_links() : folded_links());
       return {};
     }
-    const auto text = file_.read(*context.buffer);
+    const auto text = file_.read_lines(*context.buffer);
     if (!text) {
       return tl::make_unexpected(text.error());
     }

@@ -235,6 +235,7 @@ const CollectorInfo kOsCollector{
     .help = "The distribution and its version (/etc/os-release).",
     .interval_ms = 15'000,
     .lane = Lane::kWorker,  // below rootfs, which can be a network file system
+    .refresh = false,
     .make = [](const KernelFiles& files, const Options&) -> Result<std::unique_ptr<Collector>> {
       return std::make_unique<OsCollector>(files);
     },

@@ -136,7 +136,11 @@ Result<void> ProcStatReader::refresh(const CollectContext& context) {
     return outcome_;
   }
   read_boottime_ns_ = context.boottime_ns;
-  const auto text = file_.read(buffer_);
+  if (last_bytes_ * 4 < buffer_.capacity()) {
+    buffer_.shrink();  // a huge file once must not hold its memory for ever
+  }
+  const auto text = file_.read_lines(buffer_);
+  last_bytes_ = text ? text->size() : 0;
   outcome_ = text ? parse_proc_stat(*text, stat_) : tl::make_unexpected(text.error());
   return outcome_;
 }

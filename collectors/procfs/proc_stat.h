@@ -85,6 +85,7 @@ class ProcStatReader {
   KernelFile file_;
   ReadBuffer buffer_;  // its own: stat_ refers to the text
   ProcStat stat_;
+  std::size_t last_bytes_ = 0;
   Result<void> outcome_;
   std::int64_t read_boottime_ns_ = -1;
 };

@@ -29,7 +29,7 @@ class SchedstatCollector final : public Collector {
   explicit SchedstatCollector(const KernelFiles& files) : file_(files.proc_file("schedstat")) {}
 
   Result<void> collect(CollectContext& context, Section& out) override {
-    const auto text = file_.read(*context.buffer);
+    const auto text = file_.read_lines(*context.buffer);
     if (!text) {
       return tl::make_unexpected(text.error());
     }

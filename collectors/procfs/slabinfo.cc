@@ -45,7 +45,7 @@ class SlabinfoCollector final : public Collector {
         exclude_(std::move(exclude)) {}
 
   Result<void> collect(CollectContext& context, Section& out) override {
-    const auto text = file_.read(*context.buffer);
+    const auto text = file_.read_lines(*context.buffer);
     if (!text) {
       return tl::make_unexpected(text.error());
     }

@@ -35,7 +35,7 @@ class SoftirqsCollector final : public Collector {
   explicit SoftirqsCollector(const KernelFiles& files) : file_(files.proc_file("softirqs")) {}
 
   Result<void> collect(CollectContext& context, Section& out) override {
-    const auto text = file_.read(*context.buffer);
+    const auto text = file_.read_lines(*context.buffer);
     if (!text) {
       return tl::make_unexpected(text.error());
     }

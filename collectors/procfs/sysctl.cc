@@ -303,6 +303,7 @@ std::string sysctl_metric_name(std::string_view name) {
 const CollectorInfo kSysctlCollector{
     .name = "sysctl",
     .help = "Chosen kernel parameters (/proc/sys).",
+    .refresh = false,
     .options = kOptions,
     .make = [](const KernelFiles& files,
                const Options& options) -> Result<std::unique_ptr<Collector>> {

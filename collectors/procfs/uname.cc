@@ -41,6 +41,7 @@ const CollectorInfo kUnameCollector{
     .name = "uname",
     .help = "Kernel release, machine and host name (uname(2)).",
     .interval_ms = 15'000,
+    .refresh = false,
     .make = [](const KernelFiles&, const Options&) -> Result<std::unique_ptr<Collector>> {
       return std::make_unique<UnameCollector>();
     },

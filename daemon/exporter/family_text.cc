@@ -121,7 +121,7 @@ void append_families(std::string& out, std::vector<MetricFamily> families) {
     // prometheus-cpp keeps metrics in hash order; a stable order compresses and compares better.
     std::sort(family.metric.begin(), family.metric.end(),
               [](const ClientMetric& a, const ClientMetric& b) { return a.label < b.label; });
-    append_header(out, family.name, sanitize_label(family.help), kind_of(family.type));
+    append_header(out, family.name, family.help, kind_of(family.type));
     for (const ClientMetric& metric : family.metric) {
       MetricWriter(out, family, metric).write();
     }

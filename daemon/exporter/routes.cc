@@ -13,6 +13,8 @@ namespace {
 
 // How long a scrape waits for old data to be refreshed before it takes what there is.
 constexpr std::chrono::milliseconds kRefreshWait{50};
+// And for the first tick, when it comes that early.
+constexpr std::chrono::milliseconds kFirstDataWait{2000};
 
 HttpResponse text_response(int status, std::string text) {
   HttpResponse response;
@@ -101,8 +103,9 @@ std::variant<HttpResponse, HttpPending> Routes::handle(const HttpRequest& reques
                            : text_response(503, "The tick thread makes no progress.\n");
   }
   if (request.path == "/-/ready") {
-    return ready_.load(std::memory_order_relaxed) ? text_response(200, "Tidegauge is ready.\n")
-                                                  : text_response(503, "Not ready.\n");
+    return ready_.load(std::memory_order_relaxed) && source_.latest()
+               ? text_response(200, "Tidegauge is ready.\n")
+               : text_response(503, "Not ready.\n");
   }
   return landing_page();
 }
@@ -151,6 +154,9 @@ std::variant<HttpResponse, HttpPending> Routes::metrics(const HttpRequest& reque
     return text_response(400, selected.error());
   }
   SnapshotPtr snapshot = source_.latest();
+  if (!snapshot && !resumed) {
+    return HttpPending{kFirstDataWait};
+  }
   if (!snapshot) {
     return text_response(503, "no data yet\n");
   }

@@ -6,7 +6,15 @@
 #include <charconv>
 #include <cmath>
 
+#include "collectors/core/text.h"
+
 namespace tidegauge {
+
+namespace {
+
+constexpr std::size_t kMaxHelpBytes = 4096;
+
+}  // namespace
 
 std::string_view type_name(MetricKind kind) {
   switch (kind) {
@@ -45,7 +53,8 @@ void append_label_value(std::string& out, std::string_view value) {
 void append_header(std::string& out, std::string_view family, std::string_view help,
                    MetricKind kind) {
   out.append("# HELP ").append(family).push_back(' ');
-  for (const char c : help) {
+  // One byte that is not UTF-8 makes Prometheus refuse the whole scrape.
+  for (const char c : sanitize_label(help, kMaxHelpBytes)) {
     if (c == '\\') {
       out.append("\\\\");
     } else if (c == '\n') {

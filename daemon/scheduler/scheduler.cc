@@ -295,8 +295,8 @@ bool Scheduler::State::tick(std::uint64_t mine, ReadBuffer& buffer,
 
 bool Scheduler::State::wants_refresh(const Slot& slot, std::int64_t now_ns) const {
   const CollectorStatus& status = slot.status;
-  return !slot.running && !slot.requested && !slot.predecessor_running && status.ran &&
-         status.duration_ns <= kCheapRunNs &&
+  return slot.info->refresh && !slot.running && !slot.requested && !slot.predecessor_running &&
+         status.ran && status.duration_ns <= kCheapRunNs &&
          now_ns - status.last_run_boottime_ns > freshness_ns() + options.tick_ns / 10;
 }
 

@@ -27,6 +27,7 @@ namespace tidegauge {
 namespace {
 
 constexpr std::int64_t kFirstTickWaitNs = 100'000'000;  // for workers, so the first scrape is full
+constexpr std::chrono::milliseconds kStartPatience{2000};
 constexpr std::int64_t kMaxLoopWaitNs = 1'000'000'000;
 constexpr std::uint64_t kManyConnections = 32;
 
@@ -74,6 +75,9 @@ class SwitchingHandler final : public HttpHandler {
     {
       const std::lock_guard lock(mutex_);
       handler = handler_;
+    }
+    if (!handler && !resumed) {
+      return HttpPending{kStartPatience};  // the first tick takes milliseconds
     }
     if (!handler) {
       HttpResponse starting;
@@ -221,6 +225,7 @@ void Service::activate(const std::shared_ptr<Generation>& generation) {
   generation->routes->set_ready(true);
   generation_ = generation;
   handler_.set(std::shared_ptr<HttpHandler>(generation, generation->routes.get()));
+  server_->resume_pending();
 }
 
 void Service::announce() {

@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "collectors/core/table_builder.h"
+#include "collectors/core/text.h"
 #include "collectors/registry.h"
 #include "daemon/exporter/exposition.h"
 #include "daemon/exporter/family_text.h"
@@ -62,11 +63,13 @@ TEST(TextFormat, SpecialReals) {
 
 TEST(TextFormat, EscapesLabelsAndHelp) {
   std::string out;
-  append_header(out, "x", "back\\slash and\nnewline", MetricKind::kGauge);
+  append_header(out, "x", "back\\slash, \xFF and\nnewline", MetricKind::kGauge);
   SeriesName name(out, "x", "");
   name.label("l", "q\"b\\n\n");
   name.end();
-  EXPECT_EQ(out, "# HELP x back\\\\slash and\\nnewline\n# TYPE x gauge\nx{l=\"q\\\"b\\\\n\\n\"} ");
+  EXPECT_EQ(out,
+            "# HELP x back\\\\slash, \xEF\xBF\xBD and\\nnewline\n# TYPE x "
+            "gauge\nx{l=\"q\\\"b\\\\n\\n\"} ");
 }
 
 // ---- a Snapshot of random content, within what collectors can produce ----
@@ -151,6 +154,7 @@ TEST(SectionText, MeansWhatPrometheusCppMeans) {
     }
     auto families = to_families(*snapshot);
     for (auto& family : families) {
+      family.help = sanitize_label(family.help);  // a hole of its own: bytes that are not UTF-8
       std::erase(family.help, '\n');
       std::erase(family.help, '\\');
     }

@@ -35,7 +35,7 @@ TEST(StatCollector, SoftirqOption) {
 }
 
 TEST(StatCollector, MalformedFilesFail) {
-  for (const char* text : {"", "\n", "garbage", "cpu  1 2 3 4\ncpu0 1 2 3 4\nctxt\n",
+  for (const char* text : {"", "\n", "garbage\n", "cpu  1 2 3 4\ncpu0 1 2 3 4\nctxt\n",
                            "cpu  1 2 3 4\ncpu0 1 2 3 4\nctxt -1\n",
                            "cpu  1 2 3 4\ncpu0 1 2 3 4\nbtime 18446744073709551616\n",
                            "cpu  1 2 3 4\ncpu0 1 2 3 4\nsoftirq 10 1 2 3\n"}) {
