@@ -35,15 +35,37 @@ namespace tidegauge {
 
 namespace {
 
-// clang-format off: one row each
+// One row each, in the order of exposition.
+// clang-format off
 constexpr const CollectorInfo* kCollectors[] = {
-    &kCpuCollector,       &kStatCollector,       &kLoadAvgCollector,    &kMeminfoCollector,
-    &kVmstatCollector,    &kZoneinfoCollector,   &kBuddyinfoCollector,  &kPressureCollector,
-    &kDiskstatsCollector, &kNetdevCollector,     &kFilesystemCollector, &kMeminfoNumaCollector,
-    &kSlabinfoCollector,  &kKsmdCollector,       &kSoftirqsCollector,   &kInterruptsCollector,
-    &kSchedstatCollector, &kCpufreqCollector,    &kProcessesCollector,  &kFilefdCollector,
-    &kSysctlCollector,    &kCgroupsCollector,    &kUnameCollector,      &kOsCollector,
-    &kTimeCollector,      &kKernelHungCollector, &kTextfileCollector,   &kFilesCollector,
+    &kCpuCollector,
+    &kStatCollector,
+    &kLoadAvgCollector,
+    &kMeminfoCollector,
+    &kVmstatCollector,
+    &kZoneinfoCollector,
+    &kBuddyinfoCollector,
+    &kPressureCollector,
+    &kDiskstatsCollector,
+    &kNetdevCollector,
+    &kFilesystemCollector,
+    &kMeminfoNumaCollector,
+    &kSlabinfoCollector,
+    &kKsmdCollector,
+    &kSoftirqsCollector,
+    &kInterruptsCollector,
+    &kSchedstatCollector,
+    &kCpufreqCollector,
+    &kProcessesCollector,
+    &kFilefdCollector,
+    &kSysctlCollector,
+    &kCgroupsCollector,
+    &kUnameCollector,
+    &kOsCollector,
+    &kTimeCollector,
+    &kKernelHungCollector,
+    &kTextfileCollector,
+    &kFilesCollector,
     &kSelfCollector,
 };
 // clang-format on
