@@ -234,6 +234,7 @@ const CollectorInfo kCpufreqCollector{
     .name = "cpufreq",
     .help = "Clock rates and governors of the CPUs (/sys/devices/system/cpu/cpuN/cpufreq).",
     .lane = Lane::kWorker,  // asking the hardware can sleep 10 ms for each CPU
+    .refresh = false,       // old kernels sleep 10 ms per CPU for it
     .make = [](const KernelFiles& files, const Options&) -> Result<std::unique_ptr<Collector>> {
       return std::make_unique<CpufreqCollector>(files);
     },

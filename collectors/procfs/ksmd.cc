@@ -113,6 +113,7 @@ Result<std::int64_t> parse_ksm_number(std::string_view file, std::string_view te
 const CollectorInfo kKsmdCollector{
     .name = "ksmd",
     .help = "Kernel samepage merging (/sys/kernel/mm/ksm).",
+    .refresh = false,  // a scanner that takes minutes
     .make = [](const KernelFiles& files, const Options&) -> Result<std::unique_ptr<Collector>> {
       return std::make_unique<KsmdCollector>(files);
     },
