@@ -300,6 +300,7 @@ const CollectorInfo kFilesystemCollector{
     .name = "filesystem",
     .help = "Space and inodes of mounted file systems (mountinfo, statfs).",
     .lane = Lane::kWorker,
+    .refresh = false,  // a thread and a call into every file system: not cheap
     .options = kOptions,
     .make =
         [](const KernelFiles& files, const Options& options) {
