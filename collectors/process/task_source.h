@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Where passes over the tasks come from. Two implementations, chosen by make_task_source():
+//   task_iterator.h  BPF iter/task and an exit tracepoint: milliseconds for ten thousand processes,
+//                    short-lived ones complete
+//   proc_tasks.h     /proc/PID/{stat,io,status,...}: everywhere, even unprivileged, with what that
+//                    lets it see
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "collectors/core/collector.h"
+#include "collectors/core/kernel_files.h"
+#include "collectors/core/result.h"
+#include "collectors/process/task_sample.h"
+
+namespace tidegauge {
+
+// Not thread-safe; used by one collector's thread.
+class TaskSource {
+ public:
+  TaskSource() = default;
+  TaskSource(const TaskSource&) = delete;
+  TaskSource& operator=(const TaskSource&) = delete;
+  virtual ~TaskSource() = default;
+
+  // "iterator" or "procfs".
+  [[nodiscard]] virtual std::string_view name() const = 0;
+
+  // Fills `out` (cleared by the caller). A process that leaves meanwhile is not an error; what one
+  // process hides is absent in its sample and counted in `out.missing`.
+  virtual Result<void> pass(CollectContext& context, TaskPass& out) = 0;
+};
+
+}  // namespace tidegauge
