@@ -16,9 +16,10 @@ BUILD_PACKAGES := \
   build-essential cmake ninja-build ccache pkg-config \
   prometheus-cpp-dev libmicrohttpd-dev libgnutls28-dev libspdlog-dev libyaml-cpp-dev libcli11-dev \
   nlohmann-json3-dev libexpected-dev libdeflate-dev libre2-dev libsystemd-dev libcap-ng-dev \
+  clang libbpf-dev bpftool robin-map-dev \
   zlib1g-dev libgtest-dev libgmock-dev libbenchmark-dev
 TEST_PACKAGES := \
-  clang clang-format clang-tidy libclang-rt-14-dev python3 curl \
+  clang-format clang-tidy libclang-rt-14-dev python3 curl \
   prometheus prometheus-node-exporter sysstat wrk systemd
 
 CONFIG ?= config/tidegauge.yaml

@@ -11,11 +11,12 @@
 namespace tidegauge {
 
 struct CgroupIdentity {
-  std::string unit;       // innermost systemd service or scope that is not a container: "nginx.service"
-  std::string slice;      // innermost slice: "system.slice", "user-1000.slice"
-  std::string container;  // full id as the runtime knows it, lower-case hex, or a name (lxc, nspawn)
-  std::string runtime;    // "docker", "containerd", "podman", "cri-o", "lxc", "nspawn", ...
-  std::string pod;        // Kubernetes pod uid with dashes
+  std::string unit;   // innermost systemd service or scope that is not a container: "nginx.service"
+  std::string slice;  // innermost slice: "system.slice", "user-1000.slice"
+  std::string
+      container;        // full id as the runtime knows it, lower-case hex, or a name (lxc, nspawn)
+  std::string runtime;  // "docker", "containerd", "podman", "cri-o", "lxc", "nspawn", ...
+  std::string pod;      // Kubernetes pod uid with dashes
   friend bool operator==(const CgroupIdentity&, const CgroupIdentity&) = default;
 };
 

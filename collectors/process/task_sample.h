@@ -97,7 +97,7 @@ inline constexpr std::uint32_t kUnknownUid = 0xFFFFFFFF;
 
 struct ProcessSample {
   ProcessKey key;
-  std::uint32_t parent_pid = 0;  // 0: none in this namespace
+  std::uint32_t parent_pid = 0;     // 0: none in this namespace
   std::uint32_t uid = kUnknownUid;  // real user, in the initial user namespace for the iterator
   // Equal keys mean equal cgroups in every hierarchy; 0: unknown, ask /proc/PID/cgroup. Survives the
   // process, is not reused while a member lives.
@@ -131,8 +131,8 @@ struct StuckThread {
 
 // Why a field is missing, as an operator must hear it: said once per pass and field.
 struct MissingField {
-  std::string field;   // "io", "block_delay", ...: stable, becomes a label
-  std::string reason;  // one clause; tells the remedy where there is one
+  std::string field;            // "io", "block_delay", ...: stable, becomes a label
+  std::string reason;           // one clause; tells the remedy where there is one
   std::uint64_t processes = 0;  // that lack it; 0: all
 };
 
@@ -141,7 +141,7 @@ inline constexpr std::size_t kMaxStuckThreads = 256;
 struct TaskPass {
   std::vector<ProcessSample> processes;
   std::vector<ExitedSample> exited;
-  std::vector<StuckThread> stuck;  // at most kMaxStuckThreads
+  std::vector<StuckThread> stuck;   // at most kMaxStuckThreads
   std::uint64_t stuck_threads = 0;  // all of them
   std::uint64_t threads = 0;
   std::vector<MissingField> missing;

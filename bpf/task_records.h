@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What tasks.bpf.c tells user space. Plain data, shared by both sides; times in ns, sizes in bytes. */
+#ifndef TIDEGAUGE_BPF_TASK_RECORDS_H
+#define TIDEGAUGE_BPF_TASK_RECORDS_H
+
+#ifdef __bpf__
+typedef unsigned char __u8;
+typedef unsigned int __u32;
+typedef unsigned long long __u64;
+#else
+#include <linux/types.h>
+#endif
+
+/* A task's own, or summed over tasks. */
+struct tg_task_counters {
+  __u64 exec_ns;  /* exact; utime and stime only say how to split it */
+  __u64 utime_ns; /* sampled by the timer tick on most kernels */
+  __u64 stime_ns;
+  __u64 min_flt;
+  __u64 maj_flt;
+  __u64 read_bytes;
+  __u64 write_bytes;
+  __u64 cancelled_write_bytes;
+  __u64 rchar;
+  __u64 wchar;
+  __u64 syscr;
+  __u64 syscw;
+  __u64 blkio_delay_ns;
+  __u64 nvcsw;
+  __u64 nivcsw;
+  __u64 run_delay_ns;
+};
+
+enum tg_task_flags {
+  TG_KERNEL_THREAD = 1,
+  TG_DELAYS = 2,    /* delay accounting ran for this task: blkio_delay_ns counts */
+  TG_HAS_MM = 4,    /* rss_pages and swap_pages count */
+  TG_LEADER = 8,    /* tg_leader_record, else tg_thread_record */
+  TG_HAS_BASE = 16, /* a tg_task_counters follows: what dead threads did before we looked */
+};
+
+enum tg_features {
+  TG_FEATURE_STORAGE = 1,   /* CONFIG_TASK_IO_ACCOUNTING */
+  TG_FEATURE_SYSCALLS = 2,  /* CONFIG_TASK_XACCT */
+  TG_FEATURE_DELAYS = 4,    /* CONFIG_TASK_DELAY_ACCT */
+  TG_FEATURE_RUN_DELAY = 8, /* CONFIG_SCHED_INFO */
+};
+
+/* The identity of a process in the kernel: tgid numbers come again, signal_structs too, but not the
+ * same pair while somebody still counts for it. The address never leaves this daemon. */
+struct tg_process_key {
+  __u64 signal;
+  __u32 tgid; /* of the initial pid namespace; 0: summed over processes of one name */
+  __u32 zero;
+};
+
+struct tg_thread_record {
+  __u32 flags;
+  __u32 bytes; /* of the whole record */
+  struct tg_process_key process;
+  __u32 tid;   /* in our pid namespace, as all pids but tgid above */
+  __u32 state; /* task_struct.__state | exit_state */
+  struct tg_task_counters own;
+};
+
+struct tg_leader_record {
+  struct tg_thread_record thread;
+  __u64 start_ns; /* CLOCK_BOOTTIME */
+  __u64 cgroup_key;
+  __u32 parent;
+  __u32 uid;
+  __u32 threads;
+  __u32 zero;
+  char comm[16];
+  __u64 file_pages, anon_pages, swap_pages, shmem_pages; /* in the order of MM_FILEPAGES... */
+};
+
+/* Value of the exit maps: what ended since the last pass. */
+struct tg_exit {
+  struct tg_task_counters sum;
+  __u64 tasks;   /* that ended */
+  __u64 leaders; /* among them: processes that are gone entirely */
+  __u64 delays;  /* tasks with delay accounting */
+  __u64 cgroup_key;
+  __u32 uid;
+  __u32 zero;
+  char comm[16];
+};
+
+/* Once a pass, by user space. */
+struct tg_exit_control {
+  /* Tasks that started later were never seen by the iterator: their ends are summed by name. All
+   * ones while a pass runs. */
+  __u64 known_before_ns;
+  __u32 active; /* which of the two exit maps is written to */
+  __u32 want_base;
+};
+
+struct tg_exit_losses {
+  __u64 unrecorded; /* ends of tasks for which both maps had no room */
+};
+
+#define TG_EXIT_ENTRIES 8192
+
+#endif

@@ -1,0 +1,355 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+//
+// What every task of the host has done.
+//
+// dump_task   iter/task: one record per thread, read by user space once a pass.
+// task_freed  adds what a task did in its whole life to the process it belonged to, when it cannot be
+//             found by the iterator any more. So each task is in exactly one of the two places, or for
+//             a moment (until the RCU callback runs) in neither: never counted twice, never lost.
+// User space flips `active`, iterates, then empties the map that was active before: what it finds
+// there had ended before the iteration began.
+
+// clang-format off: the helpers' headers use the types and do not include them.
+#include "kernel_types.bpf.h"
+#include "task_records.h"
+
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+// clang-format on
+
+#define PF_KTHREAD 0x00200000 /* include/linux/sched.h, the same since 2.6.31 */
+#define MAX_PID_NS_LEVEL 32   /* include/linux/pid_namespace.h */
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+// Of our pid namespace; 0 when that is the initial one, which needs no translation.
+const volatile __u32 namespace_inode = 0;
+
+struct tg_exit_control control = {.known_before_ns = ~0ULL};
+struct tg_exit_losses losses = {};
+// TG_FEATURE_*: what this kernel counts at all. Told with the first pass.
+__u32 features = 0;
+
+struct exit_map {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, TG_EXIT_ENTRIES);
+  __type(key, struct tg_process_key);
+  __type(value, struct tg_exit);
+};
+struct exit_map exits_0 SEC(".maps");
+struct exit_map exits_1 SEC(".maps");
+
+// Tasks of our namespace between exit and free, when the initial one is not ours: a freed task has
+// lost its struct pid. Without entries otherwise.
+struct {
+  __uint(type, BPF_MAP_TYPE_LRU_HASH);
+  __uint(max_entries, 1);
+  __type(key, __u64);
+  __type(value, __u8);
+} exiting SEC(".maps");
+
+static __always_inline void read_io(struct tg_task_counters* out, struct task_io_accounting* io) {
+  if (bpf_core_field_exists(io->read_bytes)) {
+    out->read_bytes = io->read_bytes;
+    out->write_bytes = io->write_bytes;
+    out->cancelled_write_bytes = io->cancelled_write_bytes;
+  }
+  if (bpf_core_field_exists(io->rchar)) {
+    out->rchar = io->rchar;
+    out->wchar = io->wchar;
+    out->syscr = io->syscr;
+    out->syscw = io->syscw;
+  }
+}
+
+static __always_inline void read_counters(struct tg_task_counters* out, struct task_struct* task) {
+  out->exec_ns = task->se.sum_exec_runtime;
+  out->utime_ns = task->utime;
+  out->stime_ns = task->stime;
+  out->min_flt = task->min_flt;
+  out->maj_flt = task->maj_flt;
+  read_io(out, &task->ioac);
+  struct task_delay_info* delays = bpf_core_field_exists(task->delays) ? task->delays : 0;
+  if (delays) {
+    out->blkio_delay_ns = delays->blkio_delay;
+  }
+  out->nvcsw = task->nvcsw;
+  out->nivcsw = task->nivcsw;
+  if (bpf_core_field_exists(task->sched_info.run_delay)) {
+    out->run_delay_ns = task->sched_info.run_delay;
+  }
+}
+
+// What threads of the process that are gone did. Its I/O holds that of reaped children too, which is
+// why it is only asked for what happened before the daemon came.
+static __always_inline void read_base(struct tg_task_counters* out, struct signal_struct* signal) {
+  out->exec_ns = signal->sum_sched_runtime;
+  out->utime_ns = signal->utime;
+  out->stime_ns = signal->stime;
+  out->min_flt = signal->min_flt;
+  out->maj_flt = signal->maj_flt;
+  read_io(out, &signal->ioac);
+  out->nvcsw = signal->nvcsw;
+  out->nivcsw = signal->nivcsw;
+}
+
+static __always_inline __u64 mix(__u64 hash, __u64 value) {
+  return (hash ^ value) * 0x9E3779B97F4A7C15ULL + (hash >> 29);
+}
+
+// Of the hierarchy that a controller has on v1. The index differs between kernels, and plain loads,
+// which cost a tenth of a helper call, need a constant one: the verifier leaves one branch of these.
+static __always_inline __u64 subsystem_cgroup(struct css_set* set, __u64 subsystem) {
+  struct cgroup_subsys_state* css = 0;
+#pragma unroll
+  for (__u64 i = 0; i < 16; i++) {
+    if (i == subsystem) {
+      css = set->subsys[i];
+    }
+  }
+  return css ? css->cgroup->kn->id : 0;
+}
+
+// One number for the whole membership. Sets of equal members are one css_set; ids of cgroups are
+// never reused (fs/kernfs/dir.c, __kernfs_new_node).
+static __always_inline __u64 cgroup_key(struct task_struct* task) {
+  struct css_set* set = bpf_core_field_exists(task->cgroups) ? task->cgroups : 0;
+  if (!set) {
+    return 0;
+  }
+  __u64 address = 0;  // a copy that may be hashed; the verifier wants the pointer itself left alone
+  bpf_core_read(&address, sizeof(address), &task->cgroups);
+  __u64 key = mix(set->dfl_cgrp->kn->id, address);
+  if (bpf_core_enum_value_exists(enum cgroup_subsys_id, memory_cgrp_id)) {
+    key =
+        mix(key, subsystem_cgroup(set, bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id)));
+  } else if (bpf_core_enum_value_exists(enum cgroup_subsys_id, pids_cgrp_id)) {
+    key = mix(key, subsystem_cgroup(set, bpf_core_enum_value(enum cgroup_subsys_id, pids_cgrp_id)));
+  }
+  return key ? key : 1;
+}
+
+// A task's number in our namespace; 0 when it is not in it.
+static __always_inline __u32 local_number(struct pid* pid) {
+  const __u32 level = pid ? BPF_CORE_READ(pid, level) : 0;
+  for (__u32 i = 0; i < MAX_PID_NS_LEVEL && i <= level; i++) {
+    struct upid* at = (struct upid*)((__u64)&pid->numbers + i * bpf_core_type_size(struct upid));
+    if (BPF_CORE_READ(at, ns, ns.inum) == namespace_inode) {
+      return BPF_CORE_READ(at, nr);
+    }
+  }
+  return 0;
+}
+
+static __always_inline __u32 kernel_features(struct task_struct* task) {
+  __u32 found = 0;
+  found |= bpf_core_field_exists(task->ioac.read_bytes) ? TG_FEATURE_STORAGE : 0;
+  found |= bpf_core_field_exists(task->ioac.rchar) ? TG_FEATURE_SYSCALLS : 0;
+  found |= bpf_core_field_exists(task->delays) ? TG_FEATURE_DELAYS : 0;
+  found |= bpf_core_field_exists(task->sched_info.run_delay) ? TG_FEATURE_RUN_DELAY : 0;
+  return found;
+}
+
+static __always_inline __u32 state_of(struct task_struct* task) {
+  const __u32 exit_state = task->exit_state;
+  if (bpf_core_field_exists(task->__state)) {
+    return task->__state | exit_state;
+  }
+  return (__u32)BPF_CORE_READ((struct task_struct___state*)task, state) | exit_state;
+}
+
+static __always_inline void read_memory(struct tg_leader_record* out, struct task_struct* task) {
+  struct mm_struct* mm = task->mm;
+  if (!mm || (out->thread.flags & TG_KERNEL_THREAD)) {
+    return;
+  }
+  __s64 pages[4] = {};
+  // Constant indices: only those are relocated to the kernel's element size.
+  if (bpf_core_type_exists(struct mm_rss_stat)) {
+    pages[0] = mm->rss_stat.count[0].counter;
+    pages[1] = mm->rss_stat.count[1].counter;
+    pages[2] = mm->rss_stat.count[2].counter;
+    pages[3] = mm->rss_stat.count[3].counter;
+  } else {
+    struct mm_struct___percpu* now = (void*)mm;
+    pages[0] = now->rss_stat[0].count;
+    pages[1] = now->rss_stat[1].count;
+    pages[2] = now->rss_stat[2].count;
+    pages[3] = now->rss_stat[3].count;
+  }
+  out->thread.flags |= TG_HAS_MM;
+  // Per-CPU parts that are still out may leave the sum below zero.
+  out->file_pages = pages[0] > 0 ? pages[0] : 0;
+  out->anon_pages = pages[1] > 0 ? pages[1] : 0;
+  out->swap_pages = pages[2] > 0 ? pages[2] : 0;
+  out->shmem_pages = pages[3] > 0 ? pages[3] : 0;
+}
+
+static __always_inline __u32 flags_of(struct task_struct* task) {
+  __u32 flags = (task->flags & PF_KTHREAD) ? TG_KERNEL_THREAD : 0;
+  if (bpf_core_field_exists(task->delays) && task->delays) {
+    flags |= TG_DELAYS;
+  }
+  return flags;
+}
+
+static __always_inline void read_thread(struct tg_thread_record* out, struct task_struct* task) {
+  out->flags |= flags_of(task);
+  out->process.signal = (__u64)task->signal;
+  out->process.tgid = task->tgid;
+  out->tid = namespace_inode ? local_number(task->thread_pid) : (__u32)task->pid;
+  out->state = state_of(task);
+  read_counters(&out->own, task);
+}
+
+struct leader_with_base {
+  struct tg_leader_record leader;
+  struct tg_task_counters base;
+};
+
+static __always_inline void dump_leader(struct seq_file* seq, struct task_struct* task) {
+  struct leader_with_base record = {};
+  struct tg_leader_record* leader = &record.leader;
+  read_thread(&leader->thread, task);
+  leader->thread.flags |= TG_LEADER;
+  leader->start_ns = task->start_boottime;
+  leader->cgroup_key = cgroup_key(task);
+  struct task_struct* parent = task->real_parent;
+  if (parent) {
+    leader->parent = namespace_inode ? local_number(parent->thread_pid) : (__u32)parent->tgid;
+  }
+  leader->uid = task->real_cred->uid.val;
+  struct signal_struct* signal = task->signal;
+  leader->threads = signal->nr_threads;
+  bpf_core_read(leader->comm, sizeof(leader->comm), &task->comm);
+  read_memory(leader, task);
+  if (control.want_base) {
+    features = kernel_features(task);
+    read_base(&record.base, signal);
+    leader->thread.flags |= TG_HAS_BASE;
+    leader->thread.bytes = sizeof(record);
+    bpf_seq_write(seq, &record, sizeof(record));
+    return;
+  }
+  leader->thread.bytes = sizeof(record.leader);
+  bpf_seq_write(seq, &record, sizeof(record.leader));
+}
+
+SEC("iter/task")
+int dump_task(struct bpf_iter__task* ctx) {
+  struct task_struct* task = ctx->task;
+  struct seq_file* seq = ctx->meta->seq;
+  if (!task) {
+    return 0;
+  }
+  if (task->pid == task->tgid) {
+    dump_leader(seq, task);
+    return 0;
+  }
+  struct tg_thread_record thread = {};
+  read_thread(&thread, task);
+  thread.bytes = sizeof(thread);
+  bpf_seq_write(seq, &thread, sizeof(thread));
+  return 0;
+}
+
+static __always_inline void add(struct tg_exit* to, const struct tg_exit* from) {
+  const __u64* source = (const __u64*)&from->sum;
+  __u64* target = (__u64*)&to->sum;
+#pragma unroll
+  for (int i = 0; i < (int)(sizeof(struct tg_task_counters) / sizeof(__u64)); i++) {
+    if (source[i]) {
+      __sync_fetch_and_add(&target[i], source[i]);
+    }
+  }
+  __sync_fetch_and_add(&to->tasks, from->tasks);
+  if (from->leaders) {
+    __sync_fetch_and_add(&to->leaders, from->leaders);
+    to->uid = from->uid;
+    to->cgroup_key = from->cgroup_key;
+    __builtin_memcpy(to->comm, from->comm, sizeof(to->comm));
+  }
+  if (from->delays) {
+    __sync_fetch_and_add(&to->delays, from->delays);
+  }
+}
+
+static __always_inline int add_under(void* map, const struct tg_process_key* key,
+                                     const struct tg_exit* ended) {
+  struct tg_exit* sum = bpf_map_lookup_elem(map, key);
+  if (!sum) {
+    if (!bpf_map_update_elem(map, key, ended, BPF_NOEXIST)) {
+      return 0;
+    }
+    sum = bpf_map_lookup_elem(map, key);  // another CPU was faster, or the map is full
+    if (!sum) {
+      return -1;
+    }
+  }
+  add(sum, ended);
+  return 0;
+}
+
+static __always_inline void account(void* map, struct task_struct* task,
+                                    const struct tg_exit* ended) {
+  struct tg_process_key key = {.signal = (__u64)task->signal, .tgid = task->tgid};
+  const int unseen = ended->leaders && task->start_boottime > control.known_before_ns;
+  // A process that nobody saw is summed with its like, unless threads of it have ended before.
+  if (unseen && !bpf_map_lookup_elem(map, &key)) {
+    const __u64* name = (const __u64*)ended->comm;
+    key.signal = mix(mix(mix(mix(1, name[0]), name[1]), ended->uid), ended->cgroup_key);
+    key.tgid = 0;
+  }
+  if (!add_under(map, &key, ended)) {
+    return;
+  }
+  if (unseen) {
+    // Names without end: what is left of the truth is that somebody did it.
+    struct tg_exit nameless = *ended;
+    struct tg_process_key other = {};
+    __builtin_memset(nameless.comm, 0, sizeof(nameless.comm));
+    nameless.uid = ~0U;
+    nameless.cgroup_key = 0;
+    if (!add_under(map, &other, &nameless)) {
+      return;
+    }
+  }
+  __sync_fetch_and_add(&losses.unrecorded, 1);
+}
+
+// Runs as an RCU callback after release_task() has taken the task's number away (kernel/exit.c,
+// delayed_put_task_struct): all its counters are final.
+SEC("tp_btf/sched_process_free")
+int BPF_PROG(task_freed, struct task_struct* task) {
+  if (namespace_inode) {
+    const __u64 id = (__u64)task;
+    if (bpf_map_delete_elem(&exiting, &id)) {
+      return 0;
+    }
+  }
+  struct tg_exit ended = {.tasks = 1};
+  read_counters(&ended.sum, task);
+  ended.leaders = task->pid == task->tgid;
+  ended.delays = (flags_of(task) & TG_DELAYS) != 0;
+  ended.cgroup_key = cgroup_key(task);
+  ended.uid = task->real_cred->uid.val;
+  bpf_core_read(ended.comm, sizeof(ended.comm), &task->comm);
+  if (control.active) {
+    account(&exits_1, task, &ended);
+  } else {
+    account(&exits_0, task, &ended);
+  }
+  return 0;
+}
+
+// Only attached where namespace_inode is not 0.
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(task_exits, struct task_struct* task) {
+  if (local_number(task->thread_pid)) {
+    const __u64 id = (__u64)task;
+    const __u8 ours = 1;
+    bpf_map_update_elem(&exiting, &id, &ours, BPF_ANY);
+  }
+  return 0;
+}

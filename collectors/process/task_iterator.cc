@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "collectors/process/task_iterator.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "bpf/task_records.h"
+#include "collectors/core/text.h"
+#include "collectors/process/task_merge.h"
+#include "tasks.skel.h"
+
+namespace tidegauge {
+
+namespace {
+
+// include/linux/proc_ns.h, PROC_PID_INIT_INO: fixed for good.
+constexpr std::uint32_t kInitialPidNamespace = 0xEFFFFFFC;
+constexpr std::size_t kReadBytes = 64U * 1024;  // the kernel hands out 32 KiB at a time
+constexpr std::uint32_t kExitBatch = 1024;
+
+// The last complaint of libbpf on this thread: it names the program and the verifier's reason.
+thread_local std::string last_complaint;
+
+int remember_complaint(enum libbpf_print_level level, const char* format, va_list arguments) {
+  if (level == LIBBPF_WARN) {
+    std::array<char, 512> text{};
+    std::vsnprintf(text.data(), text.size(), format, arguments);
+    // The first line is the cause; those behind it are its consequences.
+    if (last_complaint.empty()) {
+      last_complaint = text.data();
+    }
+  }
+  return 0;
+}
+
+tl::unexpected<Error> refused(int errno_value, std::string what) {
+  const ErrorKind kind =
+      errno_value == EPERM || errno_value == EACCES ? ErrorKind::kDenied : ErrorKind::kUnsupported;
+  return tl::make_unexpected(Error{kind, errno_value, std::move(what)});
+}
+
+struct Skeleton {
+  void operator()(tasks_bpf* skeleton) const { tasks_bpf__destroy(skeleton); }
+};
+using SkeletonPtr = std::unique_ptr<tasks_bpf, Skeleton>;
+
+// The iterator walks the pid namespace of who reads it: only where that is the one procfs shows are
+// its numbers the ones the rest of the daemon knows.
+Result<void> check_namespace(const KernelFiles& files) {
+  ReadBuffer buffer;
+  const auto status = read_file(files.proc("self/status"), buffer);
+  if (!status) {
+    return refused(0, "procfs at " + files.roots().procfs + " belongs to another pid namespace");
+  }
+  LineReader lines(*status);
+  for (std::string_view line; lines.next(line);) {
+    if (!line.starts_with("NSpid:")) {
+      continue;
+    }
+    line.remove_prefix(6);
+    const auto first = next_unsigned(line);
+    if (!first || *first != static_cast<std::uint64_t>(::getpid()) || !next_field(line).empty()) {
+      return refused(0, "procfs at " + files.roots().procfs + " belongs to an outer pid namespace");
+    }
+    return {};
+  }
+  return refused(0, "procfs at " + files.roots().procfs + " is not this kernel's");
+}
+
+std::uint64_t boottime_ns() {
+  timespec now{};
+  ::clock_gettime(CLOCK_BOOTTIME, &now);
+  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000 +
+         static_cast<std::uint64_t>(now.tv_nsec);
+}
+
+class TaskIterator final : public TaskSource {
+ public:
+  TaskIterator(SkeletonPtr skeleton, KernelFile delay_switch)
+      : skeleton_(std::move(skeleton)),
+        delay_switch_(std::move(delay_switch)),
+        records_(kReadBytes),
+        keys_(kExitBatch),
+        ended_(kExitBatch) {}
+
+  [[nodiscard]] std::string_view name() const override { return "iterator"; }
+
+  Result<void> pass(CollectContext& context, TaskPass& out) override {
+    tg_exit_control& control = skeleton_->data->control;
+    // From now on every end has its own entry, until it is known who was seen.
+    __atomic_store_n(&control.known_before_ns, ~0ULL, __ATOMIC_RELAXED);
+    const std::uint32_t drained = control.active;
+    __atomic_store_n(&control.active, 1 - drained, __ATOMIC_SEQ_CST);
+    control.want_base = first_ ? 1 : 0;
+    merge_.begin();
+    if (auto iterated = iterate(); !iterated) {
+      return iterated;
+    }
+    first_ = false;
+    __atomic_store_n(&control.known_before_ns, boottime_ns(), __ATOMIC_RELAXED);
+    merge_.set_features(skeleton_->bss->features);
+    auto emptied = drain(drained == 0 ? skeleton_->maps.exits_0 : skeleton_->maps.exits_1, out);
+    if (!emptied) {
+      return emptied;
+    }
+    merge_.finish(out);
+    out.lost_exits += skeleton_->bss->losses.unrecorded;
+    tell_missing(context, out);
+    return {};
+  }
+
+ private:
+  Result<void> iterate() {
+    const int fd = ::bpf_iter_create(::bpf_link__fd(skeleton_->links.dump_task));
+    if (fd < 0) {
+      return system_error(-fd, "BPF iterator over tasks");
+    }
+    Result<void> outcome;
+    while (outcome) {
+      const ssize_t got = ::read(fd, records_.data(), records_.size());
+      if (got == 0) {
+        break;
+      }
+      if (got > 0) {
+        outcome = merge_.add_records({records_.data(), static_cast<std::size_t>(got)});
+      } else if (errno != EAGAIN && errno != EINTR) {
+        outcome = system_error(errno, "BPF iterator over tasks");
+      }
+    }
+    ::close(fd);
+    return outcome;
+  }
+
+  Result<void> drain(bpf_map* map, TaskPass& out) {
+    const int fd = ::bpf_map__fd(map);
+    std::uint32_t position = 0;
+    bool begun = false;
+    while (true) {
+      std::uint32_t count = kExitBatch;
+      const int failed = ::bpf_map_lookup_and_delete_batch(
+          fd, begun ? &position : nullptr, &position, keys_.data(), ended_.data(), &count, nullptr);
+      if (failed != 0 && errno != ENOENT) {
+        return system_error(errno, "BPF map of ended tasks");
+      }
+      for (std::uint32_t i = 0; i < count; ++i) {
+        merge_.add_exit(keys_[i], ended_[i], out);
+      }
+      if (failed != 0) {
+        return {};
+      }
+      begun = true;
+    }
+  }
+
+  void tell_missing(CollectContext& context, TaskPass& out) {
+    const std::uint32_t features = skeleton_->bss->features;
+    const auto tell = [&](std::uint32_t feature, const char* field, const char* reason) {
+      if ((features & feature) == 0) {
+        out.missing.push_back({field, reason, 0});
+      }
+    };
+    tell(TG_FEATURE_STORAGE, "storage_io", "this kernel has no CONFIG_TASK_IO_ACCOUNTING");
+    tell(TG_FEATURE_SYSCALLS, "syscall_io", "this kernel has no CONFIG_TASK_XACCT");
+    tell(TG_FEATURE_RUN_DELAY, "run_delay", "this kernel has no CONFIG_SCHED_INFO");
+    if ((features & TG_FEATURE_DELAYS) == 0) {
+      out.missing.push_back({"block_delay", "this kernel has no CONFIG_TASK_DELAY_ACCT", 0});
+      return;
+    }
+    const auto uncounted = static_cast<std::uint64_t>(
+        std::count_if(out.processes.begin(), out.processes.end(), [](const ProcessSample& sample) {
+          return !sample.counters.present(TaskCounter::kBlockDelayNs);
+        }));
+    if (uncounted == 0) {
+      return;
+    }
+    const auto text = delay_switch_.read(*context.buffer, kMaxSmallFileBytes);
+    const bool off = text && trim(*text) == "0";
+    out.missing.push_back({"block_delay",
+                           off ? "delay accounting is off; sysctl kernel.task_delayacct=1 counts "
+                                 "for processes started afterwards"
+                               : "started before delay accounting was switched on",
+                           uncounted});
+  }
+
+  SkeletonPtr skeleton_;
+  KernelFile delay_switch_;
+  TaskMerge merge_;
+  bool first_ = true;
+  std::vector<char> records_;
+  std::vector<tg_process_key> keys_;
+  std::vector<tg_exit> ended_;
+};
+
+// Of the daemon's own pid namespace; 0 when that is the initial one.
+Result<std::uint32_t> namespace_inode(const KernelFiles& files) {
+  struct stat info {};
+  const std::string path = files.proc("self/ns/pid");
+  if (::stat(path.c_str(), &info) != 0) {
+    return system_error(errno, path);
+  }
+  const auto inode = static_cast<std::uint32_t>(info.st_ino);
+  return inode == kInitialPidNamespace ? 0 : inode;
+}
+
+Result<SkeletonPtr> load(std::uint32_t namespace_of_ours) {
+  ::libbpf_set_print(remember_complaint);
+  last_complaint.clear();
+  SkeletonPtr skeleton(::tasks_bpf__open());
+  if (skeleton == nullptr) {
+    return refused(errno, "libbpf cannot open its program");
+  }
+  skeleton->rodata->namespace_inode = namespace_of_ours;
+  if (namespace_of_ours != 0) {
+    ::bpf_map__set_max_entries(skeleton->maps.exiting, TG_EXIT_ENTRIES);
+  }
+  ::bpf_program__set_autoload(skeleton->progs.task_exits, namespace_of_ours != 0);
+  int failed = ::tasks_bpf__load(skeleton.get());
+  if (failed == 0) {
+    failed = ::tasks_bpf__attach(skeleton.get());
+  }
+  if (failed == 0) {
+    return skeleton;
+  }
+  if (failed == -EPERM || failed == -EACCES) {
+    return refused(-failed, "loading BPF programs needs CAP_BPF and CAP_PERFMON");
+  }
+  std::string reason = "the kernel refuses the BPF programs";
+  if (!last_complaint.empty()) {
+    reason.append(": ").append(trim(last_complaint));
+  }
+  return refused(-failed, std::move(reason));
+}
+
+}  // namespace
+
+Result<std::unique_ptr<TaskSource>> make_task_iterator(const KernelFiles& files) {
+  if (auto ours = check_namespace(files); !ours) {
+    return tl::make_unexpected(ours.error());
+  }
+  const auto inode = namespace_inode(files);
+  if (!inode) {
+    return tl::make_unexpected(inode.error());
+  }
+  auto skeleton = load(*inode);
+  if (!skeleton) {
+    return tl::make_unexpected(skeleton.error());
+  }
+  return std::make_unique<TaskIterator>(std::move(*skeleton),
+                                        files.proc_file("sys/kernel/task_delayacct"));
+}
+
+}  // namespace tidegauge

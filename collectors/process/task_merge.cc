@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "collectors/process/task_merge.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <string_view>
+
+namespace tidegauge {
+
+namespace {
+
+// include/linux/sched.h. The letters' bits have kept their values since 4.14.
+constexpr std::uint32_t kUninterruptible = 0x2;
+constexpr std::uint32_t kReported = 0x7F;
+constexpr std::uint32_t kNoLoad = 0x400;
+
+// A process whose leader is in neither place is between release and its RCU callback. After so many
+// passes its end was lost.
+constexpr std::uint64_t kLingerPasses = 5;
+
+void add(tg_task_counters& to, const tg_task_counters& from) {
+  static_assert(sizeof(tg_task_counters) % sizeof(__u64) == 0);
+  auto* target = reinterpret_cast<__u64*>(&to);
+  const auto* source = reinterpret_cast<const __u64*>(&from);
+  for (std::size_t i = 0; i < sizeof(tg_task_counters) / sizeof(__u64); ++i) {
+    target[i] += source[i];
+  }
+}
+
+void raise(TaskCounters& counters, TaskCounter field, std::uint64_t value) {
+  counters.set(field, std::max(counters[field], value));
+}
+
+// The exact time, split as the sampled times say and so that neither part falls
+// (kernel/sched/cputime.c, cputime_adjust).
+void set_cpu_time(TaskCounters& counters, const tg_task_counters& sum) {
+  const std::uint64_t exact = std::max<std::uint64_t>(
+      sum.exec_ns, counters[TaskCounter::kUserNs] + counters[TaskCounter::kSystemNs]);
+  const double sampled = static_cast<double>(sum.utime_ns) + static_cast<double>(sum.stime_ns);
+  std::uint64_t system = 0;
+  if (sampled > 0) {
+    system =
+        std::min(exact, static_cast<std::uint64_t>(static_cast<double>(exact) *
+                                                   (static_cast<double>(sum.stime_ns) / sampled)));
+  }
+  system = std::max(system, counters[TaskCounter::kSystemNs]);
+  std::uint64_t user = exact - std::min(system, exact);
+  user = std::max(user, counters[TaskCounter::kUserNs]);
+  counters.set(TaskCounter::kUserNs, user);
+  counters.set(TaskCounter::kSystemNs, exact - user);
+}
+
+void publish(TaskCounters& counters, const tg_task_counters& sum, std::uint32_t features,
+             bool delays) {
+  set_cpu_time(counters, sum);
+  raise(counters, TaskCounter::kMinorFaults, sum.min_flt);
+  raise(counters, TaskCounter::kMajorFaults, sum.maj_flt);
+  raise(counters, TaskCounter::kVoluntarySwitches, sum.nvcsw);
+  raise(counters, TaskCounter::kInvoluntarySwitches, sum.nivcsw);
+  if ((features & TG_FEATURE_STORAGE) != 0) {
+    raise(counters, TaskCounter::kStorageReadBytes, sum.read_bytes);
+    raise(counters, TaskCounter::kStorageWriteBytes, sum.write_bytes);
+    raise(counters, TaskCounter::kStorageCancelledBytes, sum.cancelled_write_bytes);
+  }
+  if ((features & TG_FEATURE_SYSCALLS) != 0) {
+    raise(counters, TaskCounter::kSyscallReadBytes, sum.rchar);
+    raise(counters, TaskCounter::kSyscallWriteBytes, sum.wchar);
+    raise(counters, TaskCounter::kReadSyscalls, sum.syscr);
+    raise(counters, TaskCounter::kWriteSyscalls, sum.syscw);
+  }
+  if ((features & TG_FEATURE_RUN_DELAY) != 0) {
+    raise(counters, TaskCounter::kRunDelayNs, sum.run_delay_ns);
+  }
+  if (delays) {
+    raise(counters, TaskCounter::kBlockDelayNs, sum.blkio_delay_ns);
+  }
+}
+
+}  // namespace
+
+char task_state_letter(std::uint32_t state) {
+  constexpr std::string_view kLetters = "RSDTtXZP";
+  if ((state & (kUninterruptible | kNoLoad)) == (kUninterruptible | kNoLoad)) {
+    return 'I';
+  }
+  return kLetters[static_cast<std::size_t>(std::bit_width(state & kReported))];
+}
+
+void TaskMerge::begin() {
+  ++pass_;
+  stuck_.clear();
+  stuck_threads_ = 0;
+  threads_ = 0;
+}
+
+Result<void> TaskMerge::add_records(std::span<const char> records) {
+  while (!records.empty()) {
+    tg_leader_record record{};
+    if (records.size() < sizeof(tg_thread_record)) {
+      return malformed("iter/task", 0, "whole records");
+    }
+    std::memcpy(&record.thread, records.data(), sizeof(record.thread));
+    const tg_thread_record& thread = record.thread;
+    const bool leads = (thread.flags & TG_LEADER) != 0;
+    const bool has_base = (thread.flags & TG_HAS_BASE) != 0;
+    const std::size_t bytes = (leads ? sizeof(tg_leader_record) : sizeof(tg_thread_record)) +
+                              (has_base ? sizeof(tg_task_counters) : 0);
+    if (thread.bytes != bytes || records.size() < bytes) {
+      return malformed("iter/task", 0, "records of known sizes");
+    }
+    const auto [at, inserted] =
+        index_.try_emplace(thread.process, static_cast<std::uint32_t>(processes_.size()));
+    if (inserted) {
+      processes_.emplace_back().key = thread.process;
+    }
+    Process& process = processes_[at->second];
+    if (leads) {
+      std::memcpy(&record, records.data(), sizeof(record));
+      if (has_base && !process.known) {
+        tg_task_counters base;
+        std::memcpy(&base, records.data() + sizeof(record), sizeof(base));
+        add(process.settled, base);
+      }
+      add_leader(process, record);
+    }
+    process.delays |= thread.flags & TG_DELAYS;
+    add(process.live, thread.own);
+    ++threads_;
+    if (task_state_letter(thread.state) == 'D') {
+      add_stuck(thread);
+    }
+    records = records.subspan(bytes);
+  }
+  return {};
+}
+
+void TaskMerge::add_leader(Process& process, const tg_leader_record& record) {
+  ProcessSample& sample = process.sample;
+  process.seen_pass = pass_;
+  process.known = true;
+  sample.key = {.pid = record.thread.tid, .start_ns = record.start_ns};
+  sample.parent_pid = record.parent;
+  sample.uid = record.uid;
+  sample.cgroup_key = record.cgroup_key;
+  std::memcpy(sample.comm.bytes.data(), record.comm, sizeof(record.comm));
+  sample.comm.bytes.back() = '\0';
+  sample.state = task_state_letter(record.thread.state);
+  sample.kernel_thread = (record.thread.flags & TG_KERNEL_THREAD) != 0;
+  sample.gauges = {};
+  sample.gauges.set(TaskGauge::kThreads, record.threads);
+  if ((record.thread.flags & TG_HAS_MM) != 0) {
+    static const auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+    sample.gauges.set(TaskGauge::kAnonBytes, record.anon_pages * page);
+    sample.gauges.set(TaskGauge::kFileBytes, record.file_pages * page);
+    sample.gauges.set(TaskGauge::kShmemBytes, record.shmem_pages * page);
+    sample.gauges.set(TaskGauge::kSwapBytes, record.swap_pages * page);
+  }
+}
+
+void TaskMerge::add_stuck(const tg_thread_record& record) {
+  ++stuck_threads_;
+  if (stuck_.size() >= kMaxStuckThreads) {
+    return;
+  }
+  Stuck& stuck = stuck_.emplace_back();
+  stuck.process = record.process;
+  stuck.thread.tid = record.tid;
+  stuck.thread.switches = record.own.nvcsw + record.own.nivcsw;
+}
+
+void TaskMerge::add_exit(const tg_process_key& key, const tg_exit& ended, TaskPass& out) {
+  const auto at = key.tgid != 0 ? index_.find(key) : index_.end();
+  if (at != index_.end()) {
+    Process& process = processes_[at->second];
+    add(process.settled, ended.sum);
+    process.gone = process.gone || ended.leaders != 0;
+    return;
+  }
+  ExitedSample& exited = out.exited.emplace_back();
+  std::memcpy(exited.comm.bytes.data(), ended.comm, sizeof(ended.comm));
+  exited.comm.bytes.back() = '\0';
+  exited.uid = ended.uid;
+  exited.cgroup_key = ended.cgroup_key;
+  exited.processes = ended.leaders;
+  publish(exited.counters, ended.sum, features_, ended.delays != 0);
+}
+
+void TaskMerge::publish_stuck(TaskPass& out) const {
+  for (const Stuck& stuck : stuck_) {
+    const auto at = index_.find(stuck.process);
+    StuckThread& thread = out.stuck.emplace_back(stuck.thread);
+    const ProcessSample& sample = processes_[at->second].sample;
+    thread.process = sample.key;
+    if (thread.tid == sample.key.pid) {
+      thread.comm = sample.comm;
+    }
+  }
+  out.stuck_threads = stuck_threads_;
+}
+
+// The last one takes its place.
+void TaskMerge::erase(std::size_t at) {
+  index_.erase(processes_[at].key);
+  if (at + 1 != processes_.size()) {
+    processes_[at] = processes_.back();
+    index_[processes_[at].key] = static_cast<std::uint32_t>(at);
+  }
+  processes_.pop_back();
+}
+
+void TaskMerge::finish(TaskPass& out) {
+  publish_stuck(out);
+  out.threads = threads_;
+  for (std::size_t i = 0; i < processes_.size();) {
+    Process& process = processes_[i];
+    const bool seen = process.seen_pass == pass_;
+    tg_task_counters sum = process.settled;
+    add(sum, process.live);
+    process.live = {};
+    const bool over = !seen && (process.gone || process.seen_pass + kLingerPasses <= pass_);
+    if (process.known && (seen || over)) {
+      publish(process.sample.counters, sum, features_, process.delays != 0);
+      process.sample.alive = !over;
+      out.processes.push_back(process.sample);
+    }
+    if (!over) {
+      ++i;
+      continue;
+    }
+    lost_exits_ += process.gone ? 0 : 1;
+    erase(i);
+  }
+  out.lost_exits = lost_exits_;
+}
+
+}  // namespace tidegauge

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// From the records of bpf/tasks.bpf.c to one sample per process. Pure: no BPF, no files, so that
+// threads that come and go, reused pids and lost records are tested with tables of structs.
+//
+// A process's counters are what its live threads have (the iterator's records) plus what its ended
+// ones had (the exit map's entries). A thread is never in both; for the moment between release_task()
+// and its RCU callback it is in neither, so sums may dip by what it had. Published counters hold their
+// last value until the sum is back.
+
+#include <tsl/robin_map.h>
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "bpf/task_records.h"
+#include "collectors/core/result.h"
+#include "collectors/process/task_sample.h"
+
+namespace tidegauge {
+
+class TaskMerge {
+ public:
+  // Once a pass, in this order.
+  void begin();
+  // Any number of whole records. kMalformed when they are not: the two sides were built apart.
+  Result<void> add_records(std::span<const char> records);
+  // What this kernel counts, a mask of TG_FEATURE_*: the first records tell.
+  void set_features(std::uint32_t features) { features_ = features; }
+  void add_exit(const tg_process_key& key, const tg_exit& ended, TaskPass& out);
+  void finish(TaskPass& out);
+
+  [[nodiscard]] std::size_t size() const { return processes_.size(); }
+
+ private:
+  struct Process {
+    tg_process_key key{};
+    ProcessSample sample;         // as last published
+    tg_task_counters settled{};   // of ended threads
+    tg_task_counters live{};      // of this pass's threads
+    std::uint64_t seen_pass = 0;  // its leader was
+    std::uint32_t delays = 0;     // TG_DELAYS of any thread, ever
+    bool known = false;           // a leader's record has filled the sample
+    bool gone = false;            // its leader was freed
+  };
+  struct KeyHash {
+    std::size_t operator()(const tg_process_key& key) const {
+      return (key.signal ^ key.tgid) * 0x9E3779B97F4A7C15ULL >> 16U;
+    }
+  };
+  struct KeyEqual {
+    bool operator()(const tg_process_key& a, const tg_process_key& b) const {
+      return a.signal == b.signal && a.tgid == b.tgid;
+    }
+  };
+
+  void add_leader(Process& process, const tg_leader_record& record);
+  void add_stuck(const tg_thread_record& record);
+  void publish_stuck(TaskPass& out) const;
+  void erase(std::size_t at);
+
+  tsl::robin_map<tg_process_key, std::uint32_t, KeyHash, KeyEqual> index_;
+  std::vector<Process> processes_;
+  struct Stuck {
+    tg_process_key process;
+    StuckThread thread;
+  };
+  std::vector<Stuck> stuck_;
+  std::uint64_t stuck_threads_ = 0;
+  std::uint64_t threads_ = 0;
+  std::uint32_t features_ = 0;
+  std::uint64_t pass_ = 0;
+  std::uint64_t lost_exits_ = 0;
+};
+
+// As /proc/PID/stat prints it (fs/proc/array.c, get_task_state).
+char task_state_letter(std::uint32_t state);
+
+}  // namespace tidegauge
