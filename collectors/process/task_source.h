@@ -35,4 +35,14 @@ class TaskSource {
   virtual Result<void> pass(CollectContext& context, TaskPass& out) = 0;
 };
 
+enum class SourceChoice : std::uint8_t { kAuto, kIterator, kProcfs };
+
+struct ChosenSource {
+  std::unique_ptr<TaskSource> source;
+  std::string reason;  // one clause, for a metric and the log
+};
+
+// kAuto: the iterator where it can be had. kIterator: an error where it cannot.
+Result<ChosenSource> make_task_source(const KernelFiles& files, SourceChoice choice);
+
 }  // namespace tidegauge

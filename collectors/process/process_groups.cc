@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "collectors/process/process_groups.h"
+
+#include <algorithm>
+
+namespace tidegauge {
+
+namespace {
+
+// Looking for groups to forget reads all of them: not for every name of a fork bomb.
+constexpr std::int64_t kSearchNs = 10'000'000'000;
+constexpr std::int64_t kLeastForgetNs = 300'000'000'000;
+constexpr std::int64_t kMostForgetNs = 3'600'000'000'000;
+
+bool is_forgotten(const ProcessGroup& group, std::int64_t now_ns) {
+  const std::int64_t lived_ns = group.last_member_ns - group.first_member_ns;
+  return group.processes == 0 &&
+         now_ns - group.last_member_ns > std::clamp(lived_ns, kLeastForgetNs, kMostForgetNs);
+}
+
+}  // namespace
+
+ProcessGroups::ProcessGroups(std::size_t max_groups)
+    : max_groups_(std::max<std::size_t>(max_groups, 1)) {
+  groups_.emplace_back().name = "other";
+  index_.emplace("other", kOther);
+}
+
+std::uint32_t ProcessGroups::find_or_add(std::string_view name, bool alive, std::int64_t now_ns) {
+  const std::string key(name);
+  if (const auto at = index_.find(key); at != index_.end()) {
+    return at->second;
+  }
+  std::uint32_t place = 0;
+  if (!alive && index_.size() > (max_groups_ + 1) / 2) {
+    ++overflows_;
+    return kOther;
+  }
+  if (groups_.size() <= max_groups_) {
+    place = static_cast<std::uint32_t>(groups_.size());
+    groups_.emplace_back();
+  } else if (!free_.empty() || make_room(now_ns)) {
+    place = free_.back();
+    free_.pop_back();
+    groups_[place] = {};
+  } else {
+    ++overflows_;
+    return kOther;
+  }
+  groups_[place].name = key;
+  groups_[place].first_member_ns = now_ns;
+  groups_[place].last_member_ns = now_ns;
+  index_.emplace(key, place);
+  return place;
+}
+
+bool ProcessGroups::make_room(std::int64_t now_ns) {
+  if (now_ns - last_search_ns_ < kSearchNs) {
+    return false;
+  }
+  last_search_ns_ = now_ns;
+  for (std::uint32_t i = 1; i < groups_.size(); ++i) {
+    ProcessGroup& group = groups_[i];
+    if (!group.name.empty() && is_forgotten(group, now_ns)) {
+      index_.erase(group.name);
+      group = {};
+      free_.push_back(i);
+    }
+  }
+  return !free_.empty();
+}
+
+void ProcessGroups::begin_pass() {
+  for (ProcessGroup& group : groups_) {
+    group.gauges = {};
+    group.processes = 0;
+  }
+}
+
+void ProcessGroups::add_member(std::uint32_t group, const TaskGauges& gauges, std::int64_t now_ns) {
+  ProcessGroup& to = groups_[group];
+  ++to.processes;
+  to.last_member_ns = now_ns;
+  to.gauges.has |= gauges.has;
+  for (std::size_t i = 0; i < kTaskGauges; ++i) {
+    to.gauges.values[i] += gauges.values[i];
+  }
+}
+
+void ProcessGroups::add_started(std::uint32_t group, std::uint64_t processes) {
+  groups_[group].started += processes;
+}
+
+void ProcessGroups::add_growth(std::uint32_t group, const TaskCounters& before,
+                               const TaskCounters& now) {
+  ProcessGroup& to = groups_[group];
+  to.counters.has |= now.has;
+  for (std::size_t i = 0; i < kTaskCounters; ++i) {
+    if (now.values[i] > before.values[i]) {
+      to.counters.values[i] += now.values[i] - before.values[i];
+    }
+  }
+}
+
+void ProcessGroups::for_each(const std::function<void(const ProcessGroup&)>& visit) const {
+  for (const ProcessGroup& group : groups_) {
+    if (!group.name.empty()) {
+      visit(group);
+    }
+  }
+}
+
+}  // namespace tidegauge

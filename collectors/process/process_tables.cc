@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "collectors/process/process_tables.h"
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+namespace tidegauge {
+
+namespace {
+
+constexpr Column<PassFacts> kFacts[] = {
+    {"tidegauge_processes", "Processes seen in the last pass.", MetricKind::kGauge, kUnit,
+     &PassFacts::processes},
+    {"tidegauge_process_threads_seen", "Threads seen in the last pass.", MetricKind::kGauge, kUnit,
+     &PassFacts::threads},
+    {"tidegauge_uninterruptible_threads",
+     "Threads in uninterruptible sleep (state D) at the moment of the last pass.",
+     MetricKind::kGauge, kUnit, &PassFacts::stuck_threads},
+    {"tidegauge_process_lost_exits_total",
+     "Ends of processes whose last doings, since the pass before, were not seen.",
+     MetricKind::kCounter, kUnit, &PassFacts::lost_exits},
+    {"tidegauge_process_group_overflows_total",
+     "Processes that counted for the group \"other\" because there were too many groups.",
+     MetricKind::kCounter, kUnit, &PassFacts::group_overflows},
+};
+
+constexpr std::string_view kSourceFamily = "tidegauge_process_source_info";
+constexpr std::string_view kSourceHelp =
+    "Where passes over processes come from (iterator: BPF, complete for short-lived processes; "
+    "procfs), and why; always 1.";
+constexpr std::string_view kMissingFamily = "tidegauge_process_missing";
+constexpr std::string_view kMissingHelp =
+    "Processes of which a field could not be told in the last pass, and why.";
+constexpr std::string_view kStuckFamily = "tidegauge_stuck_threads";
+constexpr std::string_view kStuckHelp =
+    "Threads that have been in one uninterruptible sleep since the pass before last or longer, by "
+    "the kernel function they wait in.";
+constexpr std::string_view kStuckLongestFamily = "tidegauge_stuck_threads_longest_seconds";
+constexpr std::string_view kStuckLongestHelp =
+    "How long the longest of these sleeps has lasted at least.";
+// More kinds of sleep than this at once are one incident, not so many series.
+constexpr std::size_t kMaxStuckRows = 32;
+
+std::vector<ColumnInfo> stuck_columns() {
+  return {ColumnInfo{std::string(kStuckFamily), {}, std::string(kStuckHelp), MetricKind::kGauge,
+                     NumberType::kUnsigned, kUnit, {}},
+          ColumnInfo{std::string(kStuckLongestFamily), {}, std::string(kStuckLongestHelp),
+                     MetricKind::kGauge, NumberType::kUnsigned, kNanoseconds, {}}};
+}
+
+using Cell = std::optional<std::uint64_t>;
+
+void set_counters(ProcessRow& row, const TaskCounters& counters) {
+  const auto cell = [&](TaskCounter field) {
+    return counters.present(field) ? Cell(counters[field]) : Cell();
+  };
+  row.user_ns = cell(TaskCounter::kUserNs);
+  row.system_ns = cell(TaskCounter::kSystemNs);
+  row.minor_faults = cell(TaskCounter::kMinorFaults);
+  row.major_faults = cell(TaskCounter::kMajorFaults);
+  row.storage_read_bytes = cell(TaskCounter::kStorageReadBytes);
+  row.storage_written_bytes = cell(TaskCounter::kStorageWriteBytes);
+  row.storage_cancelled_bytes = cell(TaskCounter::kStorageCancelledBytes);
+  row.syscall_read_bytes = cell(TaskCounter::kSyscallReadBytes);
+  row.syscall_written_bytes = cell(TaskCounter::kSyscallWriteBytes);
+  row.read_syscalls = cell(TaskCounter::kReadSyscalls);
+  row.write_syscalls = cell(TaskCounter::kWriteSyscalls);
+  row.block_delay_ns = cell(TaskCounter::kBlockDelayNs);
+  row.voluntary_switches = cell(TaskCounter::kVoluntarySwitches);
+  row.involuntary_switches = cell(TaskCounter::kInvoluntarySwitches);
+  row.run_delay_ns = cell(TaskCounter::kRunDelayNs);
+}
+
+void set_gauges(ProcessRow& row, const TaskGauges& gauges) {
+  const auto cell = [&](TaskGauge field) {
+    return gauges.present(field) ? Cell(gauges[field]) : Cell();
+  };
+  row.threads = cell(TaskGauge::kThreads);
+  row.anon_bytes = cell(TaskGauge::kAnonBytes);
+  row.file_bytes = cell(TaskGauge::kFileBytes);
+  row.shmem_bytes = cell(TaskGauge::kShmemBytes);
+  row.swap_bytes = cell(TaskGauge::kSwapBytes);
+}
+
+const std::vector<std::string> kTopLabels{"pid", "comm", "group", "unit", "container"};
+
+}  // namespace
+
+ProcessTables::ProcessTables()
+    : groups_(group_columns(), {"group"}),
+      top_(top_process_columns(), kTopLabels),
+      facts_(kFacts),
+      source_(std::string(kSourceFamily), std::string(kSourceHelp), MetricKind::kGauge,
+              {"source", "reason"}),
+      missing_(std::string(kMissingFamily), std::string(kMissingHelp), MetricKind::kGauge,
+               {"field", "reason"}),
+      stuck_({"group", "wchan"}, stuck_columns()) {}
+
+void ProcessTables::fill_top(const ProcessTracker& tracker, std::int64_t boot_realtime_ns) {
+  top_.begin();
+  for (const TrackedProcess* process : tracker.top()) {
+    const ProcessSample& sample = process->sample;
+    ProcessRow row;
+    set_counters(row, sample.counters);
+    if (sample.alive) {
+      set_gauges(row, sample.gauges);
+    }
+    row.start_realtime_ns = static_cast<std::uint64_t>(boot_realtime_ns) + sample.key.start_ns;
+    static const CgroupIdentity kNobody;
+    const CgroupIdentity& owner = process->owner ? process->owner->identity : kNobody;
+    top_.add({std::to_string(sample.key.pid), sample.comm.view(),
+              tracker.groups()[process->group].name, owner.unit, owner.container},
+             row);
+  }
+}
+
+void ProcessTables::fill_stuck(const ProcessTracker& tracker, const StuckTasks& stuck,
+                               std::int64_t now_ns) {
+  struct Row {
+    std::uint64_t threads = 0;
+    std::uint64_t longest_ns = 0;
+  };
+  std::map<std::pair<std::string, std::string>, Row> rows;
+  for (const StuckTask* task : stuck.lasting()) {
+    const TrackedProcess* process = tracker.find(task->thread.process.pid);
+    std::pair<std::string, std::string> key{
+        tracker.groups()[process != nullptr ? process->group : ProcessGroups::kOther].name,
+        task->wait_channel};
+    if (rows.size() >= kMaxStuckRows && !rows.contains(key)) {
+      key = {"other", "other"};
+    }
+    Row& row = rows[std::move(key)];
+    ++row.threads;
+    row.longest_ns =
+        std::max(row.longest_ns, static_cast<std::uint64_t>(now_ns - task->since_ns));
+  }
+  stuck_.begin();
+  for (const auto& [key, row] : rows) {
+    stuck_.row({key.first, key.second});
+    stuck_.set(0, row.threads);
+    stuck_.set(1, row.longest_ns);
+  }
+}
+
+void ProcessTables::fill(const ProcessTracker& tracker, const StuckTasks& stuck,
+                         const PassFacts& facts, const std::vector<MissingField>& missing,
+                         std::int64_t now_ns, std::int64_t boot_realtime_ns, Section& out) {
+  groups_.begin();
+  tracker.groups().for_each([&](const ProcessGroup& group) {
+    ProcessRow row;
+    set_counters(row, group.counters);
+    set_gauges(row, group.gauges);
+    row.processes = group.processes;
+    row.started = group.started;
+    groups_.add({group.name}, row);
+  });
+  out.tables.push_back(groups_.take());
+  fill_top(tracker, boot_realtime_ns);
+  out.tables.push_back(top_.take());
+  fill_stuck(tracker, stuck, now_ns);
+  out.tables.push_back(stuck_.take());
+  facts_.begin();
+  facts_.add({}, facts);
+  out.tables.push_back(facts_.take());
+  source_.begin();
+  source_.add({facts.source, facts.reason}, 1);
+  out.tables.push_back(source_.take());
+  missing_.begin();
+  for (const MissingField& field : missing) {
+    missing_.add({field.field, field.reason}, field.processes != 0 ? field.processes : facts.processes);
+  }
+  out.tables.push_back(missing_.take());
+}
+
+std::vector<MetricDoc> ProcessTables::docs() {
+  std::vector<MetricDoc> docs;
+  document<ProcessRow>(docs, group_columns(), {"group"});
+  document<ProcessRow>(docs, top_process_columns(), kTopLabels);
+  const auto plain = [&](std::string_view name, std::vector<std::string> labels,
+                         std::string_view help) {
+    docs.push_back({std::string(name), MetricKind::kGauge, std::move(labels), std::string(help)});
+  };
+  plain(kStuckFamily, {"group", "wchan"}, kStuckHelp);
+  plain(kStuckLongestFamily, {"group", "wchan"}, kStuckLongestHelp);
+  document<PassFacts>(docs, kFacts, {});
+  plain(kSourceFamily, {"source", "reason"}, kSourceHelp);
+  plain(kMissingFamily, {"field", "reason"}, kMissingHelp);
+  return docs;
+}
+
+}  // namespace tidegauge

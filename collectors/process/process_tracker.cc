@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "collectors/process/process_tracker.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace tidegauge {
+
+namespace {
+
+// A source reports each end once. A process it has neither reported nor ended for so many passes was
+// lost to an error.
+constexpr std::uint64_t kForgottenPasses = 10;
+// More than TopProcesses ever shows.
+constexpr std::size_t kMaxDeparted = 256;
+
+constexpr std::uint64_t grown_by(std::uint64_t now, std::uint64_t before) {
+  return now > before ? now - before : 0;
+}
+
+std::uint64_t own_memory_bytes(const ProcessSample& sample) {
+  return sample.gauges[TaskGauge::kAnonBytes] + sample.gauges[TaskGauge::kShmemBytes] +
+         sample.gauges[TaskGauge::kSwapBytes];
+}
+
+bool is_same_work(const ProcessSample& a, const ProcessSample& b) {
+  return a.comm == b.comm && a.uid == b.uid && a.cgroup_key == b.cgroup_key;
+}
+
+}  // namespace
+
+void ProcessTracker::update(const TaskPass& pass, std::int64_t now_ns, const Classify& classify,
+                            const ClassifyExited& classify_exited) {
+  ++pass_;
+  elapsed_s_ =
+      last_ns_ != 0 && now_ns > last_ns_ ? static_cast<double>(now_ns - last_ns_) / 1e9 : 0;
+  previous_ns_ = std::exchange(last_ns_, now_ns);
+  groups_.begin_pass();
+  for (const ProcessSample& sample : pass.processes) {
+    update_one(sample, now_ns, classify);
+  }
+  for (const ExitedSample& exited : pass.exited) {
+    const std::uint32_t group = groups_.find_or_add(classify_exited(exited), false, now_ns);
+    groups_.add_growth(group, {}, exited.counters);
+    groups_.add_started(group, exited.processes);
+  }
+  for (std::uint32_t i = 0; i < processes_.size();) {
+    if (processes_[i].last_pass + kForgottenPasses < pass_) {
+      remove(i);
+    } else {
+      ++i;
+    }
+  }
+  choose_top(now_ns);
+}
+
+void ProcessTracker::update_one(const ProcessSample& sample, std::int64_t now_ns,
+                                const Classify& classify) {
+  auto at = by_pid_.find(sample.key.pid);
+  if (at != by_pid_.end() && !(processes_[at->second].sample.key == sample.key)) {
+    if (!sample.alive) {
+      return;  // its successor is here already; the source reports ends first or not at all
+    }
+    remove(at->second);
+    at = by_pid_.end();
+  }
+  const bool is_new = at == by_pid_.end();
+  if (is_new) {
+    at = by_pid_.insert({sample.key.pid, static_cast<std::uint32_t>(processes_.size())}).first;
+    TrackedProcess& process = processes_.emplace_back();
+    process.id = next_id_++;
+    process.first_seen_ns = now_ns;
+  }
+  const std::uint32_t place = at->second;
+  TrackedProcess& process = processes_[place];
+  if (is_new || (sample.alive && !is_same_work(process.sample, sample))) {
+    Classified classified = classify(sample);
+    const std::uint32_t group = groups_.find_or_add(classified.group, sample.alive, now_ns);
+    if (is_new || group != process.group) {
+      groups_.add_started(group, 1);
+    }
+    process.group = group;
+    process.owner = std::move(classified.owner);
+  }
+  const ProcessSample before =
+      is_new ? ProcessSample{} : std::exchange(process.sample, ProcessSample{});
+  process.sample = sample;
+  process.last_pass = pass_;
+  groups_.add_growth(process.group, before.counters, sample.counters);
+  // One that started since the pass before has done all of it since then.
+  if (!is_new || static_cast<std::int64_t>(sample.key.start_ns) >= previous_ns_) {
+    score(process, before);
+  }
+  if (sample.alive) {
+    groups_.add_member(process.group, sample.gauges, now_ns);
+  } else {
+    remove(place);
+  }
+}
+
+void ProcessTracker::score(TrackedProcess& process, const ProcessSample& before) const {
+  const ProcessSample& now = process.sample;
+  const auto growth = [&](TaskCounter field) {
+    return static_cast<double>(grown_by(now.counters[field], before.counters[field]));
+  };
+  TopScores& scores = process.scores;
+  scores.update(TopCriterion::kRead, growth(TaskCounter::kStorageReadBytes), elapsed_s_);
+  scores.update(TopCriterion::kWrite, growth(TaskCounter::kStorageWriteBytes), elapsed_s_);
+  scores.update(TopCriterion::kCpu,
+                (growth(TaskCounter::kUserNs) + growth(TaskCounter::kSystemNs)) / 1e9, elapsed_s_);
+  scores.update(TopCriterion::kMajorFaults, growth(TaskCounter::kMajorFaults), elapsed_s_);
+  if (now.alive) {
+    scores.update(
+        TopCriterion::kMemoryGrowth,
+        static_cast<double>(own_memory_bytes(now)) - static_cast<double>(own_memory_bytes(before)),
+        elapsed_s_);
+  }
+}
+
+// The last one takes its place. Who has series keeps them until TopProcesses lets it go.
+void ProcessTracker::remove(std::uint32_t at) {
+  TrackedProcess& process = processes_[at];
+  by_pid_.erase(process.sample.key.pid);
+  if (departed_.size() < kMaxDeparted &&
+      std::binary_search(shown_ids_.begin(), shown_ids_.end(), process.id)) {
+    process.sample.alive = false;
+    departed_.push_back(std::move(process));
+  }
+  if (at + 1 != processes_.size()) {
+    process = std::move(processes_.back());
+    by_pid_[process.sample.key.pid] = at;
+  }
+  processes_.pop_back();
+}
+
+void ProcessTracker::choose_top(std::int64_t now_ns) {
+  candidates_.clear();
+  tsl::robin_map<std::uint64_t, const TrackedProcess*> by_id;
+  const auto offer = [&](const TrackedProcess& process, bool alive) {
+    const auto& rates = process.scores.per_second;
+    if (std::any_of(rates.begin(), rates.end(), [](float rate) { return rate != 0; }) ||
+        std::binary_search(shown_ids_.begin(), shown_ids_.end(), process.id)) {
+      candidates_.push_back({process.id, &process.scores, alive});
+      by_id.emplace(process.id, &process);
+    }
+  };
+  for (const TrackedProcess& process : processes_) {
+    offer(process, true);
+  }
+  for (const TrackedProcess& process : departed_) {
+    offer(process, false);
+  }
+  shown_ids_ = top_.update(candidates_, now_ns);
+  shown_.clear();
+  const auto is_shown = [&](const TrackedProcess& process) {
+    return std::binary_search(shown_ids_.begin(), shown_ids_.end(), process.id);
+  };
+  if (std::erase_if(departed_, [&](const TrackedProcess& p) { return !is_shown(p); }) != 0) {
+    for (const TrackedProcess& process : departed_) {
+      by_id.insert_or_assign(process.id, &process);
+    }
+  }
+  for (const std::uint64_t id : shown_ids_) {
+    if (const auto at = by_id.find(id); at != by_id.end()) {
+      shown_.push_back(at->second);
+    }
+  }
+}
+
+void ProcessTracker::for_each(const std::function<void(const TrackedProcess&)>& visit) const {
+  for (const TrackedProcess& process : processes_) {
+    visit(process);
+  }
+}
+
+const TrackedProcess* ProcessTracker::find(std::uint32_t pid) const {
+  const auto at = by_pid_.find(pid);
+  return at != by_pid_.end() ? &processes_[at->second] : nullptr;
+}
+
+}  // namespace tidegauge

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// From passes to what leaves this capability: cumulative groups and the busiest processes. Pure: time
+// and what is known about a process come from outside, so that every way of appearing, changing and
+// leaving is tested with tables of structs.
+
+#include <tsl/robin_map.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "collectors/process/cgroup_identity.h"
+#include "collectors/process/process_groups.h"
+#include "collectors/process/task_sample.h"
+#include "collectors/process/top_processes.h"
+
+namespace tidegauge {
+
+// Who a process is beyond its sample. Shared by the members of a cgroup.
+struct ProcessOwner {
+  std::string cgroup;
+  CgroupIdentity identity;
+};
+
+struct TrackedProcess {
+  ProcessSample sample;  // the last one
+  std::uint64_t id = 0;
+  std::uint32_t group = ProcessGroups::kOther;
+  TopScores scores;
+  std::shared_ptr<const ProcessOwner> owner;  // null: unknown
+  std::uint64_t last_pass = 0;
+  std::int64_t first_seen_ns = 0;
+};
+
+// Asked when a process is new and when its name, user or cgroup changed.
+struct Classified {
+  std::string group;
+  std::shared_ptr<const ProcessOwner> owner;
+};
+using Classify = std::function<Classified(const ProcessSample& sample)>;
+using ClassifyExited = std::function<std::string(const ExitedSample& sample)>;
+
+class ProcessTracker {
+ public:
+  ProcessTracker(std::size_t max_groups, std::size_t top_k) : groups_(max_groups), top_(top_k) {}
+
+  void update(const TaskPass& pass, std::int64_t now_ns, const Classify& classify,
+              const ClassifyExited& classify_exited);
+
+  [[nodiscard]] const ProcessGroups& groups() const { return groups_; }
+  // Those with series of their own, in a stable order. Valid until the next update.
+  [[nodiscard]] const std::vector<const TrackedProcess*>& top() const { return shown_; }
+  // Every process of the last pass, for `tidegauge top`.
+  void for_each(const std::function<void(const TrackedProcess&)>& visit) const;
+  [[nodiscard]] const TrackedProcess* find(std::uint32_t pid) const;
+  [[nodiscard]] std::size_t size() const { return processes_.size(); }
+
+ private:
+  void update_one(const ProcessSample& sample, std::int64_t now_ns, const Classify& classify);
+  void score(TrackedProcess& process, const ProcessSample& before) const;
+  void remove(std::uint32_t at);
+  void choose_top(std::int64_t now_ns);
+
+  ProcessGroups groups_;
+  TopProcesses top_;
+  std::vector<TrackedProcess> processes_;
+  tsl::robin_map<std::uint32_t, std::uint32_t> by_pid_;
+  // Gone, with series until their hold is over.
+  std::vector<TrackedProcess> departed_;
+  std::vector<TopProcesses::Candidate> candidates_;
+  std::vector<std::uint64_t> shown_ids_;  // sorted
+  std::vector<const TrackedProcess*> shown_;
+  std::uint64_t pass_ = 0;
+  std::uint64_t next_id_ = 1;
+  std::int64_t last_ns_ = 0;
+  double elapsed_s_ = 0;
+  std::int64_t previous_ns_ = 0;  // of the pass before
+};
+
+}  // namespace tidegauge
