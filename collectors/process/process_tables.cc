@@ -43,10 +43,20 @@ constexpr std::string_view kStuckLongestHelp =
 constexpr std::size_t kMaxStuckRows = 32;
 
 std::vector<ColumnInfo> stuck_columns() {
-  return {ColumnInfo{std::string(kStuckFamily), {}, std::string(kStuckHelp), MetricKind::kGauge,
-                     NumberType::kUnsigned, kUnit, {}},
-          ColumnInfo{std::string(kStuckLongestFamily), {}, std::string(kStuckLongestHelp),
-                     MetricKind::kGauge, NumberType::kUnsigned, kNanoseconds, {}}};
+  return {ColumnInfo{std::string(kStuckFamily),
+                     {},
+                     std::string(kStuckHelp),
+                     MetricKind::kGauge,
+                     NumberType::kUnsigned,
+                     kUnit,
+                     {}},
+          ColumnInfo{std::string(kStuckLongestFamily),
+                     {},
+                     std::string(kStuckLongestHelp),
+                     MetricKind::kGauge,
+                     NumberType::kUnsigned,
+                     kNanoseconds,
+                     {}}};
 }
 
 using Cell = std::optional<std::uint64_t>;
@@ -132,8 +142,7 @@ void ProcessTables::fill_stuck(const ProcessTracker& tracker, const StuckTasks& 
     }
     Row& row = rows[std::move(key)];
     ++row.threads;
-    row.longest_ns =
-        std::max(row.longest_ns, static_cast<std::uint64_t>(now_ns - task->since_ns));
+    row.longest_ns = std::max(row.longest_ns, static_cast<std::uint64_t>(now_ns - task->since_ns));
   }
   stuck_.begin();
   for (const auto& [key, row] : rows) {
@@ -168,7 +177,8 @@ void ProcessTables::fill(const ProcessTracker& tracker, const StuckTasks& stuck,
   out.tables.push_back(source_.take());
   missing_.begin();
   for (const MissingField& field : missing) {
-    missing_.add({field.field, field.reason}, field.processes != 0 ? field.processes : facts.processes);
+    missing_.add({field.field, field.reason},
+                 field.processes != 0 ? field.processes : facts.processes);
   }
   out.tables.push_back(missing_.take());
 }

@@ -86,7 +86,9 @@ void ProcessTracker::update_one(const ProcessSample& sample, std::int64_t now_ns
       is_new ? ProcessSample{} : std::exchange(process.sample, ProcessSample{});
   process.sample = sample;
   process.last_pass = pass_;
-  groups_.add_growth(process.group, before.counters, sample.counters);
+  if (!is_new || sample.key.start_ns >= counted_before_ns_) {
+    groups_.add_growth(process.group, before.counters, sample.counters);
+  }
   // One that started since the pass before has done all of it since then.
   if (!is_new || static_cast<std::int64_t>(sample.key.start_ns) >= previous_ns_) {
     score(process, before);
@@ -96,6 +98,13 @@ void ProcessTracker::update_one(const ProcessSample& sample, std::int64_t now_ns
   } else {
     remove(place);
   }
+}
+
+void ProcessTracker::rebase() {
+  processes_.clear();
+  by_pid_.clear();
+  departed_.clear();
+  counted_before_ns_ = static_cast<std::uint64_t>(last_ns_);
 }
 
 void ProcessTracker::score(TrackedProcess& process, const ProcessSample& before) const {

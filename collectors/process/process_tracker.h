@@ -51,6 +51,10 @@ class ProcessTracker {
   void update(const TaskPass& pass, std::int64_t now_ns, const Classify& classify,
               const ClassifyExited& classify_exited);
 
+  // The next pass comes from another source: who already lived is the same under another identity, and
+  // what it has done so far is counted.
+  void rebase();
+
   [[nodiscard]] const ProcessGroups& groups() const { return groups_; }
   // Those with series of their own, in a stable order. Valid until the next update.
   [[nodiscard]] const std::vector<const TrackedProcess*>& top() const { return shown_; }
@@ -78,7 +82,8 @@ class ProcessTracker {
   std::uint64_t next_id_ = 1;
   std::int64_t last_ns_ = 0;
   double elapsed_s_ = 0;
-  std::int64_t previous_ns_ = 0;  // of the pass before
+  std::int64_t previous_ns_ = 0;         // of the pass before
+  std::uint64_t counted_before_ns_ = 0;  // see rebase()
 };
 
 }  // namespace tidegauge

@@ -22,7 +22,8 @@ tsl::robin_map<std::uint32_t, std::string> parse_passwd(std::string_view text) {
   LineReader lines(text);
   for (std::string_view line; lines.next(line) && names.size() < kMaxUsers;) {
     const auto name_end = line.find(':');
-    const auto password_end = name_end == std::string_view::npos ? name_end : line.find(':', name_end + 1);
+    const auto password_end =
+        name_end == std::string_view::npos ? name_end : line.find(':', name_end + 1);
     if (password_end == std::string_view::npos || name_end == 0 || name_end > kMaxNameBytes) {
       continue;
     }

@@ -10,13 +10,22 @@ namespace tidegauge {
 
 namespace {
 
-// Fields as proc(5) numbers them; state is the first behind the name.
-constexpr unsigned kUserTime = 14;
-constexpr unsigned kSystemTime = 15;
-constexpr unsigned kThreads = 20;
-constexpr unsigned kStartTime = 22;
-constexpr unsigned kVirtualSize = 23;
-constexpr unsigned kResident = 24;
+struct Wanted {
+  unsigned field;  // as proc(5) numbers them; the state is 3
+  std::uint64_t PidStat::*member;
+};
+
+constexpr Wanted kWanted[] = {
+    {4, &PidStat::parent_pid},         {9, &PidStat::flags},
+    {10, &PidStat::minor_faults},      {11, &PidStat::child_minor_faults},
+    {12, &PidStat::major_faults},      {13, &PidStat::child_major_faults},
+    {14, &PidStat::user_ticks},        {15, &PidStat::system_ticks},
+    {16, &PidStat::child_user_ticks},  {17, &PidStat::child_system_ticks},
+    {20, &PidStat::threads},           {22, &PidStat::start_ticks},
+    {23, &PidStat::virtual_bytes},     {24, &PidStat::resident_pages},
+    {42, &PidStat::block_delay_ticks},
+};
+constexpr unsigned kLastWanted = 42;
 constexpr unsigned kLastField = 44;  // cguest_time, 2.6.24
 
 }  // namespace
@@ -26,8 +35,9 @@ constexpr unsigned kLastField = 44;  // cguest_time, 2.6.24
 // (one line)
 Result<PidStat> parse_pid_stat(std::string_view text) {
   // The name is the process's own choice and may hold blanks, newlines and ')'.
+  const auto open = text.find('(');
   const auto close = text.rfind(')');
-  if (close == std::string_view::npos || text.find('(') > close) {
+  if (close == std::string_view::npos || open > close) {
     return malformed(kPidStatFile, 1, "a name in parentheses");
   }
   std::string_view rest = text.substr(close + 1);
@@ -35,20 +45,12 @@ Result<PidStat> parse_pid_stat(std::string_view text) {
     rest.remove_suffix(1);
   }
   PidStat stat;
+  stat.comm.assign(text.substr(open + 1, close - open - 1));
   const std::string_view state = next_field(rest);
   if (state.size() != 1) {
     return malformed(kPidStatFile, 1, "a state letter");
   }
   stat.state = state.front();
-  struct Wanted {
-    unsigned field;
-    std::uint64_t PidStat::*member;
-  };
-  static constexpr Wanted kWanted[] = {
-      {kUserTime, &PidStat::user_ticks},       {kSystemTime, &PidStat::system_ticks},
-      {kThreads, &PidStat::threads},           {kStartTime, &PidStat::start_ticks},
-      {kVirtualSize, &PidStat::virtual_bytes}, {kResident, &PidStat::resident_pages},
-  };
   unsigned at = 4;
   for (const Wanted& wanted : kWanted) {
     for (; at < wanted.field; ++at) {
@@ -63,7 +65,7 @@ Result<PidStat> parse_pid_stat(std::string_view text) {
   }
   // The others are not looked at, but a line that stops early is not the kernel's. Counting blanks
   // is exact for it: it prints exactly one before each field.
-  if (std::count(rest.begin(), rest.end(), ' ') < static_cast<int>(kLastField - kResident)) {
+  if (std::count(rest.begin(), rest.end(), ' ') < static_cast<int>(kLastField - kLastWanted)) {
     return malformed(kPidStatFile, 1, "at least " + std::to_string(kLastField) + " fields");
   }
   return stat;

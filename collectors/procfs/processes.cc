@@ -1,75 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "collectors/procfs/processes.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
 
 #include "collectors/core/text.h"
 #include "collectors/procfs/pid_stat.h"
+#include "collectors/procfs/task_directory.h"
 
 namespace tidegauge {
 
 namespace {
-
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() {
-    if (fd_ >= 0) {
-      ::close(fd_);
-    }
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  [[nodiscard]] int get() const { return fd_; }
-  [[nodiscard]] bool valid() const { return fd_ >= 0; }
-
- private:
-  int fd_;
-};
-
-// The process left between the listing and the look at it.
-bool left(int errno_value) { return errno_value == ENOENT || errno_value == ESRCH; }
-
-bool is_number(std::string_view name) {
-  return !name.empty() &&
-         std::all_of(name.begin(), name.end(), [](char c) { return c >= '0' && c <= '9'; });
-}
-
-// Calls visit(name) -> Result<void> for every name that is a number. getdents64 in small portions:
-// no list of ten thousand names is ever held, and procfs continues behind the last pid it told.
-template <class Visit>
-Result<void> for_each_number(int directory, const std::string& path, Visit visit) {
-  alignas(dirent64) std::array<char, 8192> entries;
-  while (true) {
-    const ssize_t got = ::getdents64(directory, entries.data(), entries.size());
-    if (got == 0 || (got < 0 && left(errno))) {
-      return {};
-    }
-    if (got < 0) {
-      return system_error(errno, path);
-    }
-    for (std::size_t at = 0; at < static_cast<std::size_t>(got);) {
-      const auto* entry = reinterpret_cast<const dirent64*>(entries.data() + at);
-      at += entry->d_reclen;
-      const std::string_view name(entry->d_name);
-      if (!is_number(name)) {
-        continue;
-      }
-      if (auto visited = visit(name); !visited) {
-        return visited;
-      }
-    }
-  }
-}
 
 class Walk {
  public:
@@ -82,8 +29,8 @@ class Walk {
     }
     struct statfs info {};
     real_ = ::fstatfs(root_.get(), &info) == 0 && info.f_type == PROC_SUPER_MAGIC;
-    auto done = for_each_number(root_.get(), procfs_,
-                                [&](std::string_view pid) { return count_process(pid); });
+    auto done = for_each_task(root_.get(), procfs_,
+                              [&](std::string_view pid) { return count_process(pid); });
     if (!done) {
       return tl::make_unexpected(done.error());
     }
@@ -93,7 +40,8 @@ class Walk {
  private:
   // An error whose errno says that the task left is for the caller to pass over.
   Result<PidStat> read_stat(int directory, std::string_view task) const {
-    std::array<char, 32> name;  // is_number and the kernel's 7 digits; longer names are refused
+    std::array<char, 32>
+        name;  // is_task_number and the kernel's 7 digits; longer names are refused
     constexpr std::string_view kSuffix = "/stat";
     if (task.size() + kSuffix.size() >= name.size()) {
       return malformed(procfs_, 0, "task numbers");
@@ -107,7 +55,7 @@ class Walk {
     std::array<char, 2048> text;
     const ssize_t got = file.valid() ? ::read(file.get(), text.data(), text.size()) : -1;
     if (got < 0) {
-      return left(errno)
+      return task_left(errno)
                  ? Result<PidStat>(tl::make_unexpected(Error{ErrorKind::kMissing, errno, {}}))
                  : system_error(errno, procfs_ + "/" + name.data());
     }
@@ -122,7 +70,7 @@ class Walk {
   }
 
   static bool has_left(const Result<PidStat>& stat) {
-    return !stat && left(stat.error().errno_value);
+    return !stat && task_left(stat.error().errno_value);
   }
 
   Result<void> count_process(std::string_view pid) {
@@ -146,9 +94,9 @@ class Walk {
     const std::string path = std::string(pid) + "/task";
     const Descriptor tasks(::openat(root_.get(), path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!tasks.valid()) {
-      return left(errno) ? Result<void>() : system_error(errno, procfs_ + "/" + path);
+      return task_left(errno) ? Result<void>() : system_error(errno, procfs_ + "/" + path);
     }
-    return for_each_number(tasks.get(), path, [&](std::string_view task) -> Result<void> {
+    return for_each_task(tasks.get(), path, [&](std::string_view task) -> Result<void> {
       if (task == pid) {
         count(counts_.thread_states, leader);
         return {};

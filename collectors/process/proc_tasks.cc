@@ -1,0 +1,392 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "collectors/process/proc_tasks.h"
+
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "collectors/process/delay_accounting.h"
+#include "collectors/process/hidden_processes.h"
+#include "collectors/process/missing_tally.h"
+#include "collectors/process/pid_io.h"
+#include "collectors/process/process_entry.h"
+#include "collectors/process/reap_ledger.h"
+#include "collectors/process/task_files.h"
+#include "collectors/procfs/pid_stat.h"
+#include "collectors/procfs/task_directory.h"
+
+namespace tidegauge {
+
+namespace {
+
+constexpr std::size_t kMaxLateChecks = 1000;
+// The mount table of a container host is long, and remounts of /proc are rare.
+constexpr std::uint32_t kMountPasses = 20;
+
+constexpr std::uint32_t io_mask() {
+  std::uint32_t mask = 0;
+  for (const IoField& field : kIoFields) {
+    mask |= 1U << static_cast<unsigned>(field.counter);
+  }
+  return mask;
+}
+
+void grow(TaskCounters& counters, TaskCounter which, std::uint64_t value) {
+  counters.set(which, std::max(counters[which], value));
+}
+
+// "kworker/u8:3-events_unbound" is kworker/u8:3 and what it works on; "kworker/R-xfs" is one name.
+void cut_worker(TaskName& comm) {
+  const std::string_view name = comm.view();
+  if (name.starts_with("kworker/") && !name.starts_with("kworker/R")) {
+    comm.assign(std::string(name.substr(0, name.find_first_of("-+"))));
+  }
+}
+
+// A zombie and a kernel thread have no memory of their own.
+void clear_memory(TaskGauges& gauges) {
+  const bool threads = gauges.present(TaskGauge::kThreads);
+  const std::uint64_t count = gauges[TaskGauge::kThreads];
+  gauges = {};
+  if (threads) {
+    gauges.set(TaskGauge::kThreads, count);
+  }
+}
+
+// What the process waited for since the last pass.
+Reaper apply_children(ProcessEntry& process, const PidStat& stat) {
+  const std::uint64_t ticks = stat.child_user_ticks + stat.child_system_ticks;
+  const Reaper reaper{
+      .process = &process,
+      .minor_faults = growth(process.child_minor_faults, stat.child_minor_faults),
+      .major_faults = growth(process.child_major_faults, stat.child_major_faults),
+      .ticks = growth(process.child_ticks, ticks),
+      .io = {},
+  };
+  process.child_minor_faults = std::max(process.child_minor_faults, stat.child_minor_faults);
+  process.child_major_faults = std::max(process.child_major_faults, stat.child_major_faults);
+  process.child_ticks = std::max(process.child_ticks, ticks);
+  return reaper;
+}
+
+void apply_counters(ProcessEntry& process, const PidStat& stat) {
+  TaskCounters& counters = process.sample.counters;
+  grow(counters, TaskCounter::kUserNs, stat.user_ticks * kNsPerTick);
+  grow(counters, TaskCounter::kSystemNs, stat.system_ticks * kNsPerTick);
+  grow(counters, TaskCounter::kMinorFaults, stat.minor_faults);
+  grow(counters, TaskCounter::kMajorFaults, stat.major_faults);
+  if (stat.threads <= 1) {
+    grow_thread_sum(process, ThreadSum::kBlockDelayTicks, stat.block_delay_ticks);
+  }
+}
+
+void apply_stat(ProcessEntry& process, const PidStat& stat) {
+  ProcessSample& sample = process.sample;
+  const std::uint64_t activity =
+      stat.user_ticks + stat.system_ticks + stat.minor_faults + stat.major_faults;
+  process.dirty = process.dirty || activity != process.activity ||
+                  stat.resident_pages != process.resident_pages ||
+                  stat.threads != process.threads();
+  process.activity = activity;
+  process.resident_pages = stat.resident_pages;
+  sample.parent_pid = static_cast<std::uint32_t>(stat.parent_pid);
+  sample.comm = stat.comm;
+  sample.state = stat.state;
+  sample.kernel_thread = (stat.flags & kKernelThreadFlag) != 0;
+  if (sample.kernel_thread) {
+    cut_worker(sample.comm);
+  }
+  sample.gauges.set(TaskGauge::kThreads, stat.threads);
+  if (stat.virtual_bytes == 0) {
+    clear_memory(sample.gauges);
+  }
+  apply_counters(process, stat);
+}
+
+class ProcTasks final : public TaskSource {
+ public:
+  ProcTasks(const KernelFiles& files, const TaskLimits& limits)
+      : procfs_(files.roots().procfs),
+        delays_(files.proc_file("sys/kernel/task_delayacct")),
+        loadavg_(files.proc_file("loadavg")),
+        mountinfo_(files.proc("self/mountinfo")),
+        details_(limits) {}
+
+  [[nodiscard]] std::string_view name() const override { return "procfs"; }
+
+  Result<void> pass(CollectContext& context, TaskPass& out) override {
+    const Descriptor root(::open(procfs_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!root.valid()) {
+      return system_error(errno, procfs_);
+    }
+    std::uint64_t unusable = 0;
+    if (auto listed = list_pids(root.get(), procfs_, pids_, unusable); !listed) {
+      return listed;
+    }
+    root_ = root.get();
+    denied_ = 0;
+    details_.begin(root_);
+    ledger_.begin();
+    delays_.begin(*context.buffer);
+    count_malformed(unusable);
+    read_all(out);
+    depart_late(out);
+    ledger_.settle(live_);
+    details_.refresh(live_, out);
+    details_.find_stuck(live_, out);
+    publish(out);
+    check_hidden(*context.buffer, out);
+    missing_.take(out.missing);
+    ++passes_;
+    return {};
+  }
+
+ private:
+  enum class Seen : std::uint8_t { kRead, kGone, kSkipped };
+
+  void count_malformed(std::uint64_t processes) {
+    if (processes != 0) {
+      missing_.add("process", "malformed", processes);
+    }
+  }
+
+  // Merges the sorted list of pids with the sorted processes of the last pass.
+  void read_all(TaskPass& out) {
+    next_.clear();
+    next_.reserve(pids_.size());
+    auto known = live_.begin();
+    for (const std::uint32_t pid : pids_) {
+      for (; known != live_.end() && (*known)->pid() < pid; ++known) {
+        depart(std::move(*known), false, out);
+      }
+      std::unique_ptr<ProcessEntry> process;
+      if (known != live_.end() && (*known)->pid() == pid) {
+        process = std::move(*known++);
+      }
+      if (read(pid, process, out) == Seen::kGone) {
+        depart(std::move(process), true, out);
+      } else if (process) {
+        next_.push_back(std::move(process));
+      }
+    }
+    for (; known != live_.end(); ++known) {
+      depart(std::move(*known), false, out);
+    }
+    live_.swap(next_);
+    next_.clear();
+  }
+
+  // io first: what stat says of reaped children then lags behind at no time, see reap_ledger.h.
+  Seen read(std::uint32_t pid, std::unique_ptr<ProcessEntry>& process, TaskPass& out) {
+    if (process) {
+      process->read = false;
+    }
+    std::array<char, 512> io_text;
+    const TaskFile io = read_task_file(root_, pid, "io", io_text);
+    std::array<char, 2048> stat_text;  // 52 fields of at most 21 bytes and a name of at most 64
+    const TaskFile file = read_task_file(root_, pid, "stat", stat_text);
+    if (file.state == TaskFileState::kGone) {
+      return Seen::kGone;
+    }
+    if (file.state == TaskFileState::kDenied) {
+      ++denied_;
+      return Seen::kSkipped;
+    }
+    const auto stat = parse_pid_stat(file.text);
+    if (!stat || stat->parent_pid > UINT32_MAX) {
+      count_malformed(1);
+      return Seen::kSkipped;
+    }
+    const ProcessKey key{pid, stat->start_ticks * kNsPerTick};
+    if (process && process->sample.key != key) {
+      depart(std::move(process), true, out);
+    }
+    const bool is_new = !process;
+    if (is_new) {
+      process = std::make_unique<ProcessEntry>();
+      process->sample.key = key;
+    }
+    apply(*process, *stat, io, is_new);
+    return Seen::kRead;
+  }
+
+  void apply(ProcessEntry& process, const PidStat& stat, const TaskFile& io, bool is_new) {
+    process.read = true;
+    delays_.saw(stat.block_delay_ticks);
+    process.before_delays = (process.before_delays || delays_.off()) && stat.block_delay_ticks == 0;
+    apply_stat(process, stat);
+    Reaper reaper = apply_children(process, stat);
+    reaper.io = apply_io(process, io);
+    // Whom a process found in the first pass has reaped before is no news.
+    const bool news = !is_new || passes_ != 0;
+    if (news && (reaper.minor_faults | reaper.major_faults | reaper.ticks) != 0) {
+      ledger_.add(reaper);
+    }
+    if (is_new) {
+      details_.read_one(process);
+    }
+  }
+
+  // Returns the growth.
+  PidIo apply_io(ProcessEntry& process, const TaskFile& file) {
+    TaskCounters& counters = process.sample.counters;
+    counters.has &= ~io_mask();
+    PidIo grown;
+    if (file.state != TaskFileState::kText) {
+      process.io_state = file.state == TaskFileState::kGone     ? IoState::kNoAccounting
+                         : file.state == TaskFileState::kDenied ? IoState::kDenied
+                                                                : IoState::kMalformed;
+      return grown;
+    }
+    const auto io = parse_pid_io(file.text);
+    if (!io) {
+      process.io_state = IoState::kMalformed;
+      return grown;
+    }
+    const PidIo& now = *io;
+    process.io_state = IoState::kReadable;
+    for (const IoField& field : kIoFields) {
+      grown.*field.member = growth(process.raw_io.*field.member, now.*field.member);
+    }
+    process.raw_io = now;
+    ledger_.settle_debt(process, grown);
+    for (const IoField& field : kIoFields) {
+      counters.set(field.counter, counters[field.counter] + grown.*field.member);
+    }
+    return grown;
+  }
+
+  void depart(std::unique_ptr<ProcessEntry> process, bool unsure, TaskPass& out) {
+    if (!process) {
+      return;
+    }
+    ProcessSample& last = out.processes.emplace_back(process->sample);
+    last.alive = false;
+    last.gauges = {};
+    withdraw_block_delay(last, *process);
+    ledger_.depart(std::move(process), unsure);
+  }
+
+  // A child read before its parent may have been reaped in between: the parent's growth has it then,
+  // and the next pass's has not.
+  void depart_late(TaskPass& out) {
+    const auto reapers = ledger_.reapers();
+    std::size_t checks = 0;
+    bool departed = false;
+    for (auto process = live_.begin();
+         !reapers.empty() && process != live_.end() && checks < kMaxLateChecks; ++process) {
+      const std::uint32_t parent = (*process)->sample.parent_pid;
+      if ((*process)->pid() >= parent || !reaped(reapers, parent)) {
+        continue;
+      }
+      ++checks;
+      std::array<char, 2048> text;
+      if (read_task_file(root_, (*process)->pid(), "stat", text).state == TaskFileState::kGone) {
+        depart(std::move(*process), true, out);
+        departed = true;
+      }
+    }
+    if (departed) {
+      std::erase(live_, nullptr);
+    }
+  }
+
+  static bool reaped(std::span<const Reaper> reapers, std::uint32_t pid) {
+    const auto at = std::lower_bound(
+        reapers.begin(), reapers.end(), pid,
+        [](const Reaper& one, std::uint32_t wanted) { return one.process->pid() < wanted; });
+    return at != reapers.end() && at->process->pid() == pid;
+  }
+
+  [[nodiscard]] bool block_delay_known(const ProcessEntry& process) const {
+    return delays_.works() && !process.before_delays;
+  }
+
+  void withdraw_block_delay(ProcessSample& sample, const ProcessEntry& process) const {
+    if (!block_delay_known(process)) {
+      sample.counters.has &= ~(1U << static_cast<unsigned>(TaskCounter::kBlockDelayNs));
+    }
+  }
+
+  void publish(TaskPass& out) {
+    for (const auto& process : live_) {
+      if (!process->read) {
+        continue;
+      }
+      ProcessSample& sample = out.processes.emplace_back(process->sample);
+      withdraw_block_delay(sample, *process);
+      if (!block_delay_known(*process)) {
+        missing_.add("block_delay", delays_.reason());
+      }
+      missing_.add_process(sample, *process);
+      out.threads += process->threads();
+    }
+    out.lost_exits = ledger_.lost();
+  }
+
+  void check_hidden(ReadBuffer& buffer, TaskPass& out) {
+    if (passes_ % kMountPasses == 0) {
+      look_for_hidepid(buffer);
+    }
+    if (hidepid_.empty()) {
+      if (denied_ != 0) {
+        missing_.add("process", "permission denied", denied_);
+      }
+      return;
+    }
+    const auto text = loadavg_.read(buffer, kMaxSmallFileBytes);
+    const std::uint64_t threads = text ? threads_of_loadavg(*text).value_or(0) : 0;
+    // Some come and go between the two looks.
+    const bool fewer = threads > out.threads + 4 + out.threads / 64;
+    const std::uint64_t hidden = fewer ? threads - out.threads : denied_;
+    if (hidden != 0) {
+      out.missing.push_back({"processes",
+                             "procfs is mounted with " + hidepid_ +
+                                 ": needs CAP_SYS_PTRACE, or the group of its gid= option",
+                             hidden});
+    }
+  }
+
+  void look_for_hidepid(ReadBuffer& buffer) {
+    struct stat info {};
+    struct statfs type {};
+    const bool real = ::fstatfs(root_, &type) == 0 && type.f_type == PROC_SUPER_MAGIC &&
+                      ::fstat(root_, &info) == 0;
+    const auto text = read_file(mountinfo_, buffer);
+    hidepid_ = text ? std::string(hidepid_option(*text, procfs_, real ? major(info.st_dev) : 0,
+                                                 real ? minor(info.st_dev) : 0))
+                    : std::string();
+  }
+
+  std::string procfs_;
+  DelayAccounting delays_;
+  KernelFile loadavg_;
+  std::string mountinfo_;
+  TaskDetails details_;
+  ReapLedger ledger_;
+  MissingTally missing_;
+  LiveProcesses live_;
+  LiveProcesses next_;
+  std::vector<std::uint32_t> pids_;
+  std::string hidepid_;  // empty: not in force
+  std::uint64_t denied_ = 0;
+  std::uint32_t passes_ = 0;
+  int root_ = -1;  // open during a pass
+};
+
+}  // namespace
+
+std::unique_ptr<TaskSource> make_proc_tasks(const KernelFiles& files, const TaskLimits& limits) {
+  return std::make_unique<ProcTasks>(files, limits);
+}
+
+}  // namespace tidegauge

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Tasks from /proc. Of every process and in every pass io and stat, in this order; the rest only when
+// it is new or has run (task_details.h). What that means for the figures:
+//
+// - Storage and system call counters: the kernel adds those of a child that was waited for to the
+//   parent's. They are taken off again (reap_ledger.h). What a child did after it was last seen, and
+//   children that were never seen alive, stay with who reaped them, so that nothing is lost;
+//   `lost_exits` counts the processes that nobody was seen to reap.
+// - A process whose io this daemon may not read gives no figures; when its parent's can be read, the
+//   parent's include it from the moment it was reaped.
+// - Switches, run-queue waiting and block delay are per thread in /proc. They are sums over the
+//   living threads that never fall: what a thread does after it was last looked at is not in them,
+//   and processes of many threads have none.
+// - Start times are in steps of 10 ms.
+
+#include <memory>
+
+#include "collectors/core/kernel_files.h"
+#include "collectors/process/task_details.h"
+#include "collectors/process/task_source.h"
+
+namespace tidegauge {
+
+// `limits` are a test's business.
+std::unique_ptr<TaskSource> make_proc_tasks(const KernelFiles& files,
+                                            const TaskLimits& limits = {});
+
+}  // namespace tidegauge

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "collectors/process/process.h"
+
+#include <algorithm>
+#include <iterator>
+#include <string>
+#include <utility>
+
+#include "collectors/process/process_identifier.h"
+#include "collectors/process/process_tables.h"
+#include "collectors/process/process_tracker.h"
+#include "collectors/process/stuck_tasks.h"
+#include "collectors/process/task_source.h"
+
+namespace tidegauge {
+
+namespace {
+
+constexpr std::string_view kSources[] = {"auto", "iterator", "procfs"};
+
+// A source that fails so many passes running is given up for /proc.
+constexpr int kMaxFailures = 3;
+constexpr std::size_t kMaxChannelBytes = 128;
+
+constexpr OptionSpec kOptions[] = {
+    {.key = "source",
+     .flag = "source",
+     .type = OptionType::kString,
+     .default_text = "auto",
+     .help = "Where passes come from: auto (the BPF iterator where the kernel and the privileges "
+             "allow it, else procfs), iterator or procfs."},
+    {.key = "max_groups",
+     .flag = "max-groups",
+     .type = OptionType::kInteger,
+     .default_text = "200",
+     .help = "Groups with series of their own; further ones count for the group \"other\".",
+     .min = 1,
+     .max = 10'000},
+    {.key = "top",
+     .flag = "top",
+     .type = OptionType::kInteger,
+     .default_text = "10",
+     .help = "Processes with series of their own by each of: bytes read, bytes written, CPU time, "
+             "major faults, memory growth. Twice as many at most while some are on their way out.",
+     .min = 0,
+     .max = 100},
+};
+
+struct Settings {
+  SourceChoice source = SourceChoice::kAuto;
+  std::size_t max_groups = 200;
+  std::size_t top = 10;
+};
+
+class ProcessCollector final : public Collector {
+ public:
+  ProcessCollector(const KernelFiles& files, const Settings& settings, GroupRules rules)
+      : files_(files),
+        settings_(settings),
+        identifier_(files, std::move(rules)),
+        tracker_(settings.max_groups, settings.top) {}
+
+  Result<void> collect(CollectContext& context, Section& out) override {
+    if (auto ready = pass(context); !ready) {
+      return ready;
+    }
+    identifier_.begin_pass(*context.buffer);
+    tracker_.update(
+        pass_, context.boottime_ns,
+        [this](const ProcessSample& sample) { return identifier_.classify(sample); },
+        [this](const ExitedSample& sample) { return identifier_.classify_exited(sample); });
+    stuck_.update(pass_.stuck, context.boottime_ns, [&](std::uint32_t pid, std::uint32_t tid) {
+      return wait_channel(pid, tid, *context.buffer);
+    });
+    const PassFacts facts{.source = source_.source->name(),
+                          .reason = source_.reason,
+                          .processes = tracker_.size(),
+                          .threads = pass_.threads,
+                          .stuck_threads = pass_.stuck_threads,
+                          .lost_exits = lost_before_ + pass_.lost_exits,
+                          .group_overflows = tracker_.groups().overflows()};
+    tables_.fill(tracker_, stuck_, facts, pass_.missing, context.boottime_ns,
+                 boot_realtime_ns(context), out);
+    return {};
+  }
+
+ private:
+  // The source is made with the first pass, on the thread that will use it: a configuration is
+  // checked without loading BPF programs.
+  Result<void> pass(CollectContext& context) {
+    if (source_.source == nullptr) {
+      auto made = make_task_source(files_, settings_.source);
+      if (!made) {
+        return tl::make_unexpected(made.error());
+      }
+      source_ = std::move(*made);
+    }
+    pass_.clear();
+    auto done = source_.source->pass(context, pass_);
+    failures_ = done ? 0 : failures_ + 1;
+    if (!done && failures_ >= kMaxFailures && settings_.source == SourceChoice::kAuto &&
+        source_.source->name() != "procfs") {
+      auto other = make_task_source(files_, SourceChoice::kProcfs);
+      if (other) {
+        other->reason = "the BPF iterator failed: " + done.error().message();
+        source_ = std::move(*other);
+        tracker_.rebase();
+        lost_before_ += last_lost_;
+        failures_ = 0;
+      }
+    }
+    last_lost_ = done ? pass_.lost_exits : last_lost_;
+    return done;
+  }
+
+  std::string wait_channel(std::uint32_t pid, std::uint32_t tid, ReadBuffer& buffer) const {
+    const auto text =
+        read_file(files_.proc(std::to_string(pid) + "/task/" + std::to_string(tid) + "/wchan"),
+                  buffer, kMaxChannelBytes);
+    return text ? std::string(*text) : std::string();
+  }
+
+  // Kept: the wall clock's small corrections must not move start times.
+  std::int64_t boot_realtime_ns(const CollectContext& context) {
+    constexpr std::int64_t kClockStepNs = 1'000'000'000;
+    const std::int64_t now_ns = context.realtime_ns - context.boottime_ns;
+    if (now_ns > boot_realtime_ns_ + kClockStepNs || now_ns < boot_realtime_ns_ - kClockStepNs) {
+      boot_realtime_ns_ = now_ns;
+    }
+    return boot_realtime_ns_;
+  }
+
+  KernelFiles files_;
+  Settings settings_;
+  ProcessIdentifier identifier_;
+  ProcessTracker tracker_;
+  StuckTasks stuck_;
+  ProcessTables tables_;
+  ChosenSource source_;
+  TaskPass pass_;
+  int failures_ = 0;
+  std::uint64_t last_lost_ = 0;
+  std::uint64_t lost_before_ = 0;
+  std::int64_t boot_realtime_ns_ = 0;
+};
+
+Result<Settings> settings_of(const Options& options) {
+  Settings settings;
+  const std::string& source = options.text("source");
+  const auto* at = std::find(std::begin(kSources), std::end(kSources), source);
+  if (at == std::end(kSources)) {
+    return tl::make_unexpected(
+        Error{ErrorKind::kInvalid, 0, "source: expected auto, iterator or procfs"});
+  }
+  settings.source = static_cast<SourceChoice>(at - std::begin(kSources));
+  settings.max_groups = static_cast<std::size_t>(options.integer("max_groups"));
+  settings.top = static_cast<std::size_t>(options.integer("top"));
+  return settings;
+}
+
+Result<std::unique_ptr<Collector>> make_process(const KernelFiles& files, const Options& options) {
+  auto settings = settings_of(options);
+  if (!settings) {
+    return tl::make_unexpected(settings.error());
+  }
+  auto rules = GroupRules::compile({});
+  if (!rules) {
+    return tl::make_unexpected(rules.error());
+  }
+  return std::make_unique<ProcessCollector>(files, *settings, std::move(*rules));
+}
+
+}  // namespace
+
+const CollectorInfo kProcessCollector{
+    .name = "process",
+    .help =
+        "Processes by group and the busiest ones alone: storage and system call I/O, CPU, "
+        "faults, memory, waits.",
+    .interval_ms = 1'000,
+    .lane = Lane::kWorker,
+    .refresh = false,
+    .options = kOptions,
+    .make = make_process,
+    .metrics = ProcessTables::docs,
+};
+
+}  // namespace tidegauge

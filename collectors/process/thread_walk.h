@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <string>
+
+#include "collectors/process/process_entry.h"
+#include "collectors/process/task_sample.h"
+
+namespace tidegauge {
+
+// Walks over /proc/PID/task. Not thread-safe; borrows the open procfs.
+class ThreadWalk {
+ public:
+  explicit ThreadWalk(int procfs) : procfs_(procfs) {}
+
+  struct Look {
+    std::size_t threads = 0;  // looked at
+    ThreadSums sums{};        // of them
+    bool no_schedstat = false;
+    bool stuck = false;  // a thread other than the leader is in D
+    bool broken = false;
+  };
+
+  // Reads stat of at most `max_threads` threads, and with `sums` what else the sums need. Threads
+  // other than the leader that are in D go to `out`. Nothing when the process is gone.
+  std::optional<Look> run(const ProcessSample& process, std::size_t max_threads, bool sums,
+                          TaskPass& out) const;
+
+  // Counts a thread in D; keeps it while there is room. `directory` holds NUMBER/status.
+  static void add_stuck(int directory, const ProcessKey& process, std::uint32_t tid,
+                        const TaskName& comm, TaskPass& out);
+
+ private:
+  int procfs_;
+};
+
+}  // namespace tidegauge
