@@ -2,6 +2,7 @@
 #include "collectors/registry.h"
 
 #include "collectors/block/diskstats.h"
+#include "collectors/process/cgroup.h"
 #include "collectors/procfs/buddyinfo.h"
 #include "collectors/procfs/cgroups.h"
 #include "collectors/procfs/cpu.h"
@@ -57,6 +58,7 @@ constexpr const CollectorInfo* kCollectors[] = {
     &kSchedstatCollector,
     &kCpufreqCollector,
     &kProcessesCollector,
+    &kCgroupCollector,
     &kFilefdCollector,
     &kSysctlCollector,
     &kCgroupsCollector,
