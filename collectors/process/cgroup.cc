@@ -132,10 +132,15 @@ class CgroupCollector final : public Collector {
 
   void find_sources() {
     sources_.clear();
+    unsigned controllers = 0;
+    for (const CgroupHierarchy& hierarchy : hierarchies_) {
+      controllers |= hierarchy.controllers;
+    }
     for (const auto& files : {cgroup_v2_files(), cgroup_v1_files()}) {
       for (const CgroupFile& file : files) {
         for (std::size_t i = 0; i < hierarchies_.size(); ++i) {
-          if ((hierarchies_[i].controllers & file.controller) != 0) {
+          if ((hierarchies_[i].controllers & file.controller) != 0 &&
+              (controllers & file.v1_controllers) == 0) {
             sources_.push_back({&file, i});
           }
         }

@@ -31,6 +31,8 @@ struct CgroupFile {
   unsigned controller;  // of the hierarchy that has it
   CgroupParser parse;
   const char* instead = nullptr;  // read when there is no `name`
+  // A controller is on v1 or on v2: where v1 has one of these, v2 has no such file.
+  unsigned v1_controllers = 0;
 };
 
 // In reading order. Where two files tell the same the later one counts.

@@ -107,7 +107,8 @@ void add_usual_places(const KernelFiles& files, Hierarchies& out) {
     return;
   }
   for (const std::string& name : *names) {
-    const std::string path = base + "/" + name;
+    std::string path = base;
+    path.append("/").append(name);
     out.add(path, name == "unified" && is_unified(path) ? unsigned{kCgroupUnified}
                                                         : controllers_of(name));
   }

@@ -12,7 +12,6 @@ namespace tidegauge {
 namespace {
 
 using S = CgroupStats;
-using NumberMember = std::optional<std::uint64_t> S::*;
 
 constexpr std::uint64_t kNsPerTick = 10'000'000;  // USER_HZ is 100
 
@@ -20,25 +19,25 @@ constexpr std::uint64_t kNsPerTick = 10'000'000;  // USER_HZ is 100
 // was 2^63 - 1. Nobody has a machine that comes near.
 constexpr std::uint64_t kUnlimitedBytes = (std::uint64_t{1} << 63) - (1U << 20);
 
-template <NumberMember kMember>
+template <auto Member>
 Result<void> parse_value(std::string_view text, CgroupSample& out) {
   const auto value = parse_cgroup_value("cgroup", text);
   if (!value) {
     return tl::make_unexpected(value.error());
   }
-  out.stats.*kMember = *value;
+  out.stats.*Member = *value;
   return {};
 }
 
 // 9223372036854771712
-template <NumberMember kMember>
+template <auto Member>
 Result<void> parse_limit(std::string_view text, CgroupSample& out) {
   const auto value = parse_cgroup_value("limit_in_bytes", text);
   if (!value) {
     return tl::make_unexpected(value.error());
   }
   if (*value && **value < kUnlimitedBytes) {
-    out.stats.*kMember = *value;
+    out.stats.*Member = *value;
   }
   return {};
 }
@@ -134,7 +133,7 @@ using IoMember = std::optional<std::uint64_t> CgroupIo::*;
 // 8:0 Discard 0       since 4.18
 // 8:0 Total 4096
 // Total 4096
-template <IoMember kRead, IoMember kWrite, IoMember kDiscard>
+template <auto Read, auto Write, auto Discard>
 Result<void> parse_blkio(std::string_view text, CgroupSample& out) {
   constexpr std::string_view kWanted = "major:minor, an operation and a number";
   bool total = false;
@@ -148,9 +147,9 @@ Result<void> parse_blkio(std::string_view text, CgroupSample& out) {
     if ((!device && !total) || !value || !next_field(line).empty()) {
       return malformed("blkio", lines.number(), kWanted);
     }
-    const IoMember member = operation == "Read"      ? kRead
-                            : operation == "Write"   ? kWrite
-                            : operation == "Discard" ? kDiscard
+    const IoMember member = operation == "Read"      ? Read
+                            : operation == "Write"   ? Write
+                            : operation == "Discard" ? Discard
                                                      : nullptr;
     if (total || member == nullptr) {
       continue;

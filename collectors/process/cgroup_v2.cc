@@ -14,17 +14,16 @@ namespace tidegauge {
 namespace {
 
 using S = CgroupStats;
-using NumberMember = std::optional<std::uint64_t> S::*;
 
 constexpr std::uint64_t kNsPerUs = 1000;
 
-template <NumberMember kMember>
+template <auto Member>
 Result<void> parse_value(std::string_view text, CgroupSample& out) {
   const auto value = parse_cgroup_value("cgroup", text);
   if (!value) {
     return tl::make_unexpected(value.error());
   }
-  out.stats.*kMember = *value;
+  out.stats.*Member = *value;
   return {};
 }
 
@@ -165,14 +164,14 @@ Result<void> parse_io_stat(std::string_view text, CgroupSample& out) {
   return {};
 }
 
-template <NumberMember kWaiting, NumberMember kStalled>
+template <auto Waiting, auto Stalled>
 Result<void> parse_resource_pressure(std::string_view text, CgroupSample& out) {
   const auto totals = parse_pressure("pressure", text);
   if (!totals) {
     return tl::make_unexpected(totals.error());
   }
-  out.stats.*kWaiting = totals->some_total_us;
-  out.stats.*kStalled = totals->full_total_us;
+  out.stats.*Waiting = totals->some_total_us;
+  out.stats.*Stalled = totals->full_total_us;
   return {};
 }
 
@@ -180,24 +179,29 @@ Result<void> parse_resource_pressure(std::string_view text, CgroupSample& out) {
 
 std::span<const CgroupFile> cgroup_v2_files() {
   static constexpr std::array kFiles{
-      CgroupFile{"memory.current", kCgroupUnified, parse_value<&S::memory_bytes>},
-      CgroupFile{"memory.stat", kCgroupUnified, parse_memory_stat},
-      CgroupFile{"memory.swap.current", kCgroupUnified, parse_value<&S::swap_bytes>},
-      CgroupFile{"memory.max", kCgroupUnified, parse_value<&S::memory_limit_bytes>},
-      CgroupFile{"memory.high", kCgroupUnified, parse_value<&S::memory_high_bytes>},
-      CgroupFile{"memory.swap.max", kCgroupUnified, parse_value<&S::swap_limit_bytes>},
-      CgroupFile{"memory.events", kCgroupUnified, parse_memory_events},
+      CgroupFile{"memory.current", kCgroupUnified, parse_value<&S::memory_bytes>, nullptr,
+                 kCgroupMemory},
+      CgroupFile{"memory.stat", kCgroupUnified, parse_memory_stat, nullptr, kCgroupMemory},
+      CgroupFile{"memory.swap.current", kCgroupUnified, parse_value<&S::swap_bytes>, nullptr,
+                 kCgroupMemory},
+      CgroupFile{"memory.max", kCgroupUnified, parse_value<&S::memory_limit_bytes>, nullptr,
+                 kCgroupMemory},
+      CgroupFile{"memory.high", kCgroupUnified, parse_value<&S::memory_high_bytes>, nullptr,
+                 kCgroupMemory},
+      CgroupFile{"memory.swap.max", kCgroupUnified, parse_value<&S::swap_limit_bytes>, nullptr,
+                 kCgroupMemory},
+      CgroupFile{"memory.events", kCgroupUnified, parse_memory_events, nullptr, kCgroupMemory},
       CgroupFile{"cpu.stat", kCgroupUnified, parse_cpu_stat},
-      CgroupFile{"cpu.max", kCgroupUnified, parse_cpu_max},
-      CgroupFile{"io.stat", kCgroupUnified, parse_io_stat},
+      CgroupFile{"cpu.max", kCgroupUnified, parse_cpu_max, nullptr, kCgroupCpu},
+      CgroupFile{"io.stat", kCgroupUnified, parse_io_stat, nullptr, kCgroupBlkio},
       CgroupFile{"cpu.pressure", kCgroupUnified,
                  parse_resource_pressure<&S::cpu_waiting_us, &S::cpu_stalled_us>},
       CgroupFile{"io.pressure", kCgroupUnified,
                  parse_resource_pressure<&S::io_waiting_us, &S::io_stalled_us>},
       CgroupFile{"memory.pressure", kCgroupUnified,
                  parse_resource_pressure<&S::memory_waiting_us, &S::memory_stalled_us>},
-      CgroupFile{"pids.current", kCgroupUnified, parse_value<&S::pids>},
-      CgroupFile{"pids.max", kCgroupUnified, parse_value<&S::pids_limit>},
+      CgroupFile{"pids.current", kCgroupUnified, parse_value<&S::pids>, nullptr, kCgroupPids},
+      CgroupFile{"pids.max", kCgroupUnified, parse_value<&S::pids_limit>, nullptr, kCgroupPids},
   };
   return kFiles;
 }
