@@ -97,6 +97,7 @@ struct tg_exit_control {
 };
 
 struct tg_exit_losses {
+  __u64 ended;      /* tasks, all of them */
   __u64 unrecorded; /* ends of tasks for which both maps had no room */
 };
 

@@ -165,18 +165,20 @@ static __always_inline void read_memory(struct tg_leader_record* out, struct tas
     return;
   }
   __s64 pages[4] = {};
-  // Constant indices: only those are relocated to the kernel's element size.
-  if (bpf_core_type_exists(struct mm_rss_stat)) {
-    pages[0] = mm->rss_stat.count[0].counter;
-    pages[1] = mm->rss_stat.count[1].counter;
-    pages[2] = mm->rss_stat.count[2].counter;
-    pages[3] = mm->rss_stat.count[3].counter;
-  } else {
-    struct mm_struct___percpu* now = (void*)mm;
+  struct mm_struct___percpu* now = (void*)mm;
+  // By a field of a type that every kernel has: for a type that is in no BTF libbpf searches those of
+  // all modules, which takes CAP_SYS_ADMIN. Constant indices: only those are relocated to the
+  // kernel's element size.
+  if (bpf_core_field_exists(now->rss_stat)) {
     pages[0] = now->rss_stat[0].count;
     pages[1] = now->rss_stat[1].count;
     pages[2] = now->rss_stat[2].count;
     pages[3] = now->rss_stat[3].count;
+  } else {
+    pages[0] = mm->rss_stat.count[0].counter;
+    pages[1] = mm->rss_stat.count[1].counter;
+    pages[2] = mm->rss_stat.count[2].counter;
+    pages[3] = mm->rss_stat.count[3].counter;
   }
   out->thread.flags |= TG_HAS_MM;
   // Per-CPU parts that are still out may leave the sum below zero.
@@ -328,6 +330,7 @@ int BPF_PROG(task_freed, struct task_struct* task) {
       return 0;
     }
   }
+  __sync_fetch_and_add(&losses.ended, 1);
   struct tg_exit ended = {.tasks = 1};
   read_counters(&ended.sum, task);
   ended.leaders = task->pid == task->tgid;

@@ -233,10 +233,9 @@ Result<SkeletonPtr> load(std::uint32_t namespace_of_ours) {
   if (failed == 0) {
     return skeleton;
   }
-  if (failed == -EPERM || failed == -EACCES) {
-    return refused(-failed, "loading BPF programs needs CAP_BPF and CAP_PERFMON");
-  }
-  std::string reason = "the kernel refuses the BPF programs";
+  std::string reason = failed == -EPERM || failed == -EACCES
+                           ? "loading BPF programs needs CAP_BPF and CAP_PERFMON"
+                           : "the kernel refuses the BPF programs";
   if (!last_complaint.empty()) {
     reason.append(": ").append(trim(last_complaint));
   }

@@ -176,7 +176,14 @@ void TaskMerge::add_exit(const tg_process_key& key, const tg_exit& ended, TaskPa
   if (at != index_.end()) {
     Process& process = processes_[at->second];
     add(process.settled, ended.sum);
-    process.gone = process.gone || ended.leaders != 0;
+    if (ended.leaders != 0) {
+      process.gone = true;
+      // As it was in the end: it may have called exec since it was seen.
+      std::memcpy(process.sample.comm.bytes.data(), ended.comm, sizeof(ended.comm));
+      process.sample.comm.bytes.back() = '\0';
+      process.sample.uid = ended.uid;
+      process.sample.cgroup_key = ended.cgroup_key;
+    }
     return;
   }
   ExitedSample& exited = out.exited.emplace_back();
