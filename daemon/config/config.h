@@ -6,6 +6,7 @@
 //   settings.h    the daemon's own settings, one table row each: key, flag, range, default, help
 //   value.h       text to value, and what an error says about it
 //   yaml_tree.h   YAML text to a bounded tree with positions     (the only user of yaml-cpp)
+//   yaml_value.h  a node of it to one value
 //   yaml.h        tree to settings, strict
 //   flags.h       command line to command and flags              (the only user of CLI11)
 //   builder.h     the layers: defaults < file < flags

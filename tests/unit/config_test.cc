@@ -30,6 +30,13 @@ namespace {
 
 constexpr std::int64_t kSecond = 1'000'000'000;
 
+constexpr OptionSpec kGroupFields[] = {
+    {"name", "", OptionType::kString, "", "What the group is called."},
+    {"comm", "", OptionType::kStringList, "", "Names of programs.", 1},
+    {"cmdline", "", OptionType::kRegex, "", "Matches command lines."},
+    {"children", "", OptionType::kBool, "", "Whether children belong to it."},
+    {"most", "", OptionType::kInteger, "", "How many.", 1, 9},
+};
 constexpr OptionSpec kDiskOptions[] = {
     {"device_exclude", "device-exclude", OptionType::kRegex, "^(ram|loop)\\d+$", "Not these."},
     {"device_include", "device-include", OptionType::kRegex, "", "Only these."},
@@ -39,6 +46,7 @@ constexpr OptionSpec kDiskOptions[] = {
      60 * kSecond},
     {"guest", "guest", OptionType::kBool, "true", "Whether."},
     {"note", "note", OptionType::kString, "it's: #1", "A text that YAML has to quote."},
+    {"groups", "", OptionType::kRecords, "", "Named groups.", 0, 3, kGroupFields},
 };
 const CollectorInfo kDisk{.name = "disk",
                           .help = "Disks.",
@@ -89,6 +97,9 @@ std::string dump(const Config& config) {
           for (const std::string& item : collector.options.list(spec.key)) {
             out << '[' << item << ']';
           }
+          break;
+        case OptionType::kRecords:
+          out << collector.options.records(spec.key).size();
       }
     }
   }
@@ -168,7 +179,8 @@ TEST(ConfigDefaults, EverySettingHasItsDefault) {
             "roots=/proc /sys / /run/udev/data\n"
             "log=10\n"
             "disk 1 1000000000 device_exclude=^(ram|loop)\\d+$ device_include= "
-            "directory=[/a][/b c] workers=4 mount_timeout=5000000000 guest=1 note=it's: #1\n"
+            "directory=[/a][/b c] workers=4 mount_timeout=5000000000 guest=1 note=it's: #1 "
+            "groups=0\n"
             "slow_one 0 15000000000");
 }
 
@@ -257,7 +269,7 @@ collectors:
             "roots=/host/proc /host/sys /host relative/is fine\n"
             "log=01\n"
             "disk 1 1500000000 device_exclude= device_include=^sd directory=[/x][][/y] workers=64 "
-            "mount_timeout=1500000000 guest=0 note=17\n"
+            "mount_timeout=1500000000 guest=0 note=17 groups=0\n"
             "slow_one 1 120000000000");
 }
 
@@ -273,6 +285,86 @@ TEST(ConfigYaml, AListMayBeEmpty) {
   const auto config = from_yaml("collectors: {disk: {directory: []}}");
   ASSERT_TRUE(config) << error_of(config);
   EXPECT_TRUE(disk(*config).options.list("directory").empty());
+}
+
+TEST(ConfigYaml, Records) {
+  const auto config = from_yaml(R"(
+collectors:
+  disk:
+    groups:
+      - name: 'web:{comm}'
+        comm: [nginx, apache2]
+        cmdline: '--port=(?P<port>\d+)'
+      - {children: true, most: 9, comm: sh}
+)");
+  ASSERT_TRUE(config) << error_of(config);
+  const std::vector<OptionRecord>& groups = disk(*config).options.records("groups");
+  ASSERT_EQ(groups.size(), 2U);
+  EXPECT_EQ(groups[0].text("name"), "web:{comm}");
+  EXPECT_EQ(groups[0].list("comm"), (std::vector<std::string>{"nginx", "apache2"}));
+  EXPECT_EQ(groups[0].text("cmdline"), "--port=(?P<port>\\d+)");
+  EXPECT_FALSE(groups[0].has("children"));
+  EXPECT_FALSE(groups[1].has("name")) << "only what was written";
+  EXPECT_EQ(groups[1].list("comm"), std::vector<std::string>{"sh"}) << "a list of one";
+  EXPECT_TRUE(groups[1].boolean("children", false));
+  EXPECT_EQ(groups[1].integer("most", 0), 9);
+  const auto none = from_yaml("collectors: {disk: {groups: []}}");
+  ASSERT_TRUE(none) << error_of(none);
+  EXPECT_TRUE(disk(*none).options.records("groups").empty());
+  EXPECT_FALSE(disk(*none).options == disk(*config).options) << "a reload sees the difference";
+}
+
+TEST(ConfigYaml, RecordsThatAreNotAccepted) {
+  const std::string groups = "collectors.disk.groups";
+  const std::string known = "expected one of name, comm, cmdline, children, most";
+  const std::string key = "t.yaml:1:21: " + groups;
+  const std::string first = "t.yaml:1:31: " + groups + "[0]";
+  const std::pair<const char*, std::string> cases[] = {
+      {"", key + ": expected a list of records, got nothing"},
+      {"x", key + ": expected a list of records, got \"x\""},
+      {"{name: x}", key + ": expected a list of records, got a mapping"},
+      {"[{name: a}, {name: b}, {name: c}, {name: d}]", key + ": expected at most 3 records, got 4"},
+      {" [x]", first + ": expected a record of name, comm, cmdline, children, most, got \"x\""},
+      {" [[]]", first + ": expected a record of name, comm, cmdline, children, most, got a list"},
+      {" [~]", first + ": expected a record of name, comm, cmdline, children, most, got nothing"},
+      {" [{}]",
+       first + ": expected a record of name, comm, cmdline, children, most, got an empty one"},
+      {"[{nmae: x}]",
+       "t.yaml:1:31: " + groups + "[0].nmae: unknown field; did you mean \"name\"?; " + known},
+      {"[{'a b': x}]", "t.yaml:1:31: " + groups + "[0].\"a b\": unknown field; " + known},
+      {"[{name: a}, {name: [b]}]",
+       "t.yaml:1:42: " + groups + "[1].name: expected text, got a list"},
+      {"[{name: a}, {name: }]", "t.yaml:1:42: " + groups + "[1].name: expected text, got nothing"},
+      {"[{name: a}, {cmdline: '(x'}]",
+       "t.yaml:1:42: " + groups +
+           "[1].cmdline: expected a regular expression in RE2 syntax (missing ): (x), got "
+           "\"(x\""},
+      {"[{comm: []}]",
+       "t.yaml:1:31: " + groups + "[0].comm: expected a list of texts, got an empty list"},
+      {"[{comm: {}}]",
+       "t.yaml:1:31: " + groups + "[0].comm: expected a list of texts, got a mapping"},
+      {"[{comm: [a, [b]]}]", "t.yaml:1:41: " + groups + "[0].comm[1]: expected text, got a list"},
+      {"[{children: yes}]",
+       "t.yaml:1:31: " + groups + "[0].children: expected true or false, got \"yes\""},
+      {"[{most: 10}]",
+       "t.yaml:1:31: " + groups + "[0].most: expected an integer from 1 to 9, got \"10\""},
+      {"[{most: '5'}]",
+       "t.yaml:1:31: " + groups + "[0].most: expected an integer from 1 to 9, got the text \"5\""},
+      {"[{name: a}, {name: b, name: c}]",
+       "t.yaml:1:51: " + groups + "[1].name: given twice, first in line 1"},
+      {"[{name: a}], groups: []", "t.yaml:1:42: " + groups + ": given twice, first in line 1"},
+  };
+  for (const auto& [text, message] : cases) {
+    EXPECT_EQ(error_of(from_yaml("collectors: {disk: {groups: " + std::string(text) + "}}")),
+              message)
+        << text;
+  }
+}
+
+TEST(ConfigYaml, AnExpressionOfSeveralLinesIsAnErrorOfOne) {
+  EXPECT_EQ(error_of(from_yaml("collectors: {disk: {device_include: \"(\\n\\t\"}}")),
+            "t.yaml:1:21: collectors.disk.device_include: expected a regular expression in RE2 "
+            "syntax (missing ): (\\n\\x09), got \"(\\n\\x09\"");
 }
 
 TEST(ConfigYaml, AnchorsAreFine) {
@@ -700,7 +792,7 @@ TEST(CommandLineFlags, EveryFlag) {
             "roots=/p /s /r /u\n"
             "log=31\n"
             "disk 0 1000000000 device_exclude= device_include=^[ab]$ directory=[[x,y]][/z] "
-            "workers=5 mount_timeout=100000000 guest=0 note=\n"
+            "workers=5 mount_timeout=100000000 guest=0 note= groups=0\n"
             "slow_one 1 2500000000");
 }
 
@@ -714,6 +806,16 @@ TEST(CommandLineFlags, EveryFlagIsAccepted) {
     }
     EXPECT_EQ(error_of(parse({text.c_str()}, all_collectors())), "accepted") << text;
   }
+}
+
+TEST(CommandLineFlags, RecordsHaveNone) {
+  for (const FlagTarget& flag : flag_targets(kRegistry)) {
+    EXPECT_NE(flag.target.spec().type, OptionType::kRecords) << flag.name;
+    EXPECT_FALSE(flag.name.ends_with('.')) << flag.name;
+  }
+  EXPECT_NE(error_of(parse({"--collector.disk.groups=x"})), "accepted");
+  EXPECT_NE(error_of(parse({"--collector.disk.=x"})), "accepted");
+  EXPECT_EQ(help_text(kRegistry).find("groups"), std::string::npos);
 }
 
 TEST(CommandLineFlags, Switches) {
@@ -938,6 +1040,17 @@ TEST(ConfigReference, NamesEveryKey) {
   }
   EXPECT_NE(reference.find("    directory: [/a, '/b c']\n"), std::string::npos);
   EXPECT_NE(reference.find("    note: 'it''s: #1'\n"), std::string::npos);
+  EXPECT_NE(
+      reference.find("    # Named groups. At most 3, each with one or more of:\n"
+                     "    #   - name (text): What the group is called.\n"
+                     "    #   - comm (a list of texts): Names of programs.\n"
+                     "    #   - cmdline (a regular expression in RE2 syntax): Matches command "
+                     "lines.\n"
+                     "    #   - children (true or false): Whether children belong to it.\n"
+                     "    #   - most (an integer from 1 to 9): How many.\n"
+                     "    groups: []\n"),
+      std::string::npos)
+      << reference;
 }
 
 TEST(ConfigReference, AllowsAnotherTickAndDisableDefaults) {
