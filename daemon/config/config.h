@@ -41,6 +41,7 @@ struct Config {
   std::int64_t tick_ns = 1'000'000'000;
   std::int64_t freshness_ns = 0;  // 0: one tick
   std::int64_t collector_timeout_ns = 5'000'000'000;
+  std::int64_t cpu_budget_ppm = 10'000;  // parts per million of one core; 0: no limit
   bool node_families = true;  // false: no node_*, for hosts that run node_exporter too
 
   std::vector<std::string> listen_addresses{"127.0.0.1:10070"};
@@ -51,7 +52,7 @@ struct Config {
   bool enable_lifecycle = false;
   bool disable_exporter_metrics = false;
 
-  KernelRoots roots;
+  KernelRoots roots;  // with the privacy of what is found there
 
   LogLevel log_level = LogLevel::kInfo;
   LogFormat log_format = LogFormat::kLogfmt;

@@ -66,7 +66,8 @@ const CollectorInfo* const kRegistry[] = {&kDisk, &kSlow};
 std::string dump(const Config& config) {
   std::ostringstream out;
   out << "tick=" << config.tick_ns << " freshness=" << config.freshness_ns
-      << " timeout=" << config.collector_timeout_ns << " node=" << config.node_families
+      << " timeout=" << config.collector_timeout_ns << " cpu=" << config.cpu_budget_ppm
+      << " privacy=" << static_cast<int>(config.roots.privacy) << " node=" << config.node_families
       << "\nlisten=";
   for (const std::string& address : config.listen_addresses) {
     out << address << ' ';
@@ -173,7 +174,7 @@ std::string read_text(const std::string& path) {
 
 TEST(ConfigDefaults, EverySettingHasItsDefault) {
   EXPECT_EQ(dump(default_config(kRegistry)),
-            "tick=1000000000 freshness=0 timeout=5000000000 node=1\n"
+            "tick=1000000000 freshness=0 timeout=5000000000 cpu=10000 privacy=0 node=1\n"
             "listen=127.0.0.1:10070 \n"
             "path=/metrics requests=40 connections=512 socket=0 lifecycle=0 own=1\n"
             "roots=/proc /sys / /run/udev/data\n"
@@ -238,6 +239,8 @@ TEST(ConfigYaml, EveryKey) {
 tick: 500ms
 freshness: 0
 collector_timeout: 1m30s
+cpu_budget: 0.5%
+privacy: hash
 node_families: false
 web:
   listen_address: ['[::1]:9100', ':9101', 'unix:/run/t.sock', 'fd:3', 'localhost:0']
@@ -263,7 +266,7 @@ collectors:
 )");
   ASSERT_TRUE(config) << error_of(config);
   EXPECT_EQ(dump(*config),
-            "tick=500000000 freshness=0 timeout=90000000000 node=0\n"
+            "tick=500000000 freshness=0 timeout=90000000000 cpu=5000 privacy=1 node=0\n"
             "listen=[::1]:9100 :9101 unix:/run/t.sock fd:3 localhost:0 \n"
             "path=/m requests=0 connections=7 socket=1 lifecycle=1 own=0\n"
             "roots=/host/proc /host/sys /host relative/is fine\n"
@@ -399,7 +402,8 @@ struct BadFile {
 };
 
 constexpr const char* kRootKeys =
-    "expected one of tick, freshness, collector_timeout, node_families, web, path, log, collectors";
+    "expected one of tick, freshness, collector_timeout, cpu_budget, privacy, node_families, web, "
+    "path, log, collectors";
 
 TEST(ConfigYaml, UnknownKeys) {
   const std::string root_keys = kRootKeys;
@@ -438,6 +442,10 @@ TEST(ConfigYaml, UnknownKeys) {
 TEST(ConfigYaml, ValuesThatAreNotAccepted) {
   const std::string tick =
       "t.yaml:1:1: tick: expected a duration such as 500ms or 15s, from 100ms to 1m, got ";
+  const std::string budget =
+      "t.yaml:1:1: cpu_budget: expected a share of one core such as 0.5% or 1%, from 0.01% to "
+      "100%, "
+      "or off, got ";
   const std::string address =
       ": expected an address such as 127.0.0.1:10070, [::1]:10070, :10070 or "
       "unix:/run/tidegauge/web.sock, got ";
@@ -465,6 +473,18 @@ TEST(ConfigYaml, ValuesThatAreNotAccepted) {
       {"collector_timeout: 1ms",
        "t.yaml:1:1: collector_timeout: expected a duration such as 500ms or 15s, from 100ms to "
        "10m, got \"1ms\""},
+      {"cpu_budget: 1", budget + "\"1\""},
+      {"cpu_budget: 0%", budget + "\"0%\""},
+      {"cpu_budget: 0.009%", budget + "\"0.009%\""},
+      {"cpu_budget: 100.0001%", budget + "\"100.0001%\""},
+      {"cpu_budget: 0.50001%", budget + "\"0.50001%\""},
+      {"cpu_budget: -1%", budget + "\"-1%\""},
+      {"cpu_budget: 1 %", budget + "\"1 %\""},
+      {"cpu_budget: 99999999999999999999%", budget + "\"99999999999999999999%\""},
+      {"cpu_budget: Off", budget + "\"Off\""},
+      {"cpu_budget:", budget + "nothing"},
+      {"privacy: none", "t.yaml:1:1: privacy: expected keep, hash or drop, got \"none\""},
+      {"privacy: [hash]", "t.yaml:1:1: privacy: expected keep, hash or drop, got a list"},
       {"node_families: yes", "t.yaml:1:1: node_families: expected true or false, got \"yes\""},
       {"node_families: 'true'",
        "t.yaml:1:1: node_families: expected true or false, got the text \"true\""},
@@ -756,6 +776,8 @@ TEST(CommandLineFlags, EveryFlag) {
                                   "--freshness=2s",
                                   "--collector-timeout",
                                   "1m",
+                                  "--cpu-budget=off",
+                                  "--privacy=drop",
                                   "--no-node-families",
                                   "--web.listen-address=[::1]:9100",
                                   "--web.listen-address",
@@ -786,7 +808,7 @@ TEST(CommandLineFlags, EveryFlag) {
                                   "--collector.disk.note="});
   ASSERT_TRUE(config) << error_of(config);
   EXPECT_EQ(dump(*config),
-            "tick=500000000 freshness=2000000000 timeout=60000000000 node=0\n"
+            "tick=500000000 freshness=2000000000 timeout=60000000000 cpu=0 privacy=2 node=0\n"
             "listen=[::1]:9100 :9101 \n"
             "path=/m requests=0 connections=7 socket=1 lifecycle=1 own=0\n"
             "roots=/p /s /r /u\n"
@@ -1087,6 +1109,19 @@ TEST(ConfigHelp, NamesEveryFlagWithinTheLine) {
 }
 
 // --- small parts --------------------------------------------------------------------------------
+
+TEST(CpuBudgetText, PartsPerMillion) {
+  EXPECT_EQ(parse_cpu_budget("1%"), 10'000);
+  EXPECT_EQ(parse_cpu_budget("0.5%"), 5'000);
+  EXPECT_EQ(parse_cpu_budget("5.00%"), 50'000);
+  EXPECT_EQ(parse_cpu_budget("0.01%"), 100);
+  EXPECT_EQ(parse_cpu_budget("0.0123%"), 123);
+  EXPECT_EQ(parse_cpu_budget("100%"), 1'000'000);
+  EXPECT_EQ(parse_cpu_budget("off"), 0);
+  for (const char* text : {"", "%", "0", "1", ".5%", "1.%", "1%%", "1e1%", "0.005%", "101%"}) {
+    EXPECT_EQ(parse_cpu_budget(text), std::nullopt) << text;
+  }
+}
 
 TEST(Suggest, NearMisses) {
   const std::vector<std::string> names{"diskstats", "meminfo", "path.procfs", "cpu", "cpufreq"};
