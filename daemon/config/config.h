@@ -42,7 +42,7 @@ struct Config {
   std::int64_t freshness_ns = 0;  // 0: one tick
   std::int64_t collector_timeout_ns = 5'000'000'000;
   std::int64_t cpu_budget_ppm = 10'000;  // parts per million of one core; 0: no limit
-  bool node_families = true;  // false: no node_*, for hosts that run node_exporter too
+  bool node_families = true;             // false: no node_*, for hosts that run node_exporter too
 
   std::vector<std::string> listen_addresses{"127.0.0.1:10070"};
   std::string telemetry_path = "/metrics";

@@ -5,7 +5,8 @@
 //
 //   scheduler.cc        the public functions, on the owner's and the exporter's threads
 //   scheduler_runs.cc   one run of one collector; worker threads
-//   scheduler_ticks.cc  what is due, refreshes, Snapshots; the tick thread
+//   scheduler_plan.cc   what is due: intervals within the CPU budget, early runs
+//   scheduler_ticks.cc  ticks, refreshes, Snapshots; the tick thread
 
 #include <condition_variable>
 #include <cstdint>
@@ -96,13 +97,15 @@ struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
   void worker_main(Slot& slot);
   bool start_thread(std::function<void()> body);
 
-  // ---- ticks ----
-  bool tick(std::uint64_t mine, ReadBuffer& buffer, std::unique_lock<std::mutex>& lock);
-  bool refresh(std::uint64_t mine, ReadBuffer& buffer, std::unique_lock<std::mutex>& lock);
+  // ---- what is due ----
   void plan_intervals(std::int64_t boottime_ns);
   bool is_time(Slot& slot, std::int64_t realtime_ns, std::int64_t boottime_ns) const;
   bool take_early(Slot& slot, std::int64_t boottime_ns) const;
   bool may_run_early(const Slot& slot, std::int64_t boottime_ns) const;
+
+  // ---- ticks ----
+  bool tick(std::uint64_t mine, ReadBuffer& buffer, std::unique_lock<std::mutex>& lock);
+  bool refresh(std::uint64_t mine, ReadBuffer& buffer, std::unique_lock<std::mutex>& lock);
   bool blocked(Slot& slot);
   void mark_overdue(std::unique_lock<std::mutex>& lock);
   void build_snapshots(std::int64_t realtime_ns, std::int64_t boottime_ns, bool is_tick);
