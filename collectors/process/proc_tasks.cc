@@ -114,12 +114,13 @@ void apply_stat(ProcessEntry& process, const PidStat& stat) {
 
 class ProcTasks final : public TaskSource {
  public:
-  ProcTasks(const KernelFiles& files, const TaskLimits& limits)
+  ProcTasks(const KernelFiles& files, ProcTasksHooks hooks)
       : procfs_(files.roots().procfs),
         delays_(files.proc_file("sys/kernel/task_delayacct")),
         loadavg_(files.proc_file("loadavg")),
         mountinfo_(files.proc("self/mountinfo")),
-        details_(limits) {}
+        details_(hooks.limits),
+        all_read_(std::move(hooks.all_read)) {}
 
   [[nodiscard]] std::string_view name() const override { return "procfs"; }
 
@@ -139,6 +140,9 @@ class ProcTasks final : public TaskSource {
     delays_.begin(*context.buffer);
     count_malformed(unusable);
     read_all(out);
+    if (all_read_) {
+      all_read_();
+    }
     depart_late(out);
     ledger_.settle(live_);
     details_.refresh(live_, out);
@@ -324,10 +328,8 @@ class ProcTasks final : public TaskSource {
       }
       ProcessSample& sample = out.processes.emplace_back(process->sample);
       withdraw_block_delay(sample, *process);
-      if (!block_delay_known(*process)) {
-        missing_.add("block_delay", delays_.reason());
-      }
-      missing_.add_process(sample, *process);
+      missing_.add_process(sample, *process,
+                           block_delay_known(*process) ? std::string_view{} : delays_.reason());
       out.threads += process->threads();
     }
     out.lost_exits = ledger_.lost();
@@ -372,6 +374,7 @@ class ProcTasks final : public TaskSource {
   KernelFile loadavg_;
   std::string mountinfo_;
   TaskDetails details_;
+  std::function<void()> all_read_;
   ReapLedger ledger_;
   MissingTally missing_;
   LiveProcesses live_;
@@ -385,8 +388,12 @@ class ProcTasks final : public TaskSource {
 
 }  // namespace
 
-std::unique_ptr<TaskSource> make_proc_tasks(const KernelFiles& files, const TaskLimits& limits) {
-  return std::make_unique<ProcTasks>(files, limits);
+std::unique_ptr<TaskSource> make_proc_tasks(const KernelFiles& files) {
+  return make_proc_tasks(files, ProcTasksHooks{});
+}
+
+std::unique_ptr<TaskSource> make_proc_tasks(const KernelFiles& files, ProcTasksHooks hooks) {
+  return std::make_unique<ProcTasks>(files, std::move(hooks));
 }
 
 }  // namespace tidegauge

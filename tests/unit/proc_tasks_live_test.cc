@@ -10,8 +10,11 @@
 #include <array>
 #include <cstdlib>
 #include <latch>
+#include <map>
+#include <set>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "collectors/process/pid_io.h"
@@ -190,6 +193,73 @@ TEST(ProcTasksLive, SumsOverAReapedChildAreExact) {
   passes.pass();
   EXPECT_EQ(passes.find(pid), nullptr);
   EXPECT_EQ(passes.written(self) + seen, raw_written(self));
+}
+
+// Runs `children` processes one after the other, two at a time, each with a child of its own; all write
+// and are waited for. Some live long enough to be seen, some do not.
+void spawn(const DiskFile& file, int children) {
+  for (int i = 0; i < children; i += 2) {
+    for (int j = i; j < i + 2; ++j) {
+      if (::fork() == 0) {
+        if (j % 3 == 0 && ::fork() == 0) {
+          file.append(4096 * (1 + static_cast<std::size_t>(j) % 5));
+          ::_exit(0);
+        }
+        file.append(4096 * (1 + static_cast<std::size_t>(j) % 7));
+        while (::wait(nullptr) > 0) {
+        }
+        file.append(4096);
+        ::_exit(0);
+      }
+    }
+    while (::wait(nullptr) > 0) {
+    }
+  }
+}
+
+TEST(ProcTasksLive, SumsOverManyShortLivedChildrenAreExact) {
+  const DiskFile file;
+  if (!file.valid()) {
+    GTEST_SKIP() << "no file system on a disk here";
+  }
+  std::array<int, 2> done{};
+  ASSERT_EQ(::pipe2(done.data(), O_CLOEXEC | O_NONBLOCK), 0);
+  Child family([&](char) {
+    spawn(file, 120);
+    if (::write(done[1], "x", 1) != 1) {
+      std::abort();
+    }
+  });
+  Passes passes;
+  passes.pass();
+  std::jthread boss([&] { family.order('s'); });
+  // Last published counter of every process of the family, by identity.
+  std::map<std::pair<std::uint32_t, std::uint64_t>, std::uint64_t> written;
+  std::set<std::uint32_t> members{family.pid()};
+  char byte = 0;
+  std::size_t ended = 0;
+  for (int after = 0; after < 2;) {
+    after += after != 0 || ::read(done[0], &byte, 1) == 1 ? 1 : 0;
+    for (const ProcessSample& sample : passes.pass().processes) {
+      if (members.contains(sample.parent_pid) || sample.key.pid == family.pid()) {
+        members.insert(sample.key.pid);
+        written[{sample.key.pid, sample.key.start_ns}] =
+            sample.counters[TaskCounter::kStorageWriteBytes];
+        ended += sample.alive ? 0 : 1;
+      }
+    }
+  }
+  std::uint64_t sum = 0;
+  for (const auto& [key, bytes] : written) {
+    sum += bytes;
+  }
+  if (raw_written(family.pid()) == 0) {
+    GTEST_SKIP() << "writes to this file system are not counted in /proc/self/io";
+  }
+  EXPECT_EQ(sum, raw_written(family.pid()));
+  EXPECT_GT(ended, 0U) << "nobody was seen alive: this tells nothing";
+  ::close(done[0]);
+  ::close(done[1]);
 }
 
 TEST(ProcTasksLive, ThisProcess) {

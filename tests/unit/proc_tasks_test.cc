@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -85,9 +86,13 @@ std::string schedstat_text(const Fake& fake) {
 
 class Host {
  public:
-  explicit Host(const TaskLimits& limits = {}) { start(limits); }
-
-  void start(const TaskLimits& limits = {}) { source_ = make_proc_tasks(tree.files(), limits); }
+  explicit Host(const TaskLimits& limits = {}) {
+    source_ = make_proc_tasks(tree.files(), {limits, [this] {
+                                               if (all_read) {
+                                                 all_read();
+                                               }
+                                             }});
+  }
 
   void put(int pid, const Fake& fake) const {
     const std::string base = "proc/" + std::to_string(pid);
@@ -146,6 +151,7 @@ class Host {
   }
 
   FixtureTree tree;
+  std::function<void()> all_read;
 
  private:
   void check_monotone() {
@@ -557,6 +563,26 @@ TEST(ProcTasksReaped, ParentsInARingEnd) {
        {{"10", 1}, {"11", 1}, {"20", 1}}},
       {"gone", [](const Host& host) { host.gone(20); }, {{"10", 1}, {"11", 1}, {"d20", 1}}, 1},
   });
+}
+
+TEST(ProcTasksReaped, BetweenTheReadsOfItAndOfItsParent) {
+  Host host;
+  host.put(500, {.ppid = 0, .minor = 50, .io = 1000});
+  host.put(20, {.ppid = 500, .minor = 30, .io = 200});
+  host.put(21, {.ppid = 500, .minor = 30, .io = 5});
+  host.pass();
+  host.put(20, {.ppid = 500, .minor = 31, .io = 210});
+  host.put(500, {.ppid = 0, .minor = 50, .child_minor = 31, .io = 1213});
+  host.all_read = [&] { host.gone(20); };
+  EXPECT_EQ(host.pass().lost_exits, 0U);
+  EXPECT_EQ(host.io(500), MaybeIo(1003));
+  EXPECT_EQ(host.io(20), std::nullopt);
+  EXPECT_EQ(host.io(20, false), MaybeIo(210));
+  EXPECT_EQ(host.io(21), MaybeIo(5));
+  host.all_read = {};
+  EXPECT_EQ(host.pass().lost_exits, 0U);
+  EXPECT_EQ(host.io(500), MaybeIo(1003));
+  EXPECT_EQ(host.find(20, false), nullptr);
 }
 
 TEST(ProcTasks, SixHundredEndAtOnce) {
