@@ -585,19 +585,35 @@ TEST(ProcTasksReaped, BetweenTheReadsOfItAndOfItsParent) {
   EXPECT_EQ(host.find(20, false), nullptr);
 }
 
-TEST(ProcTasks, SixHundredEndAtOnce) {
+TEST(ProcTasksReaped, AReaperThatLeavesInTheSamePass) {
+  Host host;
+  host.put(500, {.ppid = 0, .minor = 50, .io = 1000});
+  host.put(20, {.ppid = 500, .minor = 30, .io = 200});
+  host.put(30, {.ppid = 20, .minor = 8, .io = 40});
+  host.pass();
+  host.gone(30);
+  host.put(20, {.ppid = 500, .minor = 30, .child_minor = 8, .io = 240});
+  host.put(500, {.ppid = 0, .minor = 50, .child_minor = 38, .io = 1240});
+  host.all_read = [&] { host.gone(20); };
+  EXPECT_EQ(host.pass().lost_exits, 0U);
+  EXPECT_EQ(host.io(500), MaybeIo(1000));
+  EXPECT_EQ(host.io(20, false), MaybeIo(200));
+  EXPECT_EQ(host.io(30, false), MaybeIo(40));
+}
+
+TEST(ProcTasks, TwoHundredEndAtOnce) {
   Host host;
   host.put(1, {.ppid = 0, .start = 1});
-  for (int pid = 1000; pid < 1600; ++pid) {
+  for (int pid = 1000; pid < 1200; ++pid) {
     host.put(pid, {.ppid = 1, .minor = 3, .io = 10});
   }
-  EXPECT_EQ(host.pass().processes.size(), 601U);
-  for (int pid = 1000; pid < 1600; ++pid) {
+  EXPECT_EQ(host.pass().processes.size(), 201U);
+  for (int pid = 1000; pid < 1200; ++pid) {
     host.gone(pid);
   }
-  host.put(1, {.ppid = 0, .child_minor = 1800, .start = 1, .io = 6001});
+  host.put(1, {.ppid = 0, .child_minor = 600, .start = 1, .io = 2001});
   const TaskPass& out = host.pass();
-  EXPECT_EQ(out.processes.size(), 601U);
+  EXPECT_EQ(out.processes.size(), 201U);
   EXPECT_EQ(host.io(1), MaybeIo(1));
   EXPECT_EQ(out.lost_exits, 0U);
   EXPECT_EQ(host.pass().processes.size(), 1U);
