@@ -212,7 +212,7 @@ class ProcTasks final : public TaskSource {
     }
     const ProcessKey key{pid, stat->start_ticks * kNsPerTick};
     if (process && process->sample.key != key) {
-      depart(std::move(process), true);
+      depart(std::exchange(process, nullptr), true);
     }
     const bool is_new = !process;
     if (is_new) {

@@ -2,11 +2,10 @@
 // CPU time of one pass over this machine's tasks, source alone:
 //   task_pass_bench --source procfs --passes 20 --interval-ms 1000
 
-#include <time.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <memory>
 #include <numeric>
 #include <string_view>
@@ -14,9 +13,8 @@
 
 #include "collectors/process/proc_tasks.h"
 
+namespace tidegauge {
 namespace {
-
-using namespace tidegauge;
 
 struct Arguments {
   std::string_view source = "procfs";
@@ -72,9 +70,7 @@ void report(std::vector<double> costs, const TaskPass& last) {
   }
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+int run(int argc, char** argv) {
   Arguments arguments;
   const bool understood = parse(argc, argv, arguments);
   const auto source = understood ? make_source(arguments.source) : nullptr;
@@ -103,3 +99,8 @@ int main(int argc, char** argv) {
   report(costs, out);
   return 0;
 }
+
+}  // namespace
+}  // namespace tidegauge
+
+int main(int argc, char** argv) { return tidegauge::run(argc, argv); }

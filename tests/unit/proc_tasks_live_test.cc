@@ -266,6 +266,7 @@ TEST(ProcTasksLive, ThisProcess) {
   std::latch started(2);
   std::latch end(1);
   std::vector<std::jthread> threads;
+  threads.reserve(2);
   for (int i = 0; i < 2; ++i) {
     threads.emplace_back([&] {
       started.count_down();

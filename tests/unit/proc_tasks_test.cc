@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <array>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -809,9 +810,9 @@ TEST(ProcTasks, ThreadsAreLookedAtInTurn) {
   }
   host.pass();
   host.thread(30, 32, {.state = 'D', .threads = 3});
-  std::vector<std::uint64_t> found;
-  for (int i = 0; i < 6; ++i) {
-    found.push_back(host.pass().stuck_threads);
+  std::array<std::uint64_t, 6> found{};
+  for (std::uint64_t& one : found) {
+    one = host.pass().stuck_threads;
   }
   // One of three per pass; once found it is looked at each time.
   EXPECT_EQ(std::vector<std::uint64_t>(found.begin() + 3, found.end()),
