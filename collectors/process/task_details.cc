@@ -52,6 +52,9 @@ void apply_memory(ProcessEntry& process, const PidStatus& status) {
 void withdraw_thread_sums(ProcessEntry& process, DetailState why) {
   process.detail = why;
   for (const Published& sum : kThreadSums) {
+    if (sum.counter == TaskCounter::kBlockDelayNs && process.threads() <= 1) {
+      continue;  // stat has told it
+    }
     process.sample.counters.has &= ~(1U << static_cast<unsigned>(sum.counter));
   }
 }

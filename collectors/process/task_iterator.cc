@@ -171,8 +171,8 @@ class TaskIterator final : public TaskSource {
         out.missing.push_back({field, reason, 0});
       }
     };
-    tell(TG_FEATURE_STORAGE, "storage_io", "this kernel has no CONFIG_TASK_IO_ACCOUNTING");
-    tell(TG_FEATURE_SYSCALLS, "syscall_io", "this kernel has no CONFIG_TASK_XACCT");
+    tell(TG_FEATURE_STORAGE, "io", "this kernel has no CONFIG_TASK_IO_ACCOUNTING");
+    tell(TG_FEATURE_SYSCALLS, "io", "this kernel has no CONFIG_TASK_XACCT");
     tell(TG_FEATURE_RUN_DELAY, "run_delay", "this kernel has no CONFIG_SCHED_INFO");
     if ((features & TG_FEATURE_DELAYS) == 0) {
       out.missing.push_back({"block_delay", "this kernel has no CONFIG_TASK_DELAY_ACCT", 0});
