@@ -222,10 +222,6 @@ Result<SkeletonPtr> load(std::uint32_t namespace_of_ours) {
     return refused(errno, "libbpf cannot open its program");
   }
   skeleton->rodata->namespace_inode = namespace_of_ours;
-  if (namespace_of_ours != 0) {
-    ::bpf_map__set_max_entries(skeleton->maps.exiting, TG_EXIT_ENTRIES);
-  }
-  ::bpf_program__set_autoload(skeleton->progs.task_exits, namespace_of_ours != 0);
   int failed = ::tasks_bpf__load(skeleton.get());
   if (failed == 0) {
     failed = ::tasks_bpf__attach(skeleton.get());

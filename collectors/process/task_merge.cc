@@ -17,8 +17,7 @@ constexpr std::uint32_t kUninterruptible = 0x2;
 constexpr std::uint32_t kReported = 0x7F;
 constexpr std::uint32_t kNoLoad = 0x400;
 
-// A process whose leader is in neither place is between release and its RCU callback. After so many
-// passes its end was lost.
+// A process that is in neither place ended during the pass. After so many passes its end was lost.
 constexpr std::uint64_t kLingerPasses = 5;
 
 void add(tg_task_counters& to, const tg_task_counters& from) {
@@ -111,6 +110,12 @@ Result<void> TaskMerge::add_records(std::span<const char> records) {
     if (thread.bytes != bytes || records.size() < bytes) {
       return malformed("iter/task", 0, "records of known sizes");
     }
+    const bool accounted = (thread.flags & TG_ACCOUNTED) != 0;
+    // A zombie that nobody saw alive has been told among the ended ones.
+    if (accounted && !has_base && !index_.contains(thread.process)) {
+      records = records.subspan(bytes);
+      continue;
+    }
     const auto [at, inserted] =
         index_.try_emplace(thread.process, static_cast<std::uint32_t>(processes_.size()));
     if (inserted) {
@@ -123,11 +128,16 @@ Result<void> TaskMerge::add_records(std::span<const char> records) {
         tg_task_counters base;
         std::memcpy(&base, records.data() + sizeof(record), sizeof(base));
         add(process.settled, base);
+        if (accounted) {  // before anybody was there to account for it
+          add(process.settled, thread.own);
+        }
       }
       add_leader(process, record);
     }
     process.delays |= thread.flags & TG_DELAYS;
-    add(process.live, thread.own);
+    if (!accounted) {
+      add(process.live, thread.own);
+    }
     ++threads_;
     if (task_state_letter(thread.state) == 'D') {
       add_stuck(thread);
@@ -176,7 +186,7 @@ void TaskMerge::add_exit(const tg_process_key& key, const tg_exit& ended, TaskPa
   if (at != index_.end()) {
     Process& process = processes_[at->second];
     add(process.settled, ended.sum);
-    if (ended.leaders != 0) {
+    if (ended.processes != 0) {
       process.gone = true;
       // As it was in the end: it may have called exec since it was seen.
       std::memcpy(process.sample.comm.bytes.data(), ended.comm, sizeof(ended.comm));
@@ -191,7 +201,7 @@ void TaskMerge::add_exit(const tg_process_key& key, const tg_exit& ended, TaskPa
   exited.comm.bytes.back() = '\0';
   exited.uid = ended.uid;
   exited.cgroup_key = ended.cgroup_key;
-  exited.processes = ended.leaders;
+  exited.processes = ended.processes;
   publish(exited.counters, ended.sum, features_, ended.delays != 0);
 }
 
