@@ -130,6 +130,7 @@ Result<void> TaskMerge::add_records(std::span<const char> records) {
         add(process.settled, base);
         if (accounted) {  // before anybody was there to account for it
           add(process.settled, thread.own);
+          process.gone = record.threads <= 1;
         }
       }
       add_leader(process, record);
