@@ -73,6 +73,11 @@ void ProcessTracker::update_one(const ProcessSample& sample, std::int64_t now_ns
   }
   const std::uint32_t place = at->second;
   TrackedProcess& process = processes_[place];
+  if (!is_new && sample.alive && sample == process.sample && process.scores.are_zero()) {
+    process.last_pass = pass_;  // idle, as most are
+    groups_.add_member(process.group, sample.gauges, now_ns);
+    return;
+  }
   if (is_new || !is_same_work(process.sample, sample)) {
     Classified classified = classify(sample);
     const std::uint32_t group = groups_.find_or_add(classified.group, sample.alive, now_ns);

@@ -90,6 +90,7 @@ char task_state_letter(std::uint32_t state) {
 
 void TaskMerge::begin() {
   ++pass_;
+  expected_ = 0;
   stuck_.clear();
   stuck_threads_ = 0;
   threads_ = 0;
@@ -112,16 +113,12 @@ Result<void> TaskMerge::add_records(std::span<const char> records) {
     }
     const bool accounted = (thread.flags & TG_ACCOUNTED) != 0;
     // A zombie that nobody saw alive has been told among the ended ones.
-    if (accounted && !has_base && !index_.contains(thread.process)) {
+    if (accounted && !has_base && !is_expected(thread.process) &&
+        !index_.contains(thread.process)) {
       records = records.subspan(bytes);
       continue;
     }
-    const auto [at, inserted] =
-        index_.try_emplace(thread.process, static_cast<std::uint32_t>(processes_.size()));
-    if (inserted) {
-      processes_.emplace_back().key = thread.process;
-    }
-    Process& process = processes_[at->second];
+    Process& process = process_of(thread.process);
     if (leads) {
       std::memcpy(&record, records.data(), sizeof(record));
       if (has_base && !process.known) {
@@ -146,6 +143,25 @@ Result<void> TaskMerge::add_records(std::span<const char> records) {
     records = records.subspan(bytes);
   }
   return {};
+}
+
+bool TaskMerge::is_expected(const tg_process_key& key) const {
+  return expected_ < processes_.size() && KeyEqual()(processes_[expected_].key, key);
+}
+
+// Passes meet processes in the same order, so that the next one is nearly always behind the last.
+TaskMerge::Process& TaskMerge::process_of(const tg_process_key& key) {
+  std::size_t place = expected_;
+  if (!is_expected(key)) {
+    const auto [at, inserted] =
+        index_.try_emplace(key, static_cast<std::uint32_t>(processes_.size()));
+    if (inserted) {
+      processes_.emplace_back().key = key;
+    }
+    place = at->second;
+  }
+  expected_ = place + 1;
+  return processes_[place];
 }
 
 void TaskMerge::add_leader(Process& process, const tg_leader_record& record) {

@@ -56,6 +56,8 @@ class TaskMerge {
     }
   };
 
+  [[nodiscard]] bool is_expected(const tg_process_key& key) const;
+  Process& process_of(const tg_process_key& key);
   void add_leader(Process& process, const tg_leader_record& record);
   void add_stuck(const tg_thread_record& record);
   void publish_stuck(TaskPass& out) const;
@@ -63,6 +65,7 @@ class TaskMerge {
 
   tsl::robin_map<tg_process_key, std::uint32_t, KeyHash, KeyEqual> index_;
   std::vector<Process> processes_;
+  std::size_t expected_ = 0;  // place of the process that the next record is likely about
   struct Stuck {
     tg_process_key process;
     StuckThread thread;

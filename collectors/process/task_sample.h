@@ -109,6 +109,7 @@ struct ProcessSample {
   bool alive = true;
   TaskCounters counters;
   TaskGauges gauges;
+  friend bool operator==(const ProcessSample&, const ProcessSample&) = default;
 };
 
 // Processes that came and went between two passes and were never seen alive, summed over equal names.

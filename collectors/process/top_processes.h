@@ -17,6 +17,7 @@ inline constexpr std::size_t kTopCriteria = 5;
 // Rates of one process, as means over about half a minute. 20 bytes: every process has one.
 struct TopScores {
   std::array<float, kTopCriteria> per_second{};
+  [[nodiscard]] bool are_zero() const { return per_second == decltype(per_second){}; }
   // `growth` within `elapsed_s` seconds.
   void update(TopCriterion criterion, double growth, double elapsed_s);
 };
