@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "collectors/process/process.h"
 
-#include <algorithm>
-#include <iterator>
 #include <string>
 #include <utility>
 
 #include "collectors/process/process_identifier.h"
+#include "collectors/process/process_options.h"
 #include "collectors/process/process_tables.h"
 #include "collectors/process/process_tracker.h"
 #include "collectors/process/stuck_tasks.h"
@@ -16,45 +15,13 @@ namespace tidegauge {
 
 namespace {
 
-constexpr std::string_view kSources[] = {"auto", "iterator", "procfs"};
-
 // A source that fails so many passes running is given up for /proc.
 constexpr int kMaxFailures = 3;
 constexpr std::size_t kMaxChannelBytes = 128;
 
-constexpr OptionSpec kOptions[] = {
-    {.key = "source",
-     .flag = "source",
-     .type = OptionType::kString,
-     .default_text = "auto",
-     .help = "Where passes come from: auto (the BPF iterator where the kernel and the privileges "
-             "allow it, else procfs), iterator or procfs."},
-    {.key = "max_groups",
-     .flag = "max-groups",
-     .type = OptionType::kInteger,
-     .default_text = "200",
-     .help = "Groups with series of their own; further ones count for the group \"other\".",
-     .min = 1,
-     .max = 10'000},
-    {.key = "top",
-     .flag = "top",
-     .type = OptionType::kInteger,
-     .default_text = "10",
-     .help = "Processes with series of their own by each of: bytes read, bytes written, CPU time, "
-             "major faults, memory growth. Twice as many at most while some are on their way out.",
-     .min = 0,
-     .max = 100},
-};
-
-struct Settings {
-  SourceChoice source = SourceChoice::kAuto;
-  std::size_t max_groups = 200;
-  std::size_t top = 10;
-};
-
 class ProcessCollector final : public Collector {
  public:
-  ProcessCollector(const KernelFiles& files, const Settings& settings, GroupRules rules)
+  ProcessCollector(const KernelFiles& files, const ProcessSettings& settings, GroupRules rules)
       : files_(files),
         settings_(settings),
         identifier_(files, std::move(rules)),
@@ -131,7 +98,7 @@ class ProcessCollector final : public Collector {
   }
 
   KernelFiles files_;
-  Settings settings_;
+  ProcessSettings settings_;
   ProcessIdentifier identifier_;
   ProcessTracker tracker_;
   StuckTasks stuck_;
@@ -144,26 +111,12 @@ class ProcessCollector final : public Collector {
   std::int64_t boot_realtime_ns_ = 0;
 };
 
-Result<Settings> settings_of(const Options& options) {
-  Settings settings;
-  const std::string& source = options.text("source");
-  const auto* at = std::find(std::begin(kSources), std::end(kSources), source);
-  if (at == std::end(kSources)) {
-    return tl::make_unexpected(
-        Error{ErrorKind::kInvalid, 0, "source: expected auto, iterator or procfs"});
-  }
-  settings.source = static_cast<SourceChoice>(at - std::begin(kSources));
-  settings.max_groups = static_cast<std::size_t>(options.integer("max_groups"));
-  settings.top = static_cast<std::size_t>(options.integer("top"));
-  return settings;
-}
-
 Result<std::unique_ptr<Collector>> make_process(const KernelFiles& files, const Options& options) {
-  auto settings = settings_of(options);
+  auto settings = process_settings(options);
   if (!settings) {
     return tl::make_unexpected(settings.error());
   }
-  auto rules = GroupRules::compile({});
+  auto rules = group_rules(options);
   if (!rules) {
     return tl::make_unexpected(rules.error());
   }
@@ -180,7 +133,8 @@ const CollectorInfo kProcessCollector{
     .interval_ms = 1'000,
     .lane = Lane::kWorker,
     .refresh = false,
-    .options = kOptions,
+    .stretch = true,
+    .options = process_options(),
     .make = make_process,
     .metrics = ProcessTables::docs,
 };
