@@ -25,7 +25,8 @@ class ProcessCollector final : public Collector {
       : files_(files),
         settings_(settings),
         identifier_(files, std::move(rules)),
-        tracker_(settings.max_groups, settings.top) {}
+        tracker_(settings.max_groups, settings.top),
+        details_(files) {}
 
   Result<void> collect(CollectContext& context, Section& out) override {
     if (auto ready = pass(context); !ready) {
@@ -46,7 +47,10 @@ class ProcessCollector final : public Collector {
                           .stuck_threads = pass_.stuck_threads,
                           .lost_exits = lost_before_ + pass_.lost_exits,
                           .group_overflows = tracker_.groups().overflows()};
-    tables_.fill(tracker_, stuck_, facts, pass_.missing, context.boottime_ns,
+    if (settings_.details) {
+      details_.update(tracker_.top());
+    }
+    tables_.fill(tracker_, stuck_, facts, pass_.missing, details_.all(), context.boottime_ns,
                  boot_realtime_ns(context), out);
     return {};
   }
@@ -101,6 +105,7 @@ class ProcessCollector final : public Collector {
   ProcessSettings settings_;
   ProcessIdentifier identifier_;
   ProcessTracker tracker_;
+  ProcessDetails details_;
   StuckTasks stuck_;
   ProcessTables tables_;
   ChosenSource source_;

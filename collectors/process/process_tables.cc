@@ -39,6 +39,17 @@ constexpr std::string_view kStuckHelp =
 constexpr std::string_view kStuckLongestFamily = "tidegauge_stuck_threads_longest_seconds";
 constexpr std::string_view kStuckLongestHelp =
     "How long the longest of these sleeps has lasted at least.";
+constexpr std::string_view kDescriptorsFamily = "tidegauge_process_open_fds";
+constexpr std::string_view kDescriptorsHelp =
+    "Open descriptors of one of the busiest processes, as last looked at.";
+constexpr std::string_view kCpusFamily = "tidegauge_process_allowed_cpus";
+constexpr std::string_view kCpusHelp =
+    "How many CPUs one of the busiest processes may run on (affinity); the label names them.";
+constexpr std::string_view kThreadFamily = "tidegauge_process_thread_cpu_seconds_total";
+constexpr std::string_view kThreadHelp =
+    "CPU time of a process's threads by the name they gave themselves, since they were first "
+    "looked "
+    "at, as last looked at; the busiest five names of the busiest processes.";
 // More kinds of sleep than this at once are one incident, not so many series.
 constexpr std::size_t kMaxStuckRows = 32;
 
@@ -57,6 +68,19 @@ std::vector<ColumnInfo> stuck_columns() {
                      NumberType::kUnsigned,
                      kNanoseconds,
                      {}}};
+}
+
+std::vector<ColumnInfo> detail_columns() {
+  const auto column = [](std::string_view family, std::string_view help) {
+    return ColumnInfo{std::string(family),
+                      {},
+                      std::string(help),
+                      MetricKind::kGauge,
+                      NumberType::kUnsigned,
+                      kUnit,
+                      {}};
+  };
+  return {column(kDescriptorsFamily, kDescriptorsHelp), column(kCpusFamily, kCpusHelp)};
 }
 
 using Cell = std::optional<std::uint64_t>;
@@ -105,7 +129,28 @@ ProcessTables::ProcessTables()
               {"source", "reason"}),
       missing_(std::string(kMissingFamily), std::string(kMissingHelp), MetricKind::kGauge,
                {"field", "reason"}),
-      stuck_({"group", "wchan"}, stuck_columns()) {}
+      stuck_({"group", "wchan"}, stuck_columns()),
+      details_({"pid", "comm", "cpus"}, detail_columns()),
+      threads_(std::string(kThreadFamily), std::string(kThreadHelp), MetricKind::kCounter,
+               {"pid", "comm", "thread"}, kTicks) {}
+
+void ProcessTables::fill_details(const std::vector<ProcessDetail>& details) {
+  details_.begin();
+  threads_.begin();
+  for (const ProcessDetail& detail : details) {
+    const std::string pid = std::to_string(detail.key.pid);
+    details_.row({pid, detail.comm.view(), detail.allowed_cpus});
+    if (detail.open_descriptors) {
+      details_.set(0, *detail.open_descriptors);
+    }
+    if (detail.allowed_cpu_count) {
+      details_.set(1, *detail.allowed_cpu_count);
+    }
+    for (std::size_t i = 0; i < std::min(kShownThreadNames, detail.threads.size()); ++i) {
+      threads_.add({pid, detail.comm.view(), detail.threads[i].name}, detail.threads[i].cpu_ticks);
+    }
+  }
+}
 
 void ProcessTables::fill_top(const ProcessTracker& tracker, std::int64_t boot_realtime_ns) {
   top_.begin();
@@ -154,7 +199,8 @@ void ProcessTables::fill_stuck(const ProcessTracker& tracker, const StuckTasks& 
 
 void ProcessTables::fill(const ProcessTracker& tracker, const StuckTasks& stuck,
                          const PassFacts& facts, const std::vector<MissingField>& missing,
-                         std::int64_t now_ns, std::int64_t boot_realtime_ns, Section& out) {
+                         const std::vector<ProcessDetail>& details, std::int64_t now_ns,
+                         std::int64_t boot_realtime_ns, Section& out) {
   groups_.begin();
   tracker.groups().for_each([&](const ProcessGroup& group) {
     ProcessRow row;
@@ -169,6 +215,9 @@ void ProcessTables::fill(const ProcessTracker& tracker, const StuckTasks& stuck,
   out.tables.push_back(top_.take());
   fill_stuck(tracker, stuck, now_ns);
   out.tables.push_back(stuck_.take());
+  fill_details(details);
+  out.tables.push_back(details_.take());
+  out.tables.push_back(threads_.take());
   facts_.begin();
   facts_.add({}, facts);
   out.tables.push_back(facts_.take());
@@ -193,6 +242,10 @@ std::vector<MetricDoc> ProcessTables::docs() {
   };
   plain(kStuckFamily, {"group", "wchan"}, kStuckHelp);
   plain(kStuckLongestFamily, {"group", "wchan"}, kStuckLongestHelp);
+  plain(kDescriptorsFamily, {"pid", "comm", "cpus"}, kDescriptorsHelp);
+  plain(kCpusFamily, {"pid", "comm", "cpus"}, kCpusHelp);
+  plain(kThreadFamily, {"pid", "comm", "thread"}, kThreadHelp);
+  docs.back().kind = MetricKind::kCounter;
   document<PassFacts>(docs, kFacts, {});
   plain(kSourceFamily, {"source", "reason"}, kSourceHelp);
   plain(kMissingFamily, {"field", "reason"}, kMissingHelp);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "collectors/core/collector.h"
+#include "collectors/process/process_details.h"
 #include "collectors/process/process_tracker.h"
 #include "collectors/process/stuck_tasks.h"
 #include "collectors/process/task_sample.h"
@@ -32,13 +33,14 @@ class ProcessTables {
 
   // `boot_realtime_ns`: the wall clock at boot, so that start times are since the epoch.
   void fill(const ProcessTracker& tracker, const StuckTasks& stuck, const PassFacts& facts,
-            const std::vector<MissingField>& missing, std::int64_t now_ns,
-            std::int64_t boot_realtime_ns, Section& out);
+            const std::vector<MissingField>& missing, const std::vector<ProcessDetail>& details,
+            std::int64_t now_ns, std::int64_t boot_realtime_ns, Section& out);
 
   static std::vector<MetricDoc> docs();
 
  private:
   void fill_top(const ProcessTracker& tracker, std::int64_t boot_realtime_ns);
+  void fill_details(const std::vector<ProcessDetail>& details);
   void fill_stuck(const ProcessTracker& tracker, const StuckTasks& stuck, std::int64_t now_ns);
 
   StructTable<ProcessRow> groups_;
@@ -47,6 +49,8 @@ class ProcessTables {
   ValueTable source_;
   ValueTable missing_;
   RowTable stuck_;
+  RowTable details_;
+  ValueTable threads_;
 };
 
 }  // namespace tidegauge

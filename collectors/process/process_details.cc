@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "collectors/process/process_details.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+
+#include "collectors/core/text.h"
+#include "collectors/process/task_files.h"
+#include "collectors/procfs/pid_stat.h"
+#include "collectors/procfs/task_directory.h"
+
+namespace tidegauge {
+
+namespace {
+
+// A pass looks at so many processes and reads so many files of threads: about two milliseconds.
+constexpr std::size_t kProcessesPerPass = 6;
+constexpr std::size_t kReadsPerPass = 128;
+constexpr std::size_t kMaxThreads = 512;  // of a process; the first ones by number
+constexpr std::size_t kMaxDescriptors = 20'000;
+
+// Entries of /proc/PID/fd. Since 6.2 the directory's size tells (f1f1f2569901 "proc: report open files
+// as size in stat() for /proc/pid/fd"); before, they are counted.
+std::optional<std::uint64_t> count_descriptors(const std::string& path) {
+  const Descriptor directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  struct stat info {};
+  if (!directory.valid() || ::fstat(directory.get(), &info) != 0) {
+    return std::nullopt;
+  }
+  if (info.st_size > 0) {
+    return static_cast<std::uint64_t>(info.st_size);
+  }
+  std::uint64_t count = 0;
+  const auto walked = for_each_task(directory.get(), path, [&](std::string_view) -> Result<void> {
+    if (++count > kMaxDescriptors) {
+      return tl::make_unexpected(Error{ErrorKind::kTooLarge, 0, {}});
+    }
+    return {};
+  });
+  return walked ? std::optional(count) : std::nullopt;
+}
+
+std::string allowed_cpus(std::string_view status) {
+  LineReader lines(status);
+  constexpr std::string_view kKey = "Cpus_allowed_list:";
+  for (std::string_view line; lines.next(line);) {
+    if (line.starts_with(kKey)) {
+      return std::string(trim(line.substr(kKey.size())));
+    }
+  }
+  return {};
+}
+
+void add_time(std::vector<ThreadGroupTime>& threads, std::string_view name, std::uint64_t ticks) {
+  const auto named = [&](std::string_view wanted) {
+    return std::find_if(threads.begin(), threads.end(),
+                        [&](const ThreadGroupTime& t) { return t.name == wanted; });
+  };
+  auto at = named(name);
+  if (at == threads.end() && threads.size() + 1 >= kMaxThreadNames) {
+    name = "other";
+    at = named(name);
+  }
+  if (at == threads.end()) {
+    at = threads.insert(threads.end(), {std::string(name), 0});
+  }
+  at->cpu_ticks += ticks;
+}
+
+}  // namespace
+
+std::optional<std::uint64_t> count_cpus(std::string_view list) {
+  std::uint64_t count = 0;
+  while (!list.empty()) {
+    const auto comma = list.find(',');
+    const std::string_view range = list.substr(0, comma);
+    list.remove_prefix(comma == std::string_view::npos ? list.size() : comma + 1);
+    const auto dash = range.find('-');
+    const auto first = parse_unsigned(range.substr(0, dash));
+    const auto last =
+        dash == std::string_view::npos ? first : parse_unsigned(range.substr(dash + 1));
+    if (!first || !last || *last < *first || *last > 1'000'000) {
+      return std::nullopt;
+    }
+    count += *last - *first + 1;
+  }
+  return count != 0 ? std::optional(count) : std::nullopt;
+}
+
+void ProcessDetails::look_at_threads(ProcessDetail& detail) {
+  const std::string path = files_.proc(std::to_string(detail.key.pid) + "/task");
+  const Descriptor tasks(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!tasks.valid()) {
+    return;
+  }
+  std::map<std::uint32_t, std::uint64_t> now;
+  std::array<char, 2048> buffer;
+  // An error ends the walk; what was seen until then counts.
+  static_cast<void>(for_each_task(tasks.get(), path, [&](std::string_view name) -> Result<void> {
+    const std::uint32_t tid = parse_pid(name);
+    if (reads_left_ == 0 || now.size() >= kMaxThreads) {
+      return tl::make_unexpected(Error{ErrorKind::kTooLarge, 0, {}});
+    }
+    --reads_left_;
+    const TaskFile file = read_task_file(tasks.get(), tid, "stat", buffer);
+    if (tid == 0 || file.state != TaskFileState::kText) {
+      return {};
+    }
+    if (const auto stat = parse_pid_stat(file.text)) {
+      const std::uint64_t ticks = stat->user_ticks + stat->system_ticks;
+      const auto before = detail.last_ticks.find(tid);
+      // A number that was reused by a thread that has done less is another thread.
+      const std::uint64_t known =
+          before != detail.last_ticks.end() && before->second <= ticks ? before->second : 0;
+      add_time(detail.threads, stat->comm.view(), ticks - known);
+      now.emplace(tid, ticks);
+    }
+    return {};
+  }));
+  // Threads beyond this pass's reads keep what is known of them.
+  if (reads_left_ != 0) {
+    detail.last_ticks = std::move(now);
+  } else {
+    for (const auto& [tid, ticks] : now) {
+      detail.last_ticks.insert_or_assign(tid, ticks);
+    }
+  }
+  std::sort(detail.threads.begin(), detail.threads.end(),
+            [](const ThreadGroupTime& a, const ThreadGroupTime& b) {
+              return a.cpu_ticks != b.cpu_ticks ? a.cpu_ticks > b.cpu_ticks : a.name < b.name;
+            });
+}
+
+void ProcessDetails::look(ProcessDetail& detail, bool has_threads) {
+  const std::string directory = files_.proc(std::to_string(detail.key.pid));
+  detail.open_descriptors = count_descriptors(directory + "/fd");
+  ReadBuffer buffer;
+  if (const auto status = read_file(directory + "/status", buffer, kMaxSmallFileBytes)) {
+    detail.allowed_cpus = allowed_cpus(*status);
+    detail.allowed_cpu_count = count_cpus(detail.allowed_cpus);
+  }
+  if (has_threads) {
+    look_at_threads(detail);
+  }
+}
+
+void ProcessDetails::update(const std::vector<const TrackedProcess*>& processes) {
+  for (ProcessDetail& detail : details_) {
+    detail.listed = false;
+  }
+  for (const TrackedProcess* process : processes) {
+    const ProcessSample& sample = process->sample;
+    if (!sample.alive || sample.kernel_thread) {
+      continue;
+    }
+    auto at = std::find_if(details_.begin(), details_.end(),
+                           [&](const ProcessDetail& detail) { return detail.key == sample.key; });
+    if (at == details_.end()) {
+      at = details_.emplace(details_.end());
+      at->key = sample.key;
+    }
+    at->comm = sample.comm;
+    at->listed = true;
+  }
+  std::erase_if(details_, [](const ProcessDetail& detail) { return !detail.listed; });
+  reads_left_ = kReadsPerPass;
+  for (std::size_t i = 0; i < std::min(kProcessesPerPass, details_.size()) && reads_left_ != 0;
+       ++i) {
+    ProcessDetail& detail = details_[next_++ % details_.size()];
+    const auto process = std::find_if(
+        processes.begin(), processes.end(),
+        [&](const TrackedProcess* candidate) { return candidate->sample.key == detail.key; });
+    look(detail, (*process)->sample.gauges[TaskGauge::kThreads] > 1);
+  }
+}
+
+}  // namespace tidegauge

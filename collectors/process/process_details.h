@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// What the busiest processes are made of: CPU time by thread name, open descriptors, the CPUs they may
+// run on. Read from /proc a few at a time, because each thread is a file and each descriptor an entry.
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "collectors/core/kernel_files.h"
+#include "collectors/process/process_tracker.h"
+
+namespace tidegauge {
+
+struct ThreadGroupTime {
+  std::string name;             // as the threads call themselves
+  std::uint64_t cpu_ticks = 0;  // cumulative since the process was first looked at
+};
+
+struct ProcessDetail {
+  ProcessKey key;
+  TaskName comm;
+  std::optional<std::uint64_t> open_descriptors;
+  std::string allowed_cpus;  // "0-3,8"; empty: unknown
+  std::optional<std::uint64_t> allowed_cpu_count;
+  std::vector<ThreadGroupTime> threads;  // of processes with several, at most kMaxThreadNames
+
+  // Ticks at the last look, to count what each thread has done since.
+  std::map<std::uint32_t, std::uint64_t> last_ticks;
+  bool listed = false;  // scratch
+};
+
+inline constexpr std::size_t kMaxThreadNames = 16;   // kept; further names count for "other"
+inline constexpr std::size_t kShownThreadNames = 5;  // with series, busiest first
+
+// Not thread-safe. Never reads what takes the target's mmap lock.
+class ProcessDetails {
+ public:
+  explicit ProcessDetails(const KernelFiles& files) : files_(files) {}
+
+  // Looks at a few of `processes`, in turn; forgets those that are not among them any more.
+  void update(const std::vector<const TrackedProcess*>& processes);
+
+  [[nodiscard]] const std::vector<ProcessDetail>& all() const { return details_; }
+
+ private:
+  void look(ProcessDetail& detail, bool has_threads);
+  void look_at_threads(ProcessDetail& detail);
+
+  KernelFiles files_;
+  std::vector<ProcessDetail> details_;
+  std::size_t next_ = 0;
+  std::size_t reads_left_ = 0;
+};
+
+// Of a kernel's CPU list ("0-3,8,10-11"); nothing for what is none.
+std::optional<std::uint64_t> count_cpus(std::string_view list);
+
+}  // namespace tidegauge
