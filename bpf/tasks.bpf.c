@@ -310,6 +310,7 @@ static __always_inline void account(void* map, struct task_struct* task,
     struct tg_process_key other = {};
     __builtin_memset(nameless.comm, 0, sizeof(nameless.comm));
     nameless.uid = ~0U;
+    nameless.flags = 0;
     nameless.cgroup_key = 0;
     if (!add_under(map, &other, &nameless)) {
       return;
@@ -331,6 +332,7 @@ int BPF_PROG(task_freed, struct task_struct* task) {
   struct tg_exit ended = {.tasks = 1};
   read_counters(&ended.sum, task);
   ended.leaders = task->pid == task->tgid;
+  ended.flags = flags_of(task) & TG_KERNEL_THREAD;
   ended.delays = (flags_of(task) & TG_DELAYS) != 0;
   ended.cgroup_key = cgroup_key(task);
   ended.uid = task->real_cred->uid.val;

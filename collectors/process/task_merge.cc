@@ -7,6 +7,7 @@
 #include <bit>
 #include <cstring>
 #include <string_view>
+#include <utility>
 
 namespace tidegauge {
 
@@ -16,6 +17,7 @@ namespace {
 constexpr std::uint32_t kUninterruptible = 0x2;
 constexpr std::uint32_t kReported = 0x7F;
 constexpr std::uint32_t kNoLoad = 0x400;
+constexpr std::uint32_t kLockWaitOrFrozen = 0x9000;  // shown as D; unused before 5.15
 
 // A process whose leader is in neither place is between release and its RCU callback. After so many
 // passes its end was lost.
@@ -28,6 +30,14 @@ void add(tg_task_counters& to, const tg_task_counters& from) {
   for (std::size_t i = 0; i < sizeof(tg_task_counters) / sizeof(__u64); ++i) {
     target[i] += source[i];
   }
+}
+
+// What ended before the base was read is in it, but for what signal_struct does not sum up.
+tg_task_counters not_in_base(const tg_task_counters& ended) {
+  tg_task_counters rest{};
+  rest.blkio_delay_ns = ended.blkio_delay_ns;
+  rest.run_delay_ns = ended.run_delay_ns;
+  return rest;
 }
 
 void raise(TaskCounters& counters, TaskCounter field, std::uint64_t value) {
@@ -86,11 +96,19 @@ char task_state_letter(std::uint32_t state) {
   if ((state & (kUninterruptible | kNoLoad)) == (kUninterruptible | kNoLoad)) {
     return 'I';
   }
+  if ((state & kLockWaitOrFrozen) != 0) {
+    return 'D';
+  }
   return kLetters[static_cast<std::size_t>(std::bit_width(state & kReported))];
 }
 
 void TaskMerge::begin() {
   ++pass_;
+  // Not in finish(): a pass that failed half-way has not come there.
+  for (Process& process : processes_) {
+    process.live = {};
+  }
+  replaced_.clear();
   stuck_.clear();
   stuck_threads_ = 0;
   threads_ = 0;
@@ -111,18 +129,17 @@ Result<void> TaskMerge::add_records(std::span<const char> records) {
     if (thread.bytes != bytes || records.size() < bytes) {
       return malformed("iter/task", 0, "records of known sizes");
     }
-    const auto [at, inserted] =
-        index_.try_emplace(thread.process, static_cast<std::uint32_t>(processes_.size()));
-    if (inserted) {
-      processes_.emplace_back().key = thread.process;
-    }
-    Process& process = processes_[at->second];
+    Process& process = find_or_add(thread.process);
     if (leads) {
       std::memcpy(&record, records.data(), sizeof(record));
+      if (process.known && process.sample.key.start_ns != record.start_ns) {
+        replace(process);
+      }
       if (has_base && !process.known) {
         tg_task_counters base;
         std::memcpy(&base, records.data() + sizeof(record), sizeof(base));
         add(process.settled, base);
+        process.base_pass = pass_;
       }
       add_leader(process, record);
     }
@@ -135,6 +152,27 @@ Result<void> TaskMerge::add_records(std::span<const char> records) {
     records = records.subspan(bytes);
   }
   return {};
+}
+
+TaskMerge::Process& TaskMerge::find_or_add(const tg_process_key& key) {
+  const auto [at, inserted] =
+      index_.try_emplace(key, static_cast<std::uint32_t>(processes_.size()));
+  if (inserted) {
+    Process& process = processes_.emplace_back();
+    process.key = key;
+    process.seen_pass = pass_ - 1;  // a leader that was just missed has as long as any other
+  }
+  return processes_[at->second];
+}
+
+// The pid has come round to the same signal_struct within a pass. What threads have shown in this one
+// is the successor's.
+void TaskMerge::replace(Process& process) {
+  Process successor;
+  successor.key = process.key;
+  successor.live = process.live;
+  process.live = {};
+  replaced_.push_back(std::exchange(process, successor));
 }
 
 void TaskMerge::add_leader(Process& process, const tg_leader_record& record) {
@@ -172,12 +210,23 @@ void TaskMerge::add_stuck(const tg_thread_record& record) {
 }
 
 void TaskMerge::add_exit(const tg_process_key& key, const tg_exit& ended, TaskPass& out) {
+  const auto old = std::find_if(replaced_.begin(), replaced_.end(), [&](const Process& process) {
+    return KeyEqual()(process.key, key);
+  });
+  if (old != replaced_.end()) {
+    add(old->settled, ended.sum);
+    old->gone = true;
+    return;
+  }
   const auto at = key.tgid != 0 ? index_.find(key) : index_.end();
   if (at != index_.end()) {
     Process& process = processes_[at->second];
-    add(process.settled, ended.sum);
     process.gone = process.gone || ended.leaders != 0;
-    return;
+    if (process.known) {
+      add(process.settled, process.base_pass == pass_ ? not_in_base(ended.sum) : ended.sum);
+      return;
+    }
+    // Its leader was never seen: nobody else will speak for it.
   }
   ExitedSample& exited = out.exited.emplace_back();
   std::memcpy(exited.comm.bytes.data(), ended.comm, sizeof(ended.comm));
@@ -185,14 +234,18 @@ void TaskMerge::add_exit(const tg_process_key& key, const tg_exit& ended, TaskPa
   exited.uid = ended.uid;
   exited.cgroup_key = ended.cgroup_key;
   exited.processes = ended.leaders;
+  exited.kernel_thread = (ended.flags & TG_KERNEL_THREAD) != 0;
   publish(exited.counters, ended.sum, features_, ended.delays != 0);
 }
 
 void TaskMerge::publish_stuck(TaskPass& out) const {
   for (const Stuck& stuck : stuck_) {
-    const auto at = index_.find(stuck.process);
+    const Process& process = processes_[index_.find(stuck.process)->second];
+    if (!process.known) {
+      continue;
+    }
     StuckThread& thread = out.stuck.emplace_back(stuck.thread);
-    const ProcessSample& sample = processes_[at->second].sample;
+    const ProcessSample& sample = process.sample;
     thread.process = sample.key;
     if (thread.tid == sample.key.pid) {
       thread.comm = sample.comm;
@@ -211,27 +264,41 @@ void TaskMerge::erase(std::size_t at) {
   processes_.pop_back();
 }
 
+void TaskMerge::publish_end(Process& process, TaskPass& out) {
+  if (!process.known) {
+    return;
+  }
+  tg_task_counters sum = process.settled;
+  add(sum, process.live);
+  publish(process.sample.counters, sum, features_, process.delays != 0);
+  process.sample.alive = false;
+  process.sample.gauges = {};
+  out.processes.push_back(process.sample);
+  lost_exits_ += process.gone ? 0 : 1;
+}
+
 void TaskMerge::finish(TaskPass& out) {
   publish_stuck(out);
   out.threads = threads_;
+  for (Process& process : replaced_) {
+    publish_end(process, out);
+  }
   for (std::size_t i = 0; i < processes_.size();) {
     Process& process = processes_[i];
     const bool seen = process.seen_pass == pass_;
-    tg_task_counters sum = process.settled;
-    add(sum, process.live);
-    process.live = {};
-    const bool over = !seen && (process.gone || process.seen_pass + kLingerPasses <= pass_);
-    if (process.known && (seen || over)) {
-      publish(process.sample.counters, sum, features_, process.delays != 0);
-      process.sample.alive = !over;
-      out.processes.push_back(process.sample);
-    }
-    if (!over) {
-      ++i;
+    if (!seen && (process.gone || process.seen_pass + kLingerPasses <= pass_)) {
+      publish_end(process, out);
+      erase(i);
       continue;
     }
-    lost_exits_ += process.gone ? 0 : 1;
-    erase(i);
+    if (seen) {
+      tg_task_counters sum = process.settled;
+      add(sum, process.live);
+      publish(process.sample.counters, sum, features_, process.delays != 0);
+      process.sample.alive = true;
+      out.processes.push_back(process.sample);
+    }
+    ++i;
   }
   out.lost_exits = lost_exits_;
 }

@@ -41,6 +41,7 @@ class TaskMerge {
     tg_task_counters settled{};   // of ended threads
     tg_task_counters live{};      // of this pass's threads
     std::uint64_t seen_pass = 0;  // its leader was
+    std::uint64_t base_pass = 0;  // in which `settled` began
     std::uint32_t delays = 0;     // TG_DELAYS of any thread, ever
     bool known = false;           // a leader's record has filled the sample
     bool gone = false;            // its leader was freed
@@ -56,13 +57,18 @@ class TaskMerge {
     }
   };
 
+  Process& find_or_add(const tg_process_key& key);
+  void replace(Process& process);
   void add_leader(Process& process, const tg_leader_record& record);
   void add_stuck(const tg_thread_record& record);
   void publish_stuck(TaskPass& out) const;
+  void publish_end(Process& process, TaskPass& out);
   void erase(std::size_t at);
 
   tsl::robin_map<tg_process_key, std::uint32_t, KeyHash, KeyEqual> index_;
   std::vector<Process> processes_;
+  // Whose key another process has had in this pass.
+  std::vector<Process> replaced_;
   struct Stuck {
     tg_process_key process;
     StuckThread thread;
