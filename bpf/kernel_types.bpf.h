@@ -85,7 +85,6 @@ struct mm_struct {
   struct mm_rss_stat rss_stat;
 };
 
-struct kuid_t_;
 typedef struct {
   unsigned int val;
 } kuid_t;
@@ -113,7 +112,12 @@ struct css_set {
 
 enum cgroup_subsys_id { cpu_cgrp_id = 1, memory_cgrp_id = 4, pids_cgrp_id = 11 };
 
+typedef struct {
+  int counter;
+} atomic_t;
+
 struct signal_struct {
+  atomic_t live;
   int nr_threads;
   __u64 utime;
   __u64 stime;
@@ -135,6 +139,7 @@ struct task_struct {
   struct sched_info sched_info;
   struct mm_struct* mm;
   struct task_struct* real_parent;
+  struct task_struct* group_leader;
   struct pid* thread_pid;
   __u64 utime;
   __u64 stime;

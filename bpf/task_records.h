@@ -33,10 +33,11 @@ struct tg_task_counters {
 
 enum tg_task_flags {
   TG_KERNEL_THREAD = 1,
-  TG_DELAYS = 2,    /* delay accounting ran for this task: blkio_delay_ns counts */
-  TG_HAS_MM = 4,    /* rss_pages and swap_pages count */
-  TG_LEADER = 8,    /* tg_leader_record, else tg_thread_record */
-  TG_HAS_BASE = 16, /* a tg_task_counters follows: what dead threads did before we looked */
+  TG_DELAYS = 2,     /* delay accounting ran for this task: blkio_delay_ns counts */
+  TG_HAS_MM = 4,     /* rss_pages and swap_pages count */
+  TG_LEADER = 8,     /* tg_leader_record, else tg_thread_record */
+  TG_ACCOUNTED = 32, /* on its way out: its own counters are in the exit map */
+  TG_HAS_BASE = 16,  /* a tg_task_counters follows: what dead threads did before we looked */
 };
 
 enum tg_features {
@@ -78,9 +79,9 @@ struct tg_leader_record {
 /* Value of the exit maps: what ended since the last pass. */
 struct tg_exit {
   struct tg_task_counters sum;
-  __u64 tasks;   /* that ended */
-  __u64 leaders; /* among them: processes that are gone entirely */
-  __u64 delays;  /* tasks with delay accounting */
+  __u64 tasks;     /* that ended */
+  __u64 processes; /* that are gone entirely */
+  __u64 delays;    /* tasks with delay accounting */
   __u64 cgroup_key;
   __u32 uid;
   __u32 flags; /* TG_KERNEL_THREAD */

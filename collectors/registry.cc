@@ -3,6 +3,7 @@
 
 #include "collectors/block/diskstats.h"
 #include "collectors/process/process.h"
+#include "collectors/process/cgroup.h"
 #include "collectors/procfs/buddyinfo.h"
 #include "collectors/procfs/cgroups.h"
 #include "collectors/procfs/cpu.h"
@@ -59,6 +60,7 @@ constexpr const CollectorInfo* kCollectors[] = {
     &kCpufreqCollector,
     &kProcessesCollector,
     &kProcessCollector,
+    &kCgroupCollector,
     &kFilefdCollector,
     &kSysctlCollector,
     &kCgroupsCollector,

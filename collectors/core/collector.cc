@@ -100,6 +100,11 @@ Result<OptionValue> parse_option(const OptionSpec& spec, std::string_view text) 
       }
       return items;
     }
+    case OptionType::kRecords:
+      if (text.empty()) {
+        return std::vector<OptionRecord>{};
+      }
+      return rejected(spec, "a list of records, which only a configuration file can write");
   }
   return rejected(spec, "a value");
 }

@@ -52,19 +52,62 @@ enum class OptionType : std::uint8_t {
   kString,
   kRegex,       // RE2 syntax, unanchored; empty matches nothing
   kStringList,  // repeatable flag, YAML sequence
+  kRecords,     // YAML sequence of mappings, at most `max`; no flag, no default
 };
 
-using OptionValue = std::variant<bool, std::int64_t, std::string, std::vector<std::string>>;
+// One item of a kRecords option: the fields that were written, each of its type. Equal whatever the
+// order they were written in.
+class OptionRecord {
+ public:
+  using Value = std::variant<bool, std::int64_t, std::string, std::vector<std::string>>;
+
+  [[nodiscard]] bool has(std::string_view key) const { return values_.find(key) != values_.end(); }
+  // Of a field that was not written: `absent`, "" and no items.
+  [[nodiscard]] bool boolean(std::string_view key, bool absent) const {
+    const auto at = values_.find(key);
+    return at == values_.end() ? absent : std::get<bool>(at->second);
+  }
+  [[nodiscard]] std::int64_t integer(std::string_view key, std::int64_t absent) const {
+    const auto at = values_.find(key);
+    return at == values_.end() ? absent : std::get<std::int64_t>(at->second);
+  }
+  [[nodiscard]] const std::string& text(std::string_view key) const {
+    return value_or_empty<std::string>(key);
+  }
+  [[nodiscard]] const std::vector<std::string>& list(std::string_view key) const {
+    return value_or_empty<std::vector<std::string>>(key);
+  }
+  void set(std::string_view key, Value value) {
+    values_.insert_or_assign(std::string(key), std::move(value));
+  }
+  friend bool operator==(const OptionRecord&, const OptionRecord&) = default;
+
+ private:
+  template <class T>
+  [[nodiscard]] const T& value_or_empty(std::string_view key) const {
+    static const T kEmpty;
+    const auto at = values_.find(key);
+    return at == values_.end() ? kEmpty : std::get<T>(at->second);
+  }
+
+  std::map<std::string, Value, std::less<>> values_;
+};
+
+using OptionValue = std::variant<bool, std::int64_t, std::string, std::vector<std::string>,
+                                 std::vector<OptionRecord>>;
 
 // One setting of a collector. YAML: collectors.<name>.<key>; flag: --collector.<name>.<flag>.
 struct OptionSpec {
   std::string_view key;
-  std::string_view flag;
+  std::string_view flag;  // "" of kRecords and of fields: not on the command line
   OptionType type;
   std::string_view default_text;  // as written on a command line; list items separated by '\n'
   std::string_view help;
   std::int64_t min = 0;
   std::int64_t max = 0;
+  // What a record may hold: kString, kRegex, kStringList, kBool or kInteger. Of a list, `min` is the
+  // least number of items; a default is the collector's affair.
+  std::span<const OptionSpec> fields{};
 };
 
 // Values of a collector's options; holds one per OptionSpec, of its type.
@@ -81,6 +124,9 @@ class Options {
   }
   [[nodiscard]] const std::vector<std::string>& list(std::string_view key) const {
     return std::get<std::vector<std::string>>(values_.find(key)->second);
+  }
+  [[nodiscard]] const std::vector<OptionRecord>& records(std::string_view key) const {
+    return std::get<std::vector<OptionRecord>>(values_.find(key)->second);
   }
   void set(std::string_view key, OptionValue value) {
     values_.insert_or_assign(std::string(key), std::move(value));
@@ -113,6 +159,8 @@ struct CollectorInfo {
   Lane lane = Lane::kTick;
   // Whether a scrape is worth reading it again between two runs: not what changes with an upgrade.
   bool refresh = true;
+  // Whether it may run less often when the daemon exceeds its CPU budget.
+  bool stretch = false;
   std::span<const OptionSpec> options{};
   Result<std::unique_ptr<Collector>> (*make)(const KernelFiles& files, const Options& options);
   std::vector<MetricDoc> (*metrics)();

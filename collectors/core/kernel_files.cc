@@ -139,6 +139,12 @@ KernelFiles::KernelFiles(KernelRoots roots) : roots_(std::move(roots)) {
   strip(roots_.sysfs);
   strip(roots_.rootfs);
   strip(roots_.udev_data);
+  if (roots_.privacy == Privacy::kHash) {
+    // Without one (an image before its first boot) hashes are the same on all such hosts.
+    privacy_ = PrivacyFilter(roots_.privacy, read_attribute(root("/etc/machine-id")).value_or(""));
+  } else {
+    privacy_ = PrivacyFilter(roots_.privacy, "");
+  }
 }
 
 namespace {

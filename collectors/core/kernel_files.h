@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "collectors/core/privacy.h"
 #include "collectors/core/result.h"
 
 namespace tidegauge {
@@ -72,12 +73,16 @@ struct KernelRoots {
   std::string sysfs = "/sys";
   std::string rootfs = "/";
   std::string udev_data = "/run/udev/data";
+  Privacy privacy = Privacy::kKeep;
+  friend bool operator==(const KernelRoots&, const KernelRoots&) = default;
 };
 
-// Joins paths below the roots. Immutable, shared by all collectors.
+// Joins paths below the roots, and says how what is found there may be shown. Immutable, shared by
+// all collectors.
 class KernelFiles {
  public:
   KernelFiles() = default;
+  // Reads <rootfs>/etc/machine-id, the salt, when names are hashed.
   explicit KernelFiles(KernelRoots roots);
 
   [[nodiscard]] const KernelRoots& roots() const { return roots_; }
@@ -88,6 +93,8 @@ class KernelFiles {
   [[nodiscard]] std::string root(std::string_view absolute) const;
   // The host's name of a path below rootfs, so that labels show what the host's own tools show.
   [[nodiscard]] std::string strip_root(std::string_view path) const;
+  // Paths and user names of the host's users go through this before they become a label.
+  [[nodiscard]] const PrivacyFilter& privacy() const { return privacy_; }
 
   [[nodiscard]] KernelFile proc_file(std::string_view relative) const {
     return KernelFile(proc(relative));
@@ -95,6 +102,7 @@ class KernelFiles {
 
  private:
   KernelRoots roots_;
+  PrivacyFilter privacy_;
 };
 
 // Names in a directory, sorted, without "." and "..".

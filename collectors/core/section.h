@@ -73,17 +73,20 @@ struct Section {
 
 // How a collector fares; every count is since the daemon's start.
 struct CollectorStatus {
-  bool ran = false;                  // at least once
-  bool success = false;              // of its last finished run
-  bool stuck = false;                // its present run has outlived the time limit
-  ErrorKind error = ErrorKind::kIo;  // of its last finished run when success is false
-  std::int64_t interval_ns = 0;
-  std::int64_t duration_ns = 0;  // of its last finished run
+  bool ran = false;                        // at least once
+  bool success = false;                    // of its last finished run
+  bool stuck = false;                      // its present run has outlived the time limit
+  ErrorKind error = ErrorKind::kIo;        // of its last finished run when success is false
+  std::int64_t interval_ns = 0;            // as configured
+  std::int64_t effective_interval_ns = 0;  // longer when the daemon would exceed its CPU budget
+  std::int64_t duration_ns = 0;            // of its last finished run
+  std::int64_t cpu_ns = 0;                 // of all its finished runs, on their own thread
   std::int64_t last_success_realtime_ns = 0;
   std::int64_t last_run_boottime_ns = 0;
   std::uint64_t runs = 0;
   std::uint64_t failures = 0;
-  std::uint64_t skipped = 0;  // runs that were due and could not start
+  std::uint64_t skipped = 0;     // runs that were due and could not start
+  std::uint64_t early_runs = 0;  // runs asked for before their time
 };
 
 struct SnapshotEntry {

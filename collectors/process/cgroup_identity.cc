@@ -3,8 +3,8 @@
 
 #include <algorithm>
 #include <array>
-#include <compare>
 #include <optional>
+#include <tuple>
 
 #include "collectors/core/text.h"
 
@@ -299,7 +299,10 @@ struct Telling {
   bool unit = false;
   std::size_t depth = 0;
   int preference = 0;
-  auto operator<=>(const Telling&) const = default;
+  friend bool operator<(const Telling& a, const Telling& b) {
+    return std::tie(a.container, a.unit, a.depth, a.preference) <
+           std::tie(b.container, b.unit, b.depth, b.preference);
+  }
 };
 
 Telling telling_of(const Membership& membership) {

@@ -9,7 +9,8 @@
 namespace tidegauge {
 
 // Whether the block delays of stat mean anything (kernel/delayacct.c). Since 5.14 a sysctl says so, and
-// a process is accounted for when it was on at its birth. Kernels before it have it on unless built or
+// a process is accounted for when it was on at its birth; one that was born before the first pass is
+// taken to be. Kernels before it have it on unless built or
 // booted without: there a delay that is not 0, of any process, is the proof.
 class DelayAccounting {
  public:

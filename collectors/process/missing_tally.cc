@@ -43,7 +43,8 @@ void MissingTally::add(std::string_view field, std::string_view reason, std::uin
   rows_.push_back({field, reason, processes});
 }
 
-void MissingTally::add_process(const ProcessSample& sample, const ProcessEntry& entry) {
+void MissingTally::add_process(const ProcessSample& sample, const ProcessEntry& entry,
+                               std::string_view no_delays) {
   if (entry.io_state != IoState::kReadable) {
     add("io", io_reason(entry.io_state));
   }
@@ -53,6 +54,9 @@ void MissingTally::add_process(const ProcessSample& sample, const ProcessEntry& 
   if (!sample.counters.present(TaskCounter::kRunDelayNs)) {
     add("run_delay", entry.no_schedstat ? "kernel without CONFIG_SCHED_INFO or with it off"
                                         : detail_reason(entry.detail));
+  }
+  if (!sample.counters.present(TaskCounter::kBlockDelayNs)) {
+    add("block_delay", no_delays.empty() ? detail_reason(entry.detail) : no_delays);
   }
   if (sample.uid == kUnknownUid) {
     add("uid", detail_reason(entry.detail));

@@ -114,12 +114,13 @@ void apply_stat(ProcessEntry& process, const PidStat& stat) {
 
 class ProcTasks final : public TaskSource {
  public:
-  ProcTasks(const KernelFiles& files, const TaskLimits& limits)
+  ProcTasks(const KernelFiles& files, ProcTasksHooks hooks)
       : procfs_(files.roots().procfs),
         delays_(files.proc_file("sys/kernel/task_delayacct")),
         loadavg_(files.proc_file("loadavg")),
         mountinfo_(files.proc("self/mountinfo")),
-        details_(limits) {}
+        details_(hooks.limits),
+        all_read_(std::move(hooks.all_read)) {}
 
   [[nodiscard]] std::string_view name() const override { return "procfs"; }
 
@@ -138,8 +139,11 @@ class ProcTasks final : public TaskSource {
     ledger_.begin();
     delays_.begin(*context.buffer);
     count_malformed(unusable);
-    read_all(out);
-    depart_late(out);
+    read_all();
+    if (all_read_) {
+      all_read_();
+    }
+    depart_late();
     ledger_.settle(live_);
     details_.refresh(live_, out);
     details_.find_stuck(live_, out);
@@ -160,33 +164,33 @@ class ProcTasks final : public TaskSource {
   }
 
   // Merges the sorted list of pids with the sorted processes of the last pass.
-  void read_all(TaskPass& out) {
+  void read_all() {
     next_.clear();
     next_.reserve(pids_.size());
     auto known = live_.begin();
     for (const std::uint32_t pid : pids_) {
       for (; known != live_.end() && (*known)->pid() < pid; ++known) {
-        depart(std::move(*known), false, out);
+        depart(std::move(*known), false);
       }
       std::unique_ptr<ProcessEntry> process;
       if (known != live_.end() && (*known)->pid() == pid) {
         process = std::move(*known++);
       }
-      if (read(pid, process, out) == Seen::kGone) {
-        depart(std::move(process), true, out);
+      if (read(pid, process) == Seen::kGone) {
+        depart(std::move(process), true);
       } else if (process) {
         next_.push_back(std::move(process));
       }
     }
     for (; known != live_.end(); ++known) {
-      depart(std::move(*known), false, out);
+      depart(std::move(*known), false);
     }
     live_.swap(next_);
     next_.clear();
   }
 
   // io first: what stat says of reaped children then lags behind at no time, see reap_ledger.h.
-  Seen read(std::uint32_t pid, std::unique_ptr<ProcessEntry>& process, TaskPass& out) {
+  Seen read(std::uint32_t pid, std::unique_ptr<ProcessEntry>& process) {
     if (process) {
       process->read = false;
     }
@@ -208,7 +212,7 @@ class ProcTasks final : public TaskSource {
     }
     const ProcessKey key{pid, stat->start_ticks * kNsPerTick};
     if (process && process->sample.key != key) {
-      depart(std::move(process), true, out);
+      depart(std::exchange(process, nullptr), true);
     }
     const bool is_new = !process;
     if (is_new) {
@@ -265,20 +269,16 @@ class ProcTasks final : public TaskSource {
     return grown;
   }
 
-  void depart(std::unique_ptr<ProcessEntry> process, bool unsure, TaskPass& out) {
-    if (!process) {
-      return;
+  void depart(std::unique_ptr<ProcessEntry> process, bool unsure) {
+    if (process) {
+      withdraw_block_delay(process->sample, *process);
+      ledger_.depart(std::move(process), unsure);
     }
-    ProcessSample& last = out.processes.emplace_back(process->sample);
-    last.alive = false;
-    last.gauges = {};
-    withdraw_block_delay(last, *process);
-    ledger_.depart(std::move(process), unsure);
   }
 
   // A child read before its parent may have been reaped in between: the parent's growth has it then,
   // and the next pass's has not.
-  void depart_late(TaskPass& out) {
+  void depart_late() {
     const auto reapers = ledger_.reapers();
     std::size_t checks = 0;
     bool departed = false;
@@ -291,7 +291,7 @@ class ProcTasks final : public TaskSource {
       ++checks;
       std::array<char, 2048> text;
       if (read_task_file(root_, (*process)->pid(), "stat", text).state == TaskFileState::kGone) {
-        depart(std::move(*process), true, out);
+        depart(std::move(*process), true);
         departed = true;
       }
     }
@@ -324,12 +324,11 @@ class ProcTasks final : public TaskSource {
       }
       ProcessSample& sample = out.processes.emplace_back(process->sample);
       withdraw_block_delay(sample, *process);
-      if (!block_delay_known(*process)) {
-        missing_.add("block_delay", delays_.reason());
-      }
-      missing_.add_process(sample, *process);
+      missing_.add_process(sample, *process,
+                           block_delay_known(*process) ? std::string_view{} : delays_.reason());
       out.threads += process->threads();
     }
+    ledger_.finish(out.processes);
     out.lost_exits = ledger_.lost();
   }
 
@@ -372,6 +371,7 @@ class ProcTasks final : public TaskSource {
   KernelFile loadavg_;
   std::string mountinfo_;
   TaskDetails details_;
+  std::function<void()> all_read_;
   ReapLedger ledger_;
   MissingTally missing_;
   LiveProcesses live_;
@@ -385,8 +385,12 @@ class ProcTasks final : public TaskSource {
 
 }  // namespace
 
-std::unique_ptr<TaskSource> make_proc_tasks(const KernelFiles& files, const TaskLimits& limits) {
-  return std::make_unique<ProcTasks>(files, limits);
+std::unique_ptr<TaskSource> make_proc_tasks(const KernelFiles& files) {
+  return make_proc_tasks(files, ProcTasksHooks{});
+}
+
+std::unique_ptr<TaskSource> make_proc_tasks(const KernelFiles& files, ProcTasksHooks hooks) {
+  return std::make_unique<ProcTasks>(files, std::move(hooks));
 }
 
 }  // namespace tidegauge

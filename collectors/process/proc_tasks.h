@@ -15,6 +15,7 @@
 //   and processes of many threads have none.
 // - Start times are in steps of 10 ms.
 
+#include <functional>
 #include <memory>
 
 #include "collectors/core/kernel_files.h"
@@ -23,8 +24,13 @@
 
 namespace tidegauge {
 
-// `limits` are a test's business.
-std::unique_ptr<TaskSource> make_proc_tasks(const KernelFiles& files,
-                                            const TaskLimits& limits = {});
+std::unique_ptr<TaskSource> make_proc_tasks(const KernelFiles& files);
+
+// For tests: other limits, and what happens to the host in a pass when all processes have been read.
+struct ProcTasksHooks {
+  TaskLimits limits;
+  std::function<void()> all_read;
+};
+std::unique_ptr<TaskSource> make_proc_tasks(const KernelFiles& files, ProcTasksHooks hooks);
 
 }  // namespace tidegauge

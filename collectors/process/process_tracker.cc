@@ -103,7 +103,7 @@ void ProcessTracker::update_one(const ProcessSample& sample, std::int64_t now_ns
   const std::uint32_t place = at->second;
   TrackedProcess& process = processes_[place];
   const bool is_news = !is_new || sample.key.start_ns >= counted_before_ns_;
-  if (is_new || (sample.alive && !is_same_work(process.sample, sample))) {
+  if (is_new || !is_same_work(process.sample, sample)) {
     Classified classified = classify(sample);
     const std::uint32_t group = groups_.find_or_add(classified.group, sample.alive, now_ns);
     if (is_news && (is_new || group != process.group)) {

@@ -29,7 +29,10 @@ void ReapLedger::depart(std::unique_ptr<ProcessEntry> process, bool unsure) {
       }
     }
   }
-  departed_.push_back(Departed{.process = std::move(process), .unsure = unsure});
+  const bool final = nothing_unseen(*process);
+  process->sample.alive = false;
+  process->sample.gauges = {};
+  departed_.push_back(Departed{.process = std::move(process), .unsure = unsure, .final = final});
 }
 
 void ReapLedger::settle_debt(ProcessEntry& process, PidIo& growth) {
@@ -124,8 +127,11 @@ void ReapLedger::step(Departed& departed, const LiveProcesses& live) {
     return;
   }
   if (const Departed* const gone = find_departed(departed)) {
-    // Its own reaper's growth may show in the next pass only, and this one's with it.
+    // It may have been read in this pass before it left. If not, its own reaper's growth may show in
+    // the next pass only, and this one's with it.
     departed.unsure = departed.unsure || gone->unsure;
+    departed.claimed = claim(*gone->process, *departed.process);
+    departed.done = departed.claimed;
     departed.at = gone->process->sample.parent_pid;
     departed.born_by = gone->process->sample.key.start_ns;
     return;
@@ -157,10 +163,14 @@ void ReapLedger::settle(const LiveProcesses& live) {
     }
     std::erase_if(open, [](const Departed* one) { return one->done; });
   }
-  close();
 }
 
-void ReapLedger::close() {
+void ReapLedger::finish(std::vector<ProcessSample>& out) {
+  for (Departed& departed : departed_) {
+    if (!std::exchange(departed.reported, true)) {
+      out.push_back(departed.process->sample);
+    }
+  }
   std::sort(new_debts_.begin(), new_debts_.end(),
             [](const Debt& a, const Debt& b) { return a.pid < b.pid; });
   debts_.swap(new_debts_);
@@ -174,7 +184,7 @@ void ReapLedger::close() {
       departed.process->sample.parent_pid = departed.living_ancestor;
       return false;
     }
-    if (!nothing_unseen(*departed.process)) {
+    if (!departed.final) {
       ++lost_;
     }
     return true;

@@ -40,7 +40,7 @@ struct Reaper {
 };
 
 // Not thread-safe. A pass: begin(), any order of depart(), settle_debt() and add() by ascending pid,
-// then settle().
+// then settle() and finish().
 class ReapLedger {
  public:
   void begin() { reapers_.clear(); }
@@ -57,6 +57,9 @@ class ReapLedger {
   // Takes the claims of departed processes off the published counters of their reapers.
   void settle(const LiveProcesses& live);
 
+  // Appends the samples of those that departed in this pass, and forgets who needs no next pass.
+  void finish(std::vector<ProcessSample>& out);
+
   // Cumulative ends whose reaper was not found.
   [[nodiscard]] std::uint64_t lost() const { return lost_; }
 
@@ -64,6 +67,8 @@ class ReapLedger {
   struct Departed {
     std::unique_ptr<ProcessEntry> process;
     bool unsure = false;
+    bool final = false;  // nothing of it can have gone unseen
+    bool reported = false;
     bool claimed = false;
     // Where the search up the ancestors stands.
     std::uint32_t at = 0;
@@ -80,7 +85,6 @@ class ReapLedger {
   bool claim(ProcessEntry& ancestor, const ProcessEntry& child);
   void take_off(Reaper& reaper, const ProcessEntry& child);
   [[nodiscard]] const Departed* find_departed(const Departed& child) const;
-  void close();
 
   std::vector<Reaper> reapers_;     // by pid
   std::vector<Departed> departed_;  // bounded by what was alive in the last two passes

@@ -52,6 +52,9 @@ void apply_memory(ProcessEntry& process, const PidStatus& status) {
 void withdraw_thread_sums(ProcessEntry& process, DetailState why) {
   process.detail = why;
   for (const Published& sum : kThreadSums) {
+    if (sum.counter == TaskCounter::kBlockDelayNs && process.threads() <= 1) {
+      continue;  // stat has told it
+    }
     process.sample.counters.has &= ~(1U << static_cast<unsigned>(sum.counter));
   }
 }
@@ -129,7 +132,7 @@ std::size_t TaskDetails::read_threads(ProcessEntry& process, TaskPass& out) {
   }
   process.walked_pass = pass_;
   process.stuck_thread = look->stuck;
-  if (look->broken) {
+  if (look->broken || look->summed == 0) {  // a sum of nothing is not 0
     withdraw_thread_sums(process, DetailState::kUnreadable);
     return look->threads + 1;
   }

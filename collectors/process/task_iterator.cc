@@ -171,8 +171,8 @@ class TaskIterator final : public TaskSource {
         out.missing.push_back({field, reason, 0});
       }
     };
-    tell(TG_FEATURE_STORAGE, "storage_io", "this kernel has no CONFIG_TASK_IO_ACCOUNTING");
-    tell(TG_FEATURE_SYSCALLS, "syscall_io", "this kernel has no CONFIG_TASK_XACCT");
+    tell(TG_FEATURE_STORAGE, "io", "this kernel has no CONFIG_TASK_IO_ACCOUNTING");
+    tell(TG_FEATURE_SYSCALLS, "io", "this kernel has no CONFIG_TASK_XACCT");
     tell(TG_FEATURE_RUN_DELAY, "run_delay", "this kernel has no CONFIG_SCHED_INFO");
     if ((features & TG_FEATURE_DELAYS) == 0) {
       out.missing.push_back({"block_delay", "this kernel has no CONFIG_TASK_DELAY_ACCT", 0});
@@ -222,10 +222,6 @@ Result<SkeletonPtr> load(std::uint32_t namespace_of_ours) {
     return refused(errno, "libbpf cannot open its program");
   }
   skeleton->rodata->namespace_inode = namespace_of_ours;
-  if (namespace_of_ours != 0) {
-    ::bpf_map__set_max_entries(skeleton->maps.exiting, TG_EXIT_ENTRIES);
-  }
-  ::bpf_program__set_autoload(skeleton->progs.task_exits, namespace_of_ours != 0);
   int failed = ::tasks_bpf__load(skeleton.get());
   if (failed == 0) {
     failed = ::tasks_bpf__attach(skeleton.get());
@@ -233,10 +229,9 @@ Result<SkeletonPtr> load(std::uint32_t namespace_of_ours) {
   if (failed == 0) {
     return skeleton;
   }
-  if (failed == -EPERM || failed == -EACCES) {
-    return refused(-failed, "loading BPF programs needs CAP_BPF and CAP_PERFMON");
-  }
-  std::string reason = "the kernel refuses the BPF programs";
+  std::string reason = failed == -EPERM || failed == -EACCES
+                           ? "loading BPF programs needs CAP_BPF and CAP_PERFMON"
+                           : "the kernel refuses the BPF programs";
   if (!last_complaint.empty()) {
     reason.append(": ").append(trim(last_complaint));
   }

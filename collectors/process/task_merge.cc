@@ -19,8 +19,7 @@ constexpr std::uint32_t kReported = 0x7F;
 constexpr std::uint32_t kNoLoad = 0x400;
 constexpr std::uint32_t kLockWaitOrFrozen = 0x9000;  // shown as D; unused before 5.15
 
-// A process whose leader is in neither place is between release and its RCU callback. After so many
-// passes its end was lost.
+// A process that is in neither place ended during the pass. After so many passes its end was lost.
 constexpr std::uint64_t kLingerPasses = 5;
 
 void add(tg_task_counters& to, const tg_task_counters& from) {
@@ -32,7 +31,8 @@ void add(tg_task_counters& to, const tg_task_counters& from) {
   }
 }
 
-// What ended before the base was read is in it, but for what signal_struct does not sum up.
+// What ended before the base was read is in it, or is a zombie that was told with it; but for what
+// signal_struct does not sum up.
 tg_task_counters not_in_base(const tg_task_counters& ended) {
   tg_task_counters rest{};
   rest.blkio_delay_ns = ended.blkio_delay_ns;
@@ -129,22 +129,25 @@ Result<void> TaskMerge::add_records(std::span<const char> records) {
     if (thread.bytes != bytes || records.size() < bytes) {
       return malformed("iter/task", 0, "records of known sizes");
     }
+    const bool accounted = (thread.flags & TG_ACCOUNTED) != 0;
+    // A zombie that nobody saw alive has been told among the ended ones.
+    if (accounted && !has_base && !is_known(thread.process)) {
+      records = records.subspan(bytes);
+      continue;
+    }
     Process& process = find_or_add(thread.process);
     if (leads) {
       std::memcpy(&record, records.data(), sizeof(record));
-      if (process.known && process.sample.key.start_ns != record.start_ns) {
-        replace(process);
-      }
-      if (has_base && !process.known) {
-        tg_task_counters base;
+      tg_task_counters base{};
+      if (has_base) {
         std::memcpy(&base, records.data() + sizeof(record), sizeof(base));
-        add(process.settled, base);
-        process.base_pass = pass_;
       }
-      add_leader(process, record);
+      add_leader(process, record, has_base ? &base : nullptr);
     }
     process.delays |= thread.flags & TG_DELAYS;
-    add(process.live, thread.own);
+    if (!accounted) {
+      add(process.live, thread.own);
+    }
     ++threads_;
     if (task_state_letter(thread.state) == 'D') {
       add_stuck(thread);
@@ -152,6 +155,11 @@ Result<void> TaskMerge::add_records(std::span<const char> records) {
     records = records.subspan(bytes);
   }
   return {};
+}
+
+bool TaskMerge::is_known(const tg_process_key& key) const {
+  const auto at = index_.find(key);
+  return at != index_.end() && processes_[at->second].known;
 }
 
 TaskMerge::Process& TaskMerge::find_or_add(const tg_process_key& key) {
@@ -175,7 +183,24 @@ void TaskMerge::replace(Process& process) {
   replaced_.push_back(std::exchange(process, successor));
 }
 
-void TaskMerge::add_leader(Process& process, const tg_leader_record& record) {
+void TaskMerge::add_base(Process& process, const tg_leader_record& record,
+                         const tg_task_counters& base) const {
+  add(process.settled, base);
+  process.base_pass = pass_;
+  if ((record.thread.flags & TG_ACCOUNTED) != 0) {  // before anybody was there to account for it
+    add(process.settled, record.thread.own);
+    process.gone = record.threads <= 1;
+  }
+}
+
+void TaskMerge::add_leader(Process& process, const tg_leader_record& record,
+                           const tg_task_counters* base) {
+  if (process.known && process.sample.key.start_ns != record.start_ns) {
+    replace(process);
+  }
+  if (base != nullptr && !process.known) {
+    add_base(process, record, *base);
+  }
   ProcessSample& sample = process.sample;
   process.seen_pass = pass_;
   process.known = true;
@@ -211,7 +236,7 @@ void TaskMerge::add_stuck(const tg_thread_record& record) {
 
 void TaskMerge::add_exit(const tg_process_key& key, const tg_exit& ended, TaskPass& out) {
   const auto old = std::find_if(replaced_.begin(), replaced_.end(), [&](const Process& process) {
-    return KeyEqual()(process.key, key);
+    return KeyEqual()(process.key, key) && !process.gone && ended.processes != 0;
   });
   if (old != replaced_.end()) {
     add(old->settled, ended.sum);
@@ -221,9 +246,16 @@ void TaskMerge::add_exit(const tg_process_key& key, const tg_exit& ended, TaskPa
   const auto at = key.tgid != 0 ? index_.find(key) : index_.end();
   if (at != index_.end()) {
     Process& process = processes_[at->second];
-    process.gone = process.gone || ended.leaders != 0;
     if (process.known) {
       add(process.settled, process.base_pass == pass_ ? not_in_base(ended.sum) : ended.sum);
+      if (ended.processes != 0) {
+        process.gone = true;
+        // As it was in the end: it may have called exec since it was seen.
+        std::memcpy(process.sample.comm.bytes.data(), ended.comm, sizeof(ended.comm));
+        process.sample.comm.bytes.back() = '\0';
+        process.sample.uid = ended.uid;
+        process.sample.cgroup_key = ended.cgroup_key;
+      }
       return;
     }
     // Its leader was never seen: nobody else will speak for it.
@@ -233,7 +265,7 @@ void TaskMerge::add_exit(const tg_process_key& key, const tg_exit& ended, TaskPa
   exited.comm.bytes.back() = '\0';
   exited.uid = ended.uid;
   exited.cgroup_key = ended.cgroup_key;
-  exited.processes = ended.leaders;
+  exited.processes = ended.processes;
   exited.kernel_thread = (ended.flags & TG_KERNEL_THREAD) != 0;
   publish(exited.counters, ended.sum, features_, ended.delays != 0);
 }

@@ -5,9 +5,9 @@
 // threads that come and go, reused pids and lost records are tested with tables of structs.
 //
 // A process's counters are what its live threads have (the iterator's records) plus what its ended
-// ones had (the exit map's entries). A thread is never in both; for the moment between release_task()
-// and its RCU callback it is in neither, so sums may dip by what it had. Published counters hold their
-// last value until the sum is back.
+// ones had (the exit map's entries). A thread is never in both; one that ends during a pass is in
+// neither until the next, so sums may dip by what it had. Published counters hold their last value
+// until the sum is back.
 
 #include <tsl/robin_map.h>
 
@@ -44,7 +44,7 @@ class TaskMerge {
     std::uint64_t base_pass = 0;  // in which `settled` began
     std::uint32_t delays = 0;     // TG_DELAYS of any thread, ever
     bool known = false;           // a leader's record has filled the sample
-    bool gone = false;            // its leader was freed
+    bool gone = false;            // its last thread has ended
   };
   struct KeyHash {
     std::size_t operator()(const tg_process_key& key) const {
@@ -57,9 +57,12 @@ class TaskMerge {
     }
   };
 
+  [[nodiscard]] bool is_known(const tg_process_key& key) const;
   Process& find_or_add(const tg_process_key& key);
   void replace(Process& process);
-  void add_leader(Process& process, const tg_leader_record& record);
+  void add_leader(Process& process, const tg_leader_record& record, const tg_task_counters* base);
+  void add_base(Process& process, const tg_leader_record& record,
+                const tg_task_counters& base) const;
   void add_stuck(const tg_thread_record& record);
   void publish_stuck(TaskPass& out) const;
   void publish_end(Process& process, TaskPass& out);

@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "collectors/core/sha256.h"
 #include "collectors/procfs/regular_file.h"
-#include "collectors/procfs/sha256.h"
 
 namespace tidegauge {
 

@@ -6,6 +6,7 @@
 //   settings.h    the daemon's own settings, one table row each: key, flag, range, default, help
 //   value.h       text to value, and what an error says about it
 //   yaml_tree.h   YAML text to a bounded tree with positions     (the only user of yaml-cpp)
+//   yaml_value.h  a node of it to one value
 //   yaml.h        tree to settings, strict
 //   flags.h       command line to command and flags              (the only user of CLI11)
 //   builder.h     the layers: defaults < file < flags
@@ -40,7 +41,8 @@ struct Config {
   std::int64_t tick_ns = 1'000'000'000;
   std::int64_t freshness_ns = 0;  // 0: one tick
   std::int64_t collector_timeout_ns = 5'000'000'000;
-  bool node_families = true;  // false: no node_*, for hosts that run node_exporter too
+  std::int64_t cpu_budget_ppm = 10'000;  // parts per million of one core; 0: no limit
+  bool node_families = true;             // false: no node_*, for hosts that run node_exporter too
 
   std::vector<std::string> listen_addresses{"127.0.0.1:10070"};
   std::string telemetry_path = "/metrics";
@@ -50,7 +52,7 @@ struct Config {
   bool enable_lifecycle = false;
   bool disable_exporter_metrics = false;
 
-  KernelRoots roots;
+  KernelRoots roots;  // with the privacy of what is found there
 
   LogLevel log_level = LogLevel::kInfo;
   LogFormat log_format = LogFormat::kLogfmt;

@@ -241,7 +241,9 @@ std::vector<FlagTarget> flag_targets(CollectorRegistry registry) {
     add(name, kCollectorEnabled);
     add(name + "." + std::string(kCollectorInterval.flag), kCollectorInterval);
     for (const OptionSpec& spec : registry[i]->options) {
-      add(name + "." + std::string(spec.flag), spec);
+      if (!spec.flag.empty()) {
+        add(name + "." + std::string(spec.flag), spec);
+      }
     }
   }
   return targets;

@@ -69,6 +69,8 @@ std::string yaml_default(const OptionSpec& spec) {
     case OptionType::kString:
     case OptionType::kRegex:
       return yaml_text(spec.default_text);
+    case OptionType::kRecords:
+      return "[]";
     case OptionType::kStringList:
       break;
   }
@@ -88,6 +90,8 @@ std::string describe(const Target& target) {
     text.append(" From " + std::to_string(spec.min) + " to " + std::to_string(spec.max) + ".");
   } else if (spec.type == OptionType::kDuration) {
     text.append(" From " + format_duration(spec.min) + " to " + format_duration(spec.max) + ".");
+  } else if (spec.type == OptionType::kRecords) {
+    text.append(" At most " + std::to_string(spec.max) + ", each with one or more of:");
   } else if (spec.type != OptionType::kBool &&
              target.accepted().find(" or ") != std::string::npos) {
     text.append(" Accepts " + target.accepted() + ".");
@@ -95,8 +99,22 @@ std::string describe(const Target& target) {
   return text;
 }
 
+// Comments below a list of records: what each may hold.
+void append_fields(std::string& out, const std::string& indent, const OptionSpec& spec) {
+  for (const OptionSpec& field : spec.fields) {
+    const Target target{.option = &field};
+    std::string lines;
+    append_wrapped(
+        lines, indent + "#     ",
+        std::string(field.key) + " (" + target.accepted() + "): " + std::string(field.help));
+    lines[indent.size() + 4] = '-';
+    out.append(lines);
+  }
+}
+
 void append_key(std::string& out, const std::string& indent, const Target& target) {
   append_wrapped(out, indent + "# ", describe(target));
+  append_fields(out, indent, target.spec());
   out.append(indent).append(target.spec().key).append(": ");
   out.append(yaml_default(target.spec())).append("\n");
 }
@@ -160,6 +178,8 @@ std::string_view placeholder(OptionType type) {
       return "=REGEX";
     case OptionType::kStringList:
       return "=LIST";
+    case OptionType::kRecords:  // has no flag
+      break;
   }
   return "";
 }
@@ -195,7 +215,9 @@ void append_collector_flags(std::string& out, const CollectorInfo& info, std::in
               std::string(info.help) + " (default " + (info.enabled ? "on" : "off") + ", every " +
                   format_duration(interval_ns) + ")");
   for (const OptionSpec& spec : info.options) {
-    append_option(out, name + "." + std::string(spec.flag), Target{.option = &spec});
+    if (!spec.flag.empty()) {
+      append_option(out, name + "." + std::string(spec.flag), Target{.option = &spec});
+    }
   }
 }
 

@@ -45,6 +45,8 @@ bool is_telemetry_path(std::string_view text) {
          text.find_first_of(" \t?#%\"<>&") == std::string_view::npos;
 }
 
+bool is_privacy(std::string_view text) { return parse_privacy(text).has_value(); }
+bool is_cpu_budget(std::string_view text) { return parse_cpu_budget(text).has_value(); }
 bool is_log_level(std::string_view text) { return parse_log_level(text).has_value(); }
 bool is_log_format(std::string_view text) { return parse_log_format(text).has_value(); }
 
@@ -93,6 +95,26 @@ constexpr Setting kSettings[] = {
      "",
      nullptr,
      set_integer<&Config::collector_timeout_ns>},
+    {"",
+     {"cpu_budget", "cpu-budget", OptionType::kString, "1%",
+      "CPU the daemon may use. Above it, collectors that can wait run less often, at least every "
+      "5 minutes; the others keep their intervals."},
+     "a share of one core such as 0.5% or 1%, from 0.01% to 100%, or off",
+     is_cpu_budget,
+     [](Config& config, const OptionValue& value) {
+       config.cpu_budget_ppm = parse_cpu_budget(std::get<std::string>(value)).value_or(0);
+     }},
+    {"",
+     {"privacy", "privacy", OptionType::kString, "keep",
+      "How paths and user names of the host's users may leave the host: keep; hash to h: and 16 "
+      "digits, the same for the same text on this host (salted with its machine id); drop to -. "
+      "Covers executables, cgroup paths, user names and, once eBPF reports them, paths of files; "
+      "not mount points, nor files that this configuration names."},
+     "keep, hash or drop",
+     is_privacy,
+     [](Config& config, const OptionValue& value) {
+       config.roots.privacy = parse_privacy(std::get<std::string>(value)).value_or(Privacy::kDrop);
+     }},
     {"",
      {"node_families", "node-families", OptionType::kBool, "true",
       "Expose the node_* families; false on hosts that run node_exporter too."},
@@ -205,6 +227,23 @@ constexpr OptionSpec kCollectorInterval{"interval", "interval", OptionType::kStr
 std::span<const ConfigSection> config_sections() { return kSections; }
 
 std::span<const Setting> settings() { return kSettings; }
+
+std::optional<std::int64_t> parse_cpu_budget(std::string_view text) {
+  constexpr unsigned kFractionDigits = 4;  // of a percent: parts per million
+  constexpr std::uint64_t kLeast = 100;
+  constexpr std::uint64_t kWholeCore = 1'000'000;
+  if (text == "off") {
+    return 0;
+  }
+  if (!text.ends_with('%')) {
+    return std::nullopt;
+  }
+  const auto share = parse_decimal(text.substr(0, text.size() - 1), kFractionDigits);
+  if (!share || *share < kLeast || *share > kWholeCore) {
+    return std::nullopt;
+  }
+  return static_cast<std::int64_t>(*share);
+}
 
 std::optional<LogLevel> parse_log_level(std::string_view text) {
   constexpr std::pair<std::string_view, LogLevel> kLevels[] = {{"debug", LogLevel::kDebug},

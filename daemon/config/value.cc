@@ -12,11 +12,34 @@ std::string range_of_durations(const OptionSpec& spec) {
          format_duration(spec.max);
 }
 
+constexpr std::size_t kMaxQuotedBytes = 80;
+
+// On one line, cut; characters of `marked` get a backslash.
+std::string escape(std::string_view text, std::size_t max_bytes, std::string_view marked) {
+  constexpr std::string_view kHex = "0123456789abcdef";
+  std::string out;
+  for (const char c : sanitize_label(text, max_bytes)) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (marked.find(c) != std::string_view::npos) {
+      out.append({'\\', c});
+    } else if (c == '\n') {
+      out.append("\\n");
+    } else if (byte < 0x20 || byte == 0x7F) {
+      out.append("\\x").push_back(kHex[byte >> 4U]);
+      out.push_back(kHex[byte & 0xFU]);
+    } else {
+      out.push_back(c);
+    }
+  }
+  return out.append(text.size() > max_bytes ? "..." : "");
+}
+
 // parse_option() with what its message about a regular expression has and nobody else knows.
 std::string complaint(const Target& target, std::string_view where) {
   const std::string prefix = std::string(target.spec().key) + ": expected ";
   if (target.spec().type == OptionType::kRegex && where.starts_with(prefix)) {
-    return std::string(where.substr(prefix.size()));
+    // RE2 repeats the offending part of the expression as it is.
+    return escape(where.substr(prefix.size()), 2 * kMaxQuotedBytes, "");
   }
   return target.accepted();
 }
@@ -40,6 +63,8 @@ std::string Target::accepted() const {
       return "a regular expression in RE2 syntax";
     case OptionType::kStringList:
       return "a list of texts";
+    case OptionType::kRecords:
+      return "a list of records";
   }
   return "a value";
 }
@@ -95,24 +120,7 @@ std::string format_duration(std::int64_t duration_ns) {
 }
 
 std::string quote(std::string_view text) {
-  constexpr std::size_t kMaxBytes = 80;
-  constexpr std::string_view kHex = "0123456789abcdef";
-  std::string out = "\"";
-  for (const char c : sanitize_label(text, kMaxBytes)) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (c == '"' || c == '\\') {
-      out.push_back('\\');
-      out.push_back(c);
-    } else if (c == '\n') {
-      out.append("\\n");
-    } else if (byte < 0x20 || byte == 0x7F) {
-      out.append("\\x").push_back(kHex[byte >> 4U]);
-      out.push_back(kHex[byte & 0xFU]);
-    } else {
-      out.push_back(c);
-    }
-  }
-  return out.append(text.size() > kMaxBytes ? "...\"" : "\"");
+  return "\"" + escape(text, kMaxQuotedBytes, "\"\\") + "\"";
 }
 
 }  // namespace tidegauge

@@ -6,37 +6,11 @@
 
 #include "daemon/config/suggest.h"
 #include "daemon/config/yaml_tree.h"
+#include "daemon/config/yaml_value.h"
 
 namespace tidegauge {
 
 namespace {
-
-std::string describe(const YamlNode& node) {
-  switch (node.kind) {
-    case YamlKind::kNull:
-      return "nothing";
-    case YamlKind::kScalar:
-      return (node.plain ? "" : "the text ") + quote(node.text);
-    case YamlKind::kSequence:
-      return "a list";
-    case YamlKind::kMapping:
-      return "a mapping";
-  }
-  return "something else";
-}
-
-// A quoted scalar is text, even if it spells a number.
-bool takes_text(OptionType type) {
-  return type != OptionType::kBool && type != OptionType::kInteger;
-}
-
-std::string join(const std::vector<std::string>& words) {
-  std::string text;
-  for (const std::string& word : words) {
-    text.append(text.empty() ? "" : ", ").append(word);
-  }
-  return text;
-}
 
 class Walker {
  public:
@@ -48,7 +22,7 @@ class Walker {
       return {};
     }
     if (node.kind != YamlKind::kMapping) {
-      return fail(node.position, "", "expected keys and values, got " + describe(node));
+      return fail(node.position, "", "expected keys and values, got " + describe_yaml(node));
     }
     for (const YamlEntry& entry : node.entries) {
       if (auto done = root_entry(entry); !done) {
@@ -61,8 +35,7 @@ class Walker {
  private:
   [[nodiscard]] tl::unexpected<ConfigError> fail(YamlPosition position, const std::string& path,
                                                  const std::string& message) const {
-    return tl::make_unexpected(ConfigError{yaml_position_prefix(file_, position) + path +
-                                           (path.empty() ? "" : ": ") + message});
+    return yaml_error(file_, position, path, message);
   }
 
   [[nodiscard]] static const Setting* find_setting(std::string_view section, std::string_view key) {
@@ -120,7 +93,7 @@ class Walker {
       hint = did_you_mean(entry.key, paths_of(entry.key));
     }
     if (hint.empty()) {
-      hint = "; expected one of " + join(known);
+      hint = "; expected one of " + join_words(known);
     }
     return fail(entry.position, path + display_key(entry.key), "unknown key" + hint);
   }
@@ -141,7 +114,7 @@ class Walker {
   template <class Each>
   ConfigResult<void> mapping(const YamlEntry& entry, const std::string& path, const Each& each) {
     if (entry.value->kind != YamlKind::kMapping && entry.value->kind != YamlKind::kNull) {
-      return fail(entry.position, path, "expected a mapping, got " + describe(*entry.value));
+      return fail(entry.position, path, "expected a mapping, got " + describe_yaml(*entry.value));
     }
     for (const YamlEntry& inner : entry.value->entries) {
       if (auto done = each(inner); !done) {
@@ -169,8 +142,9 @@ class Walker {
       if (hint.empty()) {
         hint = did_you_mean(entry.key, keys_of("collectors"));
       }
-      return fail(entry.position, path,
-                  "unknown collector" + (hint.empty() ? "; expected one of " + join(names) : hint));
+      return fail(
+          entry.position, path,
+          "unknown collector" + (hint.empty() ? "; expected one of " + join_words(names) : hint));
     }
     const auto index = static_cast<std::size_t>(at - registry_.begin());
     return mapping(entry, path,
@@ -198,53 +172,13 @@ class Walker {
   }
 
   ConfigResult<void> value(const Target& target, const YamlEntry& entry, const std::string& path) {
-    auto parsed = target.spec().type == OptionType::kStringList
-                      ? list(target, entry, path)
-                      : scalar(target, *entry.value, entry.position, path);
+    auto parsed = read_yaml_value(target, entry, file_, path);
     if (!parsed) {
       return tl::make_unexpected(parsed.error());
     }
     builder_.set(ConfigLayer::kFile, target, std::move(*parsed),
                  yaml_position_prefix(file_, entry.position) + path);
     return {};
-  }
-
-  [[nodiscard]] ConfigResult<OptionValue> scalar(const Target& target, const YamlNode& node,
-                                                 YamlPosition position,
-                                                 const std::string& path) const {
-    if (node.kind != YamlKind::kScalar || (!node.plain && !takes_text(target.spec().type))) {
-      return fail(position, path, expected_but_got(target, describe(node)));
-    }
-    auto parsed = parse_value(target, node.text);
-    if (!parsed) {
-      return fail(position, path, parsed.error().message);
-    }
-    return parsed;
-  }
-
-  // A list of one may be written as its item.
-  [[nodiscard]] ConfigResult<OptionValue> list(const Target& target, const YamlEntry& entry,
-                                               const std::string& path) const {
-    const YamlNode& node = *entry.value;
-    if (node.kind != YamlKind::kSequence) {
-      return scalar(target, node, entry.position, path);
-    }
-    if (node.items.size() < static_cast<std::size_t>(target.spec().min)) {
-      return fail(entry.position, path, expected_but_got(target, "an empty list"));
-    }
-    std::vector<std::string> items;
-    for (const YamlNodePtr& item : node.items) {
-      const std::string item_path = path + "[" + std::to_string(items.size()) + "]";
-      if (item->kind != YamlKind::kScalar && target.setting == nullptr) {
-        return fail(item->position, item_path, "expected text, got " + describe(*item));
-      }
-      auto parsed = scalar(target, *item, item->position, item_path);
-      if (!parsed) {
-        return parsed;
-      }
-      items.push_back(std::get<std::vector<std::string>>(*parsed).front());
-    }
-    return OptionValue(std::move(items));
   }
 
   std::string_view file_;

@@ -131,12 +131,14 @@ class TreeBuilder final : public YAML::EventHandler {
     }
   }
 
-  // "collectors.diskstats: ", or "" at the root.
+  // "collectors.diskstats: ", "collectors.process.groups[1].name: ", or "" at the root.
   [[nodiscard]] std::string path() const {
     std::string path;
     for (const Frame& frame : frames_) {
       if (frame.pending) {
         path.append(path.empty() ? "" : ".").append(display_key(frame.pending->key));
+      } else if (frame.node->kind == YamlKind::kSequence) {
+        path.append("[").append(std::to_string(frame.node->items.size())).append("]");
       }
     }
     return path.empty() ? path : path + ": ";

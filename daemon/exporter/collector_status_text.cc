@@ -53,6 +53,14 @@ constexpr StatusMetric kMetrics[] = {
     {"tidegauge_collector_interval_seconds", "Configured time between two runs of the collector.",
      MetricKind::kGauge, kNanoseconds,
      [](const CollectorStatus& s) { return nonnegative(s.interval_ns); }},
+    {"tidegauge_collector_effective_interval_seconds",
+     "Time between two runs of the collector now: longer than configured when the daemon would "
+     "exceed its CPU budget.",
+     MetricKind::kGauge, kNanoseconds,
+     [](const CollectorStatus& s) { return nonnegative(s.effective_interval_ns); }},
+    {"tidegauge_collector_cpu_seconds_total",
+     "CPU time of the collector's finished runs, without threads of its own.", MetricKind::kCounter,
+     kNanoseconds, [](const CollectorStatus& s) { return nonnegative(s.cpu_ns); }},
     {"tidegauge_collector_last_success_timestamp_seconds",
      "When the collector last succeeded; its series are that old.", MetricKind::kGauge,
      kNanoseconds,
@@ -70,6 +78,10 @@ constexpr StatusMetric kMetrics[] = {
     {"tidegauge_collector_skipped_total",
      "Runs of the collector left out because the one before had not ended.", MetricKind::kCounter,
      kUnit, [](const CollectorStatus& s) -> std::optional<std::uint64_t> { return s.skipped; }},
+    {"tidegauge_collector_early_runs_total",
+     "Runs of the collector before their time, asked for because something happened.",
+     MetricKind::kCounter, kUnit,
+     [](const CollectorStatus& s) -> std::optional<std::uint64_t> { return s.early_runs; }},
 };
 
 struct TickMetric {

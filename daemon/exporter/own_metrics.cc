@@ -26,7 +26,12 @@ const BuildInfo& build_info() {
 }
 
 OwnMetrics::OwnMetrics()
-    : scrapes_(BuildCounter()
+    : cpu_budget_(BuildGauge()
+                      .Name("tidegauge_cpu_budget_ratio")
+                      .Help("Configured CPU budget of this daemon as a share of one core; absent "
+                            "when there is none.")
+                      .Register(registry_)),
+      scrapes_(BuildCounter()
                    .Name("tidegauge_http_scrapes_total")
                    .Help("Answers given on the telemetry path, by HTTP status.")
                    .Register(registry_)),
@@ -76,6 +81,14 @@ void OwnMetrics::reload_finished(bool success, double realtime_seconds) {
 
 void OwnMetrics::count_suppressed_log() { suppressed_logs_.Increment(); }
 
+void OwnMetrics::set_cpu_budget(std::int64_t parts_per_million) {
+  prometheus::Gauge& gauge = cpu_budget_.Add({});
+  gauge.Set(static_cast<double>(parts_per_million) / 1e6);
+  if (parts_per_million == 0) {
+    cpu_budget_.Remove(&gauge);
+  }
+}
+
 void OwnMetrics::raise_to(prometheus::Counter& counter, std::uint64_t value) {
   counter.Increment(static_cast<double>(value) - counter.Value());
 }
@@ -99,6 +112,7 @@ std::vector<MetricDoc> own_metric_docs() {
   std::vector<MetricDoc> docs = collector_status_docs();
   OwnMetrics metrics;
   metrics.count_scrape(200);
+  metrics.set_cpu_budget(1);
   for (const prometheus::MetricFamily& family : metrics.collect()) {
     MetricDoc doc{
         family.name,

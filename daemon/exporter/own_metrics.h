@@ -9,6 +9,7 @@
 #include <prometheus/gauge.h>
 #include <prometheus/registry.h>
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -33,6 +34,8 @@ class OwnMetrics {
   void count_scrape(int status);
   void reload_finished(bool success, double realtime_seconds);
   void count_suppressed_log();
+  // Parts per million of one core; 0 (no budget) takes the series away.
+  void set_cpu_budget(std::int64_t parts_per_million);
   // On the web thread, before a rendering.
   void update_http(const HttpServerStats& stats);
   void update_exposition(std::size_t body_bytes, std::size_t suppressed_series);
@@ -44,6 +47,7 @@ class OwnMetrics {
   static void raise_to(prometheus::Counter& counter, std::uint64_t value);
 
   prometheus::Registry registry_;
+  prometheus::Family<prometheus::Gauge>& cpu_budget_;
   prometheus::Family<prometheus::Counter>& scrapes_;
   prometheus::Gauge& reload_success_;
   prometheus::Gauge& reload_timestamp_;

@@ -19,6 +19,8 @@ std::int64_t read_clock(clockid_t id) {
 
 std::int64_t SystemClock::realtime_ns() const { return read_clock(CLOCK_REALTIME); }
 std::int64_t SystemClock::boottime_ns() const { return read_clock(CLOCK_BOOTTIME); }
+std::int64_t SystemClock::thread_cpu_ns() const { return read_clock(CLOCK_THREAD_CPUTIME_ID); }
+std::int64_t SystemClock::process_cpu_ns() const { return read_clock(CLOCK_PROCESS_CPUTIME_ID); }
 
 void SystemClock::wait(std::condition_variable& wake, std::unique_lock<std::mutex>& lock,
                        std::int64_t deadline_ns) {

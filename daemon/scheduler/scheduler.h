@@ -25,6 +25,7 @@
 #include "collectors/core/section.h"
 #include "daemon/exporter/snapshot_source.h"
 #include "daemon/scheduler/clock.h"
+#include "daemon/scheduler/cpu_budget.h"
 
 namespace tidegauge {
 
@@ -37,6 +38,7 @@ struct ScheduledCollector {
   CollectorStatus status{};
   std::shared_ptr<const Section> recorded{};
   std::shared_ptr<const Section> newest{};
+  RunCost cost{};
   // Whether the predecessor's run still has not come back; null if it had none. While it has not, no
   // other run starts: one dead mount holds one thread, however often the configuration is reloaded.
   std::function<bool()> still_running{};
@@ -48,7 +50,10 @@ struct SchedulerOptions {
   std::int64_t freshness_ns = 0;  // 0: one tick
   // A worker's run that takes longer counts as stuck and its series disappear.
   std::int64_t collector_timeout_ns = 5'000'000'000;
-  // Counts of a predecessor, carried over a reload.
+  // Of one core, for the whole process; collectors with `stretch` run less often to keep it. 0: none.
+  std::int64_t cpu_budget_ppm = 0;
+  // Measurements and counts of a predecessor, carried over a reload.
+  double background_cores = 0;
   std::uint64_t ticks = 0;
   std::uint64_t ticks_skipped = 0;
 };
@@ -84,6 +89,16 @@ class Scheduler final : public SnapshotSource {
   [[nodiscard]] bool is_stale(const std::vector<bool>& selected) const override;
   // Served on the tick thread (workers run theirs meanwhile); on_publish tells when it is done.
   void request_refresh() override;
+
+  // Asks for a run of this collector before its time, at the next tick. Any thread. False when there is
+  // none or it may not: one early run per interval in force (and per ten ticks), not while a run is
+  // under way. The run is a scheduled one: recorded, seen by consumers. The next regular one is left
+  // out for it where the budget has no room for both or less than half an interval is between them;
+  // the grid stays. A request that the next tick
+  // would serve anyway, or that another one made, is accepted and costs nothing.
+  bool request_run(std::string_view collector);
+  // What all but the stretch collectors use of a core, for a successor.
+  [[nodiscard]] double background_cores() const;
 
   // Looks for a stuck tick thread. From one thread, about once per tick.
   void supervise();

@@ -27,17 +27,22 @@ struct DueInput {
   std::int64_t boottime_ns = 0;  // of the present tick
   std::int64_t tick_ns = 0;
   std::int64_t interval_ns = 0;  // a multiple of tick_ns
+  bool on_grid = true;           // whether its runs lie on multiples of the interval
   bool ran = false;
   std::int64_t last_run_boottime_ns = 0;  // when the last scheduled run began
 };
 
-// Due on its multiple, unless it ran less than half an interval ago (the clock was set back); and
+// Off the grid: a whole interval later, give or take what the tick's beginning jitters. On it:
+// due on its multiple, unless it ran less than half an interval ago (the clock was set back); and
 // due when a whole interval and a tick went by (its multiple fell into a skipped tick).
 constexpr bool is_due(const DueInput& in) {
   if (!in.ran) {
     return true;
   }
   const std::int64_t since_ns = in.boottime_ns - in.last_run_boottime_ns;
+  if (!in.on_grid) {
+    return since_ns + in.tick_ns / 2 >= in.interval_ns;
+  }
   const bool on_multiple = in.tick % (in.interval_ns / in.tick_ns) == 0;
   return (on_multiple && since_ns * 2 >= in.interval_ns) || since_ns >= in.interval_ns + in.tick_ns;
 }

@@ -44,6 +44,7 @@ SchedulerOptions scheduler_options(const Config& config) {
   options.tick_ns = config.tick_ns;
   options.freshness_ns = config.freshness_ns;
   options.collector_timeout_ns = config.collector_timeout_ns;
+  options.cpu_budget_ppm = config.cpu_budget_ppm;
   return options;
 }
 

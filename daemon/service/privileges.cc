@@ -24,6 +24,11 @@ constexpr UsedCapability kUsed[] = {
     {CAP_DAC_READ_SEARCH,
      "CAP_DAC_READ_SEARCH: /proc/slabinfo (0400) and unreadable files and mount points stay "
      "unseen"},
+    {CAP_SYS_PTRACE,
+     "CAP_SYS_PTRACE: I/O, executables and wait channels of other users' processes stay unseen"},
+    {CAP_BPF, "CAP_BPF: processes are read from /proc, which costs more and misses short-lived ones"},
+    {CAP_PERFMON,
+     "CAP_PERFMON: processes are read from /proc, which costs more and misses short-lived ones"},
 };
 
 }  // namespace

@@ -221,6 +221,7 @@ std::shared_ptr<Generation> Service::build(const Config& config,
 }
 
 void Service::activate(const std::shared_ptr<Generation>& generation) {
+  own_.set_cpu_budget(generation->config.cpu_budget_ppm);
   generation->scheduler->start(kFirstTickWaitNs);
   generation->routes->set_ready(true);
   generation_ = generation;
@@ -340,6 +341,7 @@ ConfigResult<void> Service::try_reload() {
     leftovers_.push_back(generation_);
   }
   SchedulerOptions options = scheduler_options(*config);
+  options.background_cores = generation_->scheduler->background_cores();
   if (const SnapshotPtr last = generation_->scheduler->latest_tick()) {
     options.ticks = last->ticks;
     options.ticks_skipped = last->ticks_skipped;
@@ -349,9 +351,7 @@ ConfigResult<void> Service::try_reload() {
                         [&](const CollectorConfig& c) { return c.info == info; })
         ->options;
   };
-  const bool same_roots =
-      config->roots.procfs == old.roots.procfs && config->roots.sysfs == old.roots.sysfs &&
-      config->roots.rootfs == old.roots.rootfs && config->roots.udev_data == old.roots.udev_data;
+  const bool same_roots = config->roots == old.roots;
   // A collector whose settings stay keeps its object: it holds what makes counters monotone.
   for (ScheduledCollector& kept : generation_->scheduler->release()) {
     const auto at =
@@ -367,6 +367,7 @@ ConfigResult<void> Service::try_reload() {
     }
     at->recorded = std::move(kept.recorded);
     at->newest = std::move(kept.newest);
+    at->cost = kept.cost;
     if (kept.collector) {
       at->collector = std::move(kept.collector);
     }

@@ -1,24 +1,58 @@
 // SPDX-License-Identifier: Apache-2.0
-//
-// CPU of one pass over all tasks:
-//   task_pass_bench [--source iterator|procfs] [--passes N] [--interval-ms M] [--dump]
-// Prints mean and median of the calling thread's CPU time, kernel time of the reads included.
-
-#include <time.h>
+// CPU time of one pass over this machine's tasks, source alone:
+//   task_pass_bench --source iterator|procfs --passes 20 --interval-ms 1000
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
+#include <memory>
 #include <numeric>
-#include <string>
 #include <string_view>
-#include <thread>
 #include <vector>
 
+#include "collectors/process/proc_tasks.h"
 #include "collectors/process/task_iterator.h"
 
+namespace tidegauge {
 namespace {
+
+struct Arguments {
+  std::string_view source = "procfs";
+  int passes = 10;
+  int interval_ms = 1000;
+};
+
+bool parse(int argc, char** argv, Arguments& out) {
+  for (int i = 1; i + 1 < argc; i += 2) {
+    const std::string_view name = argv[i];
+    if (name == "--source") {
+      out.source = argv[i + 1];
+    } else if (name == "--passes") {
+      out.passes = static_cast<int>(std::strtol(argv[i + 1], nullptr, 10));
+    } else if (name == "--interval-ms") {
+      out.interval_ms = static_cast<int>(std::strtol(argv[i + 1], nullptr, 10));
+    } else {
+      return false;
+    }
+  }
+  return argc % 2 == 1 && out.passes > 0 && out.interval_ms >= 0;
+}
+
+std::unique_ptr<TaskSource> make_source(std::string_view name) {
+  const KernelFiles files{KernelRoots{}};
+  if (name == "procfs") {
+    return make_proc_tasks(files);
+  }
+  if (name == "iterator") {
+    auto made = make_task_iterator(files);
+    if (made) {
+      return std::move(*made);
+    }
+    std::fprintf(stderr, "%s\n", made.error().message().c_str());
+  }
+  return nullptr;
+}
 
 double cpu_ms() {
   timespec now{};
@@ -26,63 +60,56 @@ double cpu_ms() {
   return static_cast<double>(now.tv_sec) * 1e3 + static_cast<double>(now.tv_nsec) / 1e6;
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
-  using namespace tidegauge;
-  int passes = 10;
-  int interval_ms = 1000;
-  bool dump = false;
-  for (int i = 1; i < argc; ++i) {
-    const std::string_view flag = argv[i];
-    if (flag == "--passes" && i + 1 < argc) {
-      passes = std::atoi(argv[++i]);
-    } else if (flag == "--interval-ms" && i + 1 < argc) {
-      interval_ms = std::atoi(argv[++i]);
-    } else if (flag == "--dump") {
-      dump = true;
-    }
-  }
-  auto source = make_task_iterator(KernelFiles());
-  if (!source) {
-    std::fprintf(stderr, "iterator: %s\n", source.error().message().c_str());
-    return 1;
-  }
-  ReadBuffer buffer;
-  CollectContext context{.buffer = &buffer};
-  TaskPass pass;
-  std::vector<double> costs;
-  for (int i = 0; i <= passes; ++i) {
-    pass.clear();
-    const double before = cpu_ms();
-    const auto done = (*source)->pass(context, pass);
-    const double cost = cpu_ms() - before;
-    if (!done) {
-      std::fprintf(stderr, "%s\n", done.error().message().c_str());
-      return 1;
-    }
-    if (i > 0) {  // the first one meets everything anew
-      costs.push_back(cost);
-    }
-    std::this_thread::sleep_for(std::chrono::milliseconds(interval_ms));
-  }
-  if (dump) {
-    for (const ProcessSample& p : pass.processes) {
-      std::printf("%u %u %c %s uid=%u threads=%lu", p.key.pid, p.parent_pid, p.state,
-                  std::string(p.comm.view()).c_str(), p.uid, p.gauges[TaskGauge::kThreads]);
-      for (std::size_t i = 0; i < kTaskCounters; ++i) {
-        std::printf(" %lu", p.counters.values[i]);
-      }
-      for (std::size_t i = 1; i < kTaskGauges; ++i) {
-        std::printf(" %lu", p.gauges.values[i]);
-      }
-      std::printf("\n");
-    }
+void report(std::vector<double> costs, const TaskPass& last) {
+  const double first = costs.front();
+  if (costs.size() > 1) {
+    costs.erase(costs.begin());
   }
   std::sort(costs.begin(), costs.end());
-  std::printf("%zu processes, %lu threads: mean %.3f ms, median %.3f ms a pass\n",
-              pass.processes.size(), pass.threads,
-              std::accumulate(costs.begin(), costs.end(), 0.0) / static_cast<double>(costs.size()),
-              costs[costs.size() / 2]);
+  const double mean =
+      std::accumulate(costs.begin(), costs.end(), 0.0) / static_cast<double>(costs.size());
+  std::printf("processes %zu threads %llu\n", last.processes.size(),
+              static_cast<unsigned long long>(last.threads));
+  std::printf("cpu ms per pass: first %.2f, then mean %.2f median %.2f min %.2f max %.2f\n", first,
+              mean, costs[costs.size() / 2], costs.front(), costs.back());
+  for (const MissingField& missing : last.missing) {
+    std::printf("missing %s (%llu): %s\n", missing.field.c_str(),
+                static_cast<unsigned long long>(missing.processes), missing.reason.c_str());
+  }
+}
+
+int run(int argc, char** argv) {
+  Arguments arguments;
+  const bool understood = parse(argc, argv, arguments);
+  const auto source = understood ? make_source(arguments.source) : nullptr;
+  if (!source) {
+    std::fprintf(stderr, "usage: %s --source iterator|procfs --passes N --interval-ms M\n",
+                 argv[0]);
+    return 2;
+  }
+  ReadBuffer buffer;
+  CollectContext context{.realtime_ns = 0, .boottime_ns = 0, .buffer = &buffer};
+  TaskPass out;
+  std::vector<double> costs;
+  for (int i = 0; i < arguments.passes; ++i) {
+    if (i != 0) {
+      const timespec pause{arguments.interval_ms / 1000, arguments.interval_ms % 1000 * 1'000'000L};
+      ::nanosleep(&pause, nullptr);
+    }
+    out.clear();
+    const double begin = cpu_ms();
+    const auto passed = source->pass(context, out);
+    costs.push_back(cpu_ms() - begin);
+    if (!passed) {
+      std::fprintf(stderr, "%s\n", passed.error().message().c_str());
+      return 1;
+    }
+  }
+  report(costs, out);
   return 0;
 }
+
+}  // namespace
+}  // namespace tidegauge
+
+int main(int argc, char** argv) { return tidegauge::run(argc, argv); }

@@ -11,10 +11,10 @@
 
 namespace tidegauge {
 
-void PrintTo(const CgroupIdentity& identity, std::ostream* out) {
-  *out << "unit=" << identity.unit << " slice=" << identity.slice
-       << " container=" << identity.container << " runtime=" << identity.runtime
-       << " pod=" << identity.pod;
+std::ostream& operator<<(std::ostream& out, const CgroupIdentity& identity) {
+  return out << "unit=" << identity.unit << " slice=" << identity.slice
+             << " container=" << identity.container << " runtime=" << identity.runtime
+             << " pod=" << identity.pod;
 }
 
 namespace {

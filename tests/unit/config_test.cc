@@ -30,6 +30,13 @@ namespace {
 
 constexpr std::int64_t kSecond = 1'000'000'000;
 
+constexpr OptionSpec kGroupFields[] = {
+    {"name", "", OptionType::kString, "", "What the group is called."},
+    {"comm", "", OptionType::kStringList, "", "Names of programs.", 1},
+    {"cmdline", "", OptionType::kRegex, "", "Matches command lines."},
+    {"children", "", OptionType::kBool, "", "Whether children belong to it."},
+    {"most", "", OptionType::kInteger, "", "How many.", 1, 9},
+};
 constexpr OptionSpec kDiskOptions[] = {
     {"device_exclude", "device-exclude", OptionType::kRegex, "^(ram|loop)\\d+$", "Not these."},
     {"device_include", "device-include", OptionType::kRegex, "", "Only these."},
@@ -39,6 +46,7 @@ constexpr OptionSpec kDiskOptions[] = {
      60 * kSecond},
     {"guest", "guest", OptionType::kBool, "true", "Whether."},
     {"note", "note", OptionType::kString, "it's: #1", "A text that YAML has to quote."},
+    {"groups", "", OptionType::kRecords, "", "Named groups.", 0, 3, kGroupFields},
 };
 const CollectorInfo kDisk{.name = "disk",
                           .help = "Disks.",
@@ -58,7 +66,8 @@ const CollectorInfo* const kRegistry[] = {&kDisk, &kSlow};
 std::string dump(const Config& config) {
   std::ostringstream out;
   out << "tick=" << config.tick_ns << " freshness=" << config.freshness_ns
-      << " timeout=" << config.collector_timeout_ns << " node=" << config.node_families
+      << " timeout=" << config.collector_timeout_ns << " cpu=" << config.cpu_budget_ppm
+      << " privacy=" << static_cast<int>(config.roots.privacy) << " node=" << config.node_families
       << "\nlisten=";
   for (const std::string& address : config.listen_addresses) {
     out << address << ' ';
@@ -89,6 +98,9 @@ std::string dump(const Config& config) {
           for (const std::string& item : collector.options.list(spec.key)) {
             out << '[' << item << ']';
           }
+          break;
+        case OptionType::kRecords:
+          out << collector.options.records(spec.key).size();
       }
     }
   }
@@ -162,13 +174,14 @@ std::string read_text(const std::string& path) {
 
 TEST(ConfigDefaults, EverySettingHasItsDefault) {
   EXPECT_EQ(dump(default_config(kRegistry)),
-            "tick=1000000000 freshness=0 timeout=5000000000 node=1\n"
+            "tick=1000000000 freshness=0 timeout=5000000000 cpu=10000 privacy=0 node=1\n"
             "listen=127.0.0.1:10070 \n"
             "path=/metrics requests=40 connections=512 socket=0 lifecycle=0 own=1\n"
             "roots=/proc /sys / /run/udev/data\n"
             "log=10\n"
             "disk 1 1000000000 device_exclude=^(ram|loop)\\d+$ device_include= "
-            "directory=[/a][/b c] workers=4 mount_timeout=5000000000 guest=1 note=it's: #1\n"
+            "directory=[/a][/b c] workers=4 mount_timeout=5000000000 guest=1 note=it's: #1 "
+            "groups=0\n"
             "slow_one 0 15000000000");
 }
 
@@ -226,6 +239,8 @@ TEST(ConfigYaml, EveryKey) {
 tick: 500ms
 freshness: 0
 collector_timeout: 1m30s
+cpu_budget: 0.5%
+privacy: hash
 node_families: false
 web:
   listen_address: ['[::1]:9100', ':9101', 'unix:/run/t.sock', 'fd:3', 'localhost:0']
@@ -251,13 +266,13 @@ collectors:
 )");
   ASSERT_TRUE(config) << error_of(config);
   EXPECT_EQ(dump(*config),
-            "tick=500000000 freshness=0 timeout=90000000000 node=0\n"
+            "tick=500000000 freshness=0 timeout=90000000000 cpu=5000 privacy=1 node=0\n"
             "listen=[::1]:9100 :9101 unix:/run/t.sock fd:3 localhost:0 \n"
             "path=/m requests=0 connections=7 socket=1 lifecycle=1 own=0\n"
             "roots=/host/proc /host/sys /host relative/is fine\n"
             "log=01\n"
             "disk 1 1500000000 device_exclude= device_include=^sd directory=[/x][][/y] workers=64 "
-            "mount_timeout=1500000000 guest=0 note=17\n"
+            "mount_timeout=1500000000 guest=0 note=17 groups=0\n"
             "slow_one 1 120000000000");
 }
 
@@ -273,6 +288,86 @@ TEST(ConfigYaml, AListMayBeEmpty) {
   const auto config = from_yaml("collectors: {disk: {directory: []}}");
   ASSERT_TRUE(config) << error_of(config);
   EXPECT_TRUE(disk(*config).options.list("directory").empty());
+}
+
+TEST(ConfigYaml, Records) {
+  const auto config = from_yaml(R"(
+collectors:
+  disk:
+    groups:
+      - name: 'web:{comm}'
+        comm: [nginx, apache2]
+        cmdline: '--port=(?P<port>\d+)'
+      - {children: true, most: 9, comm: sh}
+)");
+  ASSERT_TRUE(config) << error_of(config);
+  const std::vector<OptionRecord>& groups = disk(*config).options.records("groups");
+  ASSERT_EQ(groups.size(), 2U);
+  EXPECT_EQ(groups[0].text("name"), "web:{comm}");
+  EXPECT_EQ(groups[0].list("comm"), (std::vector<std::string>{"nginx", "apache2"}));
+  EXPECT_EQ(groups[0].text("cmdline"), "--port=(?P<port>\\d+)");
+  EXPECT_FALSE(groups[0].has("children"));
+  EXPECT_FALSE(groups[1].has("name")) << "only what was written";
+  EXPECT_EQ(groups[1].list("comm"), std::vector<std::string>{"sh"}) << "a list of one";
+  EXPECT_TRUE(groups[1].boolean("children", false));
+  EXPECT_EQ(groups[1].integer("most", 0), 9);
+  const auto none = from_yaml("collectors: {disk: {groups: []}}");
+  ASSERT_TRUE(none) << error_of(none);
+  EXPECT_TRUE(disk(*none).options.records("groups").empty());
+  EXPECT_FALSE(disk(*none).options == disk(*config).options) << "a reload sees the difference";
+}
+
+TEST(ConfigYaml, RecordsThatAreNotAccepted) {
+  const std::string groups = "collectors.disk.groups";
+  const std::string known = "expected one of name, comm, cmdline, children, most";
+  const std::string key = "t.yaml:1:21: " + groups;
+  const std::string first = "t.yaml:1:31: " + groups + "[0]";
+  const std::pair<const char*, std::string> cases[] = {
+      {"", key + ": expected a list of records, got nothing"},
+      {"x", key + ": expected a list of records, got \"x\""},
+      {"{name: x}", key + ": expected a list of records, got a mapping"},
+      {"[{name: a}, {name: b}, {name: c}, {name: d}]", key + ": expected at most 3 records, got 4"},
+      {" [x]", first + ": expected a record of name, comm, cmdline, children, most, got \"x\""},
+      {" [[]]", first + ": expected a record of name, comm, cmdline, children, most, got a list"},
+      {" [~]", first + ": expected a record of name, comm, cmdline, children, most, got nothing"},
+      {" [{}]",
+       first + ": expected a record of name, comm, cmdline, children, most, got an empty one"},
+      {"[{nmae: x}]",
+       "t.yaml:1:31: " + groups + "[0].nmae: unknown field; did you mean \"name\"?; " + known},
+      {"[{'a b': x}]", "t.yaml:1:31: " + groups + "[0].\"a b\": unknown field; " + known},
+      {"[{name: a}, {name: [b]}]",
+       "t.yaml:1:42: " + groups + "[1].name: expected text, got a list"},
+      {"[{name: a}, {name: }]", "t.yaml:1:42: " + groups + "[1].name: expected text, got nothing"},
+      {"[{name: a}, {cmdline: '(x'}]",
+       "t.yaml:1:42: " + groups +
+           "[1].cmdline: expected a regular expression in RE2 syntax (missing ): (x), got "
+           "\"(x\""},
+      {"[{comm: []}]",
+       "t.yaml:1:31: " + groups + "[0].comm: expected a list of texts, got an empty list"},
+      {"[{comm: {}}]",
+       "t.yaml:1:31: " + groups + "[0].comm: expected a list of texts, got a mapping"},
+      {"[{comm: [a, [b]]}]", "t.yaml:1:41: " + groups + "[0].comm[1]: expected text, got a list"},
+      {"[{children: yes}]",
+       "t.yaml:1:31: " + groups + "[0].children: expected true or false, got \"yes\""},
+      {"[{most: 10}]",
+       "t.yaml:1:31: " + groups + "[0].most: expected an integer from 1 to 9, got \"10\""},
+      {"[{most: '5'}]",
+       "t.yaml:1:31: " + groups + "[0].most: expected an integer from 1 to 9, got the text \"5\""},
+      {"[{name: a}, {name: b, name: c}]",
+       "t.yaml:1:51: " + groups + "[1].name: given twice, first in line 1"},
+      {"[{name: a}], groups: []", "t.yaml:1:42: " + groups + ": given twice, first in line 1"},
+  };
+  for (const auto& [text, message] : cases) {
+    EXPECT_EQ(error_of(from_yaml("collectors: {disk: {groups: " + std::string(text) + "}}")),
+              message)
+        << text;
+  }
+}
+
+TEST(ConfigYaml, AnExpressionOfSeveralLinesIsAnErrorOfOne) {
+  EXPECT_EQ(error_of(from_yaml("collectors: {disk: {device_include: \"(\\n\\t\"}}")),
+            "t.yaml:1:21: collectors.disk.device_include: expected a regular expression in RE2 "
+            "syntax (missing ): (\\n\\x09), got \"(\\n\\x09\"");
 }
 
 TEST(ConfigYaml, AnchorsAreFine) {
@@ -307,7 +402,8 @@ struct BadFile {
 };
 
 constexpr const char* kRootKeys =
-    "expected one of tick, freshness, collector_timeout, node_families, web, path, log, collectors";
+    "expected one of tick, freshness, collector_timeout, cpu_budget, privacy, node_families, web, "
+    "path, log, collectors";
 
 TEST(ConfigYaml, UnknownKeys) {
   const std::string root_keys = kRootKeys;
@@ -346,6 +442,10 @@ TEST(ConfigYaml, UnknownKeys) {
 TEST(ConfigYaml, ValuesThatAreNotAccepted) {
   const std::string tick =
       "t.yaml:1:1: tick: expected a duration such as 500ms or 15s, from 100ms to 1m, got ";
+  const std::string budget =
+      "t.yaml:1:1: cpu_budget: expected a share of one core such as 0.5% or 1%, from 0.01% to "
+      "100%, "
+      "or off, got ";
   const std::string address =
       ": expected an address such as 127.0.0.1:10070, [::1]:10070, :10070 or "
       "unix:/run/tidegauge/web.sock, got ";
@@ -373,6 +473,18 @@ TEST(ConfigYaml, ValuesThatAreNotAccepted) {
       {"collector_timeout: 1ms",
        "t.yaml:1:1: collector_timeout: expected a duration such as 500ms or 15s, from 100ms to "
        "10m, got \"1ms\""},
+      {"cpu_budget: 1", budget + "\"1\""},
+      {"cpu_budget: 0%", budget + "\"0%\""},
+      {"cpu_budget: 0.009%", budget + "\"0.009%\""},
+      {"cpu_budget: 100.0001%", budget + "\"100.0001%\""},
+      {"cpu_budget: 0.50001%", budget + "\"0.50001%\""},
+      {"cpu_budget: -1%", budget + "\"-1%\""},
+      {"cpu_budget: 1 %", budget + "\"1 %\""},
+      {"cpu_budget: 99999999999999999999%", budget + "\"99999999999999999999%\""},
+      {"cpu_budget: Off", budget + "\"Off\""},
+      {"cpu_budget:", budget + "nothing"},
+      {"privacy: none", "t.yaml:1:1: privacy: expected keep, hash or drop, got \"none\""},
+      {"privacy: [hash]", "t.yaml:1:1: privacy: expected keep, hash or drop, got a list"},
       {"node_families: yes", "t.yaml:1:1: node_families: expected true or false, got \"yes\""},
       {"node_families: 'true'",
        "t.yaml:1:1: node_families: expected true or false, got the text \"true\""},
@@ -664,6 +776,8 @@ TEST(CommandLineFlags, EveryFlag) {
                                   "--freshness=2s",
                                   "--collector-timeout",
                                   "1m",
+                                  "--cpu-budget=off",
+                                  "--privacy=drop",
                                   "--no-node-families",
                                   "--web.listen-address=[::1]:9100",
                                   "--web.listen-address",
@@ -694,13 +808,13 @@ TEST(CommandLineFlags, EveryFlag) {
                                   "--collector.disk.note="});
   ASSERT_TRUE(config) << error_of(config);
   EXPECT_EQ(dump(*config),
-            "tick=500000000 freshness=2000000000 timeout=60000000000 node=0\n"
+            "tick=500000000 freshness=2000000000 timeout=60000000000 cpu=0 privacy=2 node=0\n"
             "listen=[::1]:9100 :9101 \n"
             "path=/m requests=0 connections=7 socket=1 lifecycle=1 own=0\n"
             "roots=/p /s /r /u\n"
             "log=31\n"
             "disk 0 1000000000 device_exclude= device_include=^[ab]$ directory=[[x,y]][/z] "
-            "workers=5 mount_timeout=100000000 guest=0 note=\n"
+            "workers=5 mount_timeout=100000000 guest=0 note= groups=0\n"
             "slow_one 1 2500000000");
 }
 
@@ -714,6 +828,16 @@ TEST(CommandLineFlags, EveryFlagIsAccepted) {
     }
     EXPECT_EQ(error_of(parse({text.c_str()}, all_collectors())), "accepted") << text;
   }
+}
+
+TEST(CommandLineFlags, RecordsHaveNone) {
+  for (const FlagTarget& flag : flag_targets(kRegistry)) {
+    EXPECT_NE(flag.target.spec().type, OptionType::kRecords) << flag.name;
+    EXPECT_FALSE(flag.name.ends_with('.')) << flag.name;
+  }
+  EXPECT_NE(error_of(parse({"--collector.disk.groups=x"})), "accepted");
+  EXPECT_NE(error_of(parse({"--collector.disk.=x"})), "accepted");
+  EXPECT_EQ(help_text(kRegistry).find("groups"), std::string::npos);
 }
 
 TEST(CommandLineFlags, Switches) {
@@ -938,6 +1062,17 @@ TEST(ConfigReference, NamesEveryKey) {
   }
   EXPECT_NE(reference.find("    directory: [/a, '/b c']\n"), std::string::npos);
   EXPECT_NE(reference.find("    note: 'it''s: #1'\n"), std::string::npos);
+  EXPECT_NE(
+      reference.find("    # Named groups. At most 3, each with one or more of:\n"
+                     "    #   - name (text): What the group is called.\n"
+                     "    #   - comm (a list of texts): Names of programs.\n"
+                     "    #   - cmdline (a regular expression in RE2 syntax): Matches command "
+                     "lines.\n"
+                     "    #   - children (true or false): Whether children belong to it.\n"
+                     "    #   - most (an integer from 1 to 9): How many.\n"
+                     "    groups: []\n"),
+      std::string::npos)
+      << reference;
 }
 
 TEST(ConfigReference, AllowsAnotherTickAndDisableDefaults) {
@@ -974,6 +1109,19 @@ TEST(ConfigHelp, NamesEveryFlagWithinTheLine) {
 }
 
 // --- small parts --------------------------------------------------------------------------------
+
+TEST(CpuBudgetText, PartsPerMillion) {
+  EXPECT_EQ(parse_cpu_budget("1%"), 10'000);
+  EXPECT_EQ(parse_cpu_budget("0.5%"), 5'000);
+  EXPECT_EQ(parse_cpu_budget("5.00%"), 50'000);
+  EXPECT_EQ(parse_cpu_budget("0.01%"), 100);
+  EXPECT_EQ(parse_cpu_budget("0.0123%"), 123);
+  EXPECT_EQ(parse_cpu_budget("100%"), 1'000'000);
+  EXPECT_EQ(parse_cpu_budget("off"), 0);
+  for (const char* text : {"", "%", "0", "1", ".5%", "1.%", "1%%", "1e1%", "0.005%", "101%"}) {
+    EXPECT_EQ(parse_cpu_budget(text), std::nullopt) << text;
+  }
+}
 
 TEST(Suggest, NearMisses) {
   const std::vector<std::string> names{"diskstats", "meminfo", "path.procfs", "cpu", "cpufreq"};

@@ -364,6 +364,22 @@ TEST(OwnMetrics, AreValidAndComplete) {
   EXPECT_EQ(parsed.families.at("tidegauge_config_last_reload_successful").series.at(""), 1);
 }
 
+TEST(OwnMetrics, TheCpuBudgetIsAbsentWhenThereIsNone) {
+  OwnMetrics own;
+  const auto text = [&] {
+    std::string out;
+    append_families(out, own.collect());
+    return out;
+  };
+  EXPECT_EQ(text().find("tidegauge_cpu_budget_ratio"), std::string::npos);
+  own.set_cpu_budget(5'000);
+  EXPECT_NE(text().find("\ntidegauge_cpu_budget_ratio 0.005\n"), std::string::npos);
+  own.set_cpu_budget(0);
+  EXPECT_EQ(text().find("tidegauge_cpu_budget_ratio"), std::string::npos);
+  own.set_cpu_budget(0);
+  EXPECT_EQ(text().find("tidegauge_cpu_budget_ratio"), std::string::npos);
+}
+
 TEST(FamilyText, ClosesPrometheusCppsHoles) {
   prometheus::MetricFamily family;
   family.name = "x";

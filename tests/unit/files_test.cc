@@ -7,8 +7,8 @@
 
 #include <cmath>
 
+#include "collectors/core/sha256.h"
 #include "collectors/procfs/regular_file.h"
-#include "collectors/procfs/sha256.h"
 #include "tests/unit/testing.h"
 
 namespace tidegauge {

@@ -21,6 +21,8 @@ constexpr OptionSpec kDuration{"every", "every",     OptionType::kDuration, "15s
 constexpr OptionSpec kString{"text", "text", OptionType::kString, "", "."};
 constexpr OptionSpec kRegex{"match", "match", OptionType::kRegex, "", "."};
 constexpr OptionSpec kList{"names", "name", OptionType::kStringList, "a\nb", "."};
+constexpr OptionSpec kFields[] = {{"name", "", OptionType::kString, "", "."}};
+constexpr OptionSpec kRecords{"groups", "", OptionType::kRecords, "", ".", 0, 10, kFields};
 
 TEST(ParseOption, Bool) {
   EXPECT_EQ(parse_option(kBool, "true"), OptionValue(true));
@@ -75,8 +77,47 @@ TEST(ParseOption, StringList) {
   EXPECT_EQ(parse_option(kList, "a\nb c\n"), OptionValue(List{"a", "b c"}));
 }
 
+TEST(ParseOption, RecordsAreNotForACommandLine) {
+  EXPECT_EQ(parse_option(kRecords, ""), OptionValue(std::vector<OptionRecord>{}));
+  EXPECT_EQ(error_text(parse_option(kRecords, "name=a")),
+            "invalid: groups: expected a list of records, which only a configuration file can "
+            "write");
+}
+
+TEST(OptionRecord, HoldsWhatWasWritten) {
+  OptionRecord record;
+  EXPECT_FALSE(record.has("name"));
+  EXPECT_EQ(record.text("name"), "");
+  EXPECT_TRUE(record.list("comm").empty());
+  EXPECT_TRUE(record.boolean("on", true));
+  EXPECT_EQ(record.integer("most", -7), -7);
+  record.set("name", std::string("db"));
+  record.set("comm", std::vector<std::string>{"a", "b"});
+  record.set("on", false);
+  record.set("most", std::int64_t{3});
+  EXPECT_TRUE(record.has("name"));
+  EXPECT_FALSE(record.has("nam"));
+  EXPECT_EQ(record.text("name"), "db");
+  EXPECT_EQ(record.list("comm"), (std::vector<std::string>{"a", "b"}));
+  EXPECT_FALSE(record.boolean("on", true));
+  EXPECT_EQ(record.integer("most", -7), 3);
+}
+
+TEST(OptionRecord, EqualWhateverTheOrder) {
+  OptionRecord one;
+  one.set("name", std::string("db"));
+  one.set("on", true);
+  OptionRecord other;
+  other.set("on", true);
+  EXPECT_FALSE(one == other) << "a field is missing";
+  other.set("name", std::string("db"));
+  EXPECT_EQ(one, other);
+  other.set("name", std::string("web"));
+  EXPECT_FALSE(one == other);
+}
+
 TEST(DefaultOptions, OfEveryType) {
-  const OptionSpec specs[] = {kBool, kInteger, kDuration, kString, kRegex, kList};
+  const OptionSpec specs[] = {kBool, kInteger, kDuration, kString, kRegex, kList, kRecords};
   const Options options = default_options(specs);
   EXPECT_TRUE(options.boolean("on"));
   EXPECT_EQ(options.integer("count"), 3);
@@ -84,6 +125,7 @@ TEST(DefaultOptions, OfEveryType) {
   EXPECT_EQ(options.text("text"), "");
   EXPECT_EQ(options.text("match"), "");
   EXPECT_EQ(options.list("names"), (std::vector<std::string>{"a", "b"}));
+  EXPECT_TRUE(options.records("groups").empty());
   EXPECT_EQ(options, default_options(specs));
   Options other = options;
   other.set("count", std::int64_t{4});
@@ -124,6 +166,27 @@ TEST(CollectorOptions, DefaultsParseAndAreWithinTheirRange) {
   }
 }
 
+// The fields of a list of records, which has no flag and no default.
+void check_records(const OptionSpec& spec, const std::string& where) {
+  EXPECT_EQ(spec.flag, "") << where;
+  EXPECT_EQ(spec.default_text, "") << where;
+  EXPECT_GT(spec.max, 0) << where;
+  EXPECT_FALSE(spec.fields.empty()) << where;
+  std::set<std::string_view> keys;
+  for (const OptionSpec& field : spec.fields) {
+    const std::string at = where + "." + std::string(field.key);
+    EXPECT_TRUE(keys.insert(field.key).second) << at;
+    EXPECT_EQ(field.key.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_"),
+              std::string_view::npos)
+        << at;
+    EXPECT_FALSE(field.key.empty()) << at;
+    EXPECT_TRUE(field.help.ends_with('.')) << at;
+    EXPECT_EQ(field.flag, "") << at;
+    EXPECT_NE(field.type, OptionType::kDuration) << at;
+    EXPECT_NE(field.type, OptionType::kRecords) << at;
+  }
+}
+
 TEST(CollectorOptions, NamesAreWellFormedAndUnique) {
   for (const CollectorInfo* info : all_collectors()) {
     std::set<std::string_view> keys;
@@ -131,7 +194,6 @@ TEST(CollectorOptions, NamesAreWellFormedAndUnique) {
     for (const OptionSpec& spec : info->options) {
       const std::string where = std::string(info->name) + "." + std::string(spec.key);
       EXPECT_TRUE(keys.insert(spec.key).second) << where;
-      EXPECT_TRUE(flags.insert(spec.flag).second) << where;
       EXPECT_FALSE(spec.key.empty()) << where;
       EXPECT_EQ(spec.key.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_"),
                 std::string_view::npos)
@@ -141,6 +203,12 @@ TEST(CollectorOptions, NamesAreWellFormedAndUnique) {
           << where;
       EXPECT_TRUE(spec.help.ends_with('.')) << where;
       EXPECT_EQ(spec.help.find('\n'), std::string_view::npos) << where;
+      if (spec.type == OptionType::kRecords) {
+        check_records(spec, where);
+        continue;
+      }
+      EXPECT_TRUE(flags.insert(spec.flag).second) << where;
+      EXPECT_FALSE(spec.flag.empty()) << where;
       // A list is a plural in YAML and repeats a singular flag; all others are spelled alike.
       if (spec.type != OptionType::kStringList) {
         std::string key(spec.flag);

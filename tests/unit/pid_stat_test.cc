@@ -33,6 +33,22 @@ TEST(PidStat, ReadsTheFieldsItNames) {
   EXPECT_EQ(stat->start_ticks, 412U);
   EXPECT_EQ(stat->virtual_bytes, 228466688U);
   EXPECT_EQ(stat->resident_pages, 1633U);
+  EXPECT_EQ(stat->comm.view(), "rsyslogd");
+  EXPECT_EQ(stat->parent_pid, 1U);
+  EXPECT_EQ(stat->flags, 4194560U);
+  EXPECT_EQ(stat->minor_faults, 1210U);
+  EXPECT_EQ(stat->child_minor_faults, 44U);
+  EXPECT_EQ(stat->major_faults, 7U);
+  EXPECT_EQ(stat->child_major_faults, 3U);
+  EXPECT_EQ(stat->child_user_ticks, 9U);
+  EXPECT_EQ(stat->child_system_ticks, 2U);
+  EXPECT_EQ(stat->block_delay_ticks, 3U);
+}
+
+TEST(PidStat, LongNamesOfKernelWorkersAreCut) {
+  const auto stat = parse_pid_stat(line("kworker/u8:3-events_unbound"));
+  ASSERT_TRUE(stat);
+  EXPECT_EQ(stat->comm.view(), "kworker/u8:3-ev");
 }
 
 TEST(PidStat, NamesMayHoldAnything) {
@@ -42,6 +58,7 @@ TEST(PidStat, NamesMayHoldAnything) {
     ASSERT_TRUE(stat) << name << ": " << error_text(stat);
     EXPECT_EQ(stat->state, 'S') << name;
     EXPECT_EQ(stat->threads, 4U) << name;
+    EXPECT_EQ(stat->comm.view(), name);
   }
 }
 

@@ -214,9 +214,10 @@ TEST(ProcessTracker, AskedOnceUntilSomethingChanges) {
   fixture.update(pass);
   EXPECT_EQ(fixture.classified, 3);
   sample.comm.assign("b");
-  sample.alive = false;  // nothing left to ask about
+  sample.alive = false;  // exec, then gone
   fixture.update(pass);
-  EXPECT_EQ(fixture.classified, 3);
+  EXPECT_EQ(fixture.classified, 4);
+  EXPECT_EQ(fixture.group("b").started, 1U);
 }
 
 TEST(ProcessTracker, StartedAndPresent) {

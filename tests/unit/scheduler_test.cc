@@ -30,6 +30,13 @@ class FakeClock final : public Clock {
     const std::lock_guard lock(mutex_);
     return boottime_ns_;
   }
+  [[nodiscard]] std::int64_t thread_cpu_ns() const override { return thread_cpu_ns_; }
+  [[nodiscard]] std::int64_t process_cpu_ns() const override { return process_cpu_ns_; }
+  // CPU of the calling thread, and of the process.
+  void burn(std::int64_t ns) {
+    thread_cpu_ns_ += ns;
+    process_cpu_ns_ += ns;
+  }
   void wait(std::condition_variable& wake, std::unique_lock<std::mutex>& lock,
             std::int64_t deadline_ns) override {
     {
@@ -70,6 +77,8 @@ class FakeClock final : public Clock {
     }
   }
 
+  static thread_local std::int64_t thread_cpu_ns_;
+  std::atomic<std::int64_t> process_cpu_ns_{3600 * kSecond};
   mutable std::mutex mutex_;
   std::int64_t realtime_ns_ = kEpoch;
   std::int64_t boottime_ns_ = 1000 * kSecond;
@@ -78,6 +87,8 @@ class FakeClock final : public Clock {
   std::condition_variable* sleeper_ = nullptr;
   std::mutex* sleeper_mutex_ = nullptr;
 };
+
+thread_local std::int64_t FakeClock::thread_cpu_ns_ = 0;
 
 // Blocks whoever enters while closed.
 class Gate {
@@ -132,6 +143,14 @@ constexpr CollectorInfo kFast = info_of("fast", Lane::kTick);
 constexpr CollectorInfo kSlow = info_of("slow", Lane::kTick);
 constexpr CollectorInfo kMount = info_of("mount", Lane::kWorker);
 
+constexpr CollectorInfo patient_info_of(std::string_view name, Lane lane) {
+  CollectorInfo info = info_of(name, lane);
+  info.stretch = true;
+  return info;
+}
+constexpr CollectorInfo kPatient = patient_info_of("patient", Lane::kTick);
+constexpr CollectorInfo kPatientWorker = patient_info_of("patient_worker", Lane::kWorker);
+
 class SchedulerTest : public ::testing::Test {
  protected:
   // Threads outlive a test's own variables: what they use belongs to the fixture.
@@ -154,6 +173,15 @@ class SchedulerTest : public ::testing::Test {
   void counting(const CollectorInfo& info, std::int64_t interval_s, std::atomic<int>& runs) {
     add(info, interval_s, [&runs](CollectContext&, Section&) -> Result<void> {
       ++runs;
+      return {};
+    });
+  }
+  // Counts its runs and uses `ms` milliseconds of CPU in each.
+  void burning(const CollectorInfo& info, std::int64_t interval_s, std::atomic<int>& runs,
+               std::atomic<int>& ms) {
+    add(info, interval_s, [this, &runs, &ms](CollectContext&, Section&) -> Result<void> {
+      ++runs;
+      clock_.burn(ms * 1'000'000LL);
       return {};
     });
   }
@@ -209,6 +237,9 @@ class SchedulerTest : public ::testing::Test {
       std::this_thread::yield();
     }
     return condition();
+  }
+  std::int64_t effective_s(std::string_view name) const {
+    return status(name).effective_interval_ns / kSecond;
   }
   CollectorStatus status(std::string_view name) const {
     return scheduler_->latest()->find(name)->status;
@@ -399,8 +430,9 @@ TEST_F(SchedulerTest, HangingTickCollectorIsLeftBehind) {
   scheduler_->supervise();
   clock_.advance(kSecond);
   scheduler_->supervise();  // the same run, a tick later: a new tick thread takes over
+  ASSERT_TRUE(published(2)) << "with the tick that is due";
   ASSERT_TRUE(advance_ticks(3));
-  EXPECT_EQ(fast, 4);
+  EXPECT_EQ(fast, 5);
   gate.open();
   EXPECT_TRUE(eventually([&] { return status("slow").runs >= 3; }))
       << "it goes on, on a worker of its own";
@@ -579,6 +611,251 @@ TEST_F(SchedulerTest, ReleaseKeepsStateForASuccessor) {
   ASSERT_EQ(released.size(), 1U);
   EXPECT_EQ(released[0].status.runs, 3U);
   EXPECT_TRUE(released[0].collector);
+}
+
+TEST(TickPlan, OffTheGridAWholeIntervalLater) {
+  DueInput in{.tick = 1'700'000'007,
+              .boottime_ns = 117 * kSecond,
+              .tick_ns = kSecond,
+              .interval_ns = 17 * kSecond,
+              .on_grid = false,
+              .ran = true,
+              .last_run_boottime_ns = 100 * kSecond};
+  EXPECT_TRUE(is_due(in));
+  in.boottime_ns -= 1'000'000;
+  EXPECT_TRUE(is_due(in)) << "the tick came a little early";
+  in.boottime_ns -= kSecond;
+  EXPECT_FALSE(is_due(in));
+  in.tick = 1'700'000'000;  // a multiple of 17
+  EXPECT_FALSE(is_due(in));
+}
+
+// The first tick is a multiple of 5 and 10; of 15 the one 10 ticks later is.
+
+TEST_F(SchedulerTest, WhatCanWaitIsStretchedToTheBudget) {
+  std::atomic<int>& runs = counter();
+  std::atomic<int>& ms = counter();
+  ms = 100;
+  options_.cpu_budget_ppm = 10'000;
+  burning(kPatient, 5, runs, ms);
+  start();
+  EXPECT_EQ(effective_s("patient"), 5);
+  ASSERT_TRUE(advance_ticks(5));
+  EXPECT_EQ(runs, 2);
+  EXPECT_EQ(effective_s("patient"), 5) << "the first run is not typical";
+  ASSERT_TRUE(advance_ticks(1));
+  EXPECT_EQ(effective_s("patient"), 10);
+  ASSERT_TRUE(advance_ticks(39));
+  EXPECT_EQ(runs, 6) << "10 s after the last one each";
+  EXPECT_EQ(status("patient").interval_ns, 5 * kSecond) << "as configured";
+  EXPECT_EQ(status("patient").cpu_ns, 600'000'000);
+  ms = 40;
+  ASSERT_TRUE(advance_ticks(200));
+  EXPECT_EQ(effective_s("patient"), 5) << "it has become cheap";
+  EXPECT_EQ(scheduler_->latest()->ticks_skipped, 0U);
+}
+
+TEST_F(SchedulerTest, WithoutABudgetNothingWaits) {
+  std::atomic<int>& runs = counter();
+  std::atomic<int>& ms = counter();
+  ms = 4000;
+  burning(kPatient, 5, runs, ms);
+  start();
+  ASSERT_TRUE(advance_ticks(50));
+  EXPECT_EQ(runs, 11);
+  EXPECT_EQ(effective_s("patient"), 5);
+}
+
+TEST_F(SchedulerTest, TheOthersAreNeverStretchedAndCountAgainstTheBudget) {
+  std::atomic<int>& fast = counter();
+  std::atomic<int>& fast_ms = counter();
+  std::atomic<int>& runs = counter();
+  std::atomic<int>& ms = counter();
+  fast_ms = 9;
+  ms = 20;
+  options_.cpu_budget_ppm = 10'000;
+  burning(kFast, 1, fast, fast_ms);
+  burning(kPatient, 5, runs, ms);
+  start();
+  ASSERT_TRUE(advance_ticks(20));
+  EXPECT_EQ(effective_s("patient"), 5) << "it takes a minute to tell";
+  ASSERT_TRUE(advance_ticks(400));
+  EXPECT_EQ(fast, 421);
+  EXPECT_EQ(effective_s("fast"), 1);
+  EXPECT_EQ(effective_s("patient"), 20) << "a tenth of the budget is left";
+  EXPECT_NEAR(scheduler_->background_cores(), 0.009, 1e-4);
+}
+
+TEST_F(SchedulerTest, WhatStartingUpCostsDoesNotCount) {
+  std::atomic<int>& fast = counter();
+  std::atomic<int>& fast_ms = counter();
+  std::atomic<int>& runs = counter();
+  std::atomic<int>& ms = counter();
+  fast_ms = 2000;
+  ms = 20;
+  options_.cpu_budget_ppm = 10'000;
+  burning(kFast, 1, fast, fast_ms);
+  burning(kPatient, 5, runs, ms);
+  start();
+  ASSERT_TRUE(advance_ticks(4));
+  fast_ms = 0;
+  ASSERT_TRUE(advance_ticks(100));
+  EXPECT_EQ(runs, 21);
+  EXPECT_EQ(effective_s("patient"), 5);
+}
+
+TEST_F(SchedulerTest, AWorkersCpuIsItsOwn) {
+  std::atomic<int>& runs = counter();
+  std::atomic<int>& ms = counter();
+  ms = 70;
+  burning(kPatientWorker, 5, runs, ms);
+  start();
+  clock_.burn(kSecond);  // another thread's
+  EXPECT_EQ(status("patient_worker").cpu_ns, 70'000'000);
+}
+
+TEST_F(SchedulerTest, ASuccessorKnowsWhatARunCosts) {
+  std::atomic<int>& runs = counter();
+  std::atomic<int>& ms = counter();
+  ms = 100;
+  options_.cpu_budget_ppm = 10'000;
+  burning(kPatient, 5, runs, ms);
+  start();
+  ASSERT_TRUE(advance_ticks(6));
+  EXPECT_TRUE(scheduler_->stop());
+  options_.background_cores = 0.005;
+  collectors_ = scheduler_->release();
+  EXPECT_GT(collectors_[0].cost.mean_cpu_ns, 0);
+  start();
+  EXPECT_EQ(effective_s("patient"), 20) << "half of the budget is in use";
+  EXPECT_EQ(status("patient").cpu_ns, 300'000'000);
+  EXPECT_EQ(scheduler_->background_cores(), 0.005);
+}
+
+TEST_F(SchedulerTest, AStretchedIntervalSurvivesClockSteps) {
+  std::atomic<int>& runs = counter();
+  std::atomic<int>& ms = counter();
+  ms = 100;
+  options_.cpu_budget_ppm = 10'000;
+  burning(kPatient, 5, runs, ms);
+  start();
+  ASSERT_TRUE(advance_ticks(6));
+  EXPECT_EQ(runs, 2);
+  clock_.step_realtime(-3600 * kSecond);
+  ASSERT_TRUE(advance_ticks(8));
+  EXPECT_EQ(runs, 2);
+  clock_.step_realtime(7200 * kSecond);
+  ASSERT_TRUE(advance_ticks(1));
+  EXPECT_EQ(runs, 3) << "10 s after the one before";
+}
+
+TEST_F(SchedulerTest, AnEarlyRunComesWithTheNextTick) {
+  std::atomic<int>& runs = counter();
+  counting(kSlow, 15, runs);
+  start();
+  ASSERT_TRUE(advance_ticks(12));
+  EXPECT_EQ(runs, 2);
+  EXPECT_TRUE(scheduler_->request_run("slow"));
+  EXPECT_TRUE(scheduler_->request_run("slow")) << "the same one";
+  EXPECT_EQ(runs, 2);
+  ASSERT_TRUE(advance_ticks(1));
+  EXPECT_EQ(runs, 3);
+  EXPECT_EQ(status("slow").early_runs, 1U);
+  EXPECT_EQ(status("slow").skipped, 0U);
+  {
+    const std::lock_guard lock(mutex_);
+    EXPECT_EQ(recorded_.back()->find("slow")->status.runs, 3U) << "consumers see it";
+  }
+  ASSERT_TRUE(advance_ticks(12));
+  EXPECT_EQ(runs, 4) << "the grid stays";
+}
+
+TEST_F(SchedulerTest, OneEarlyRunPerInterval) {
+  std::atomic<int>& runs = counter();
+  counting(kSlow, 15, runs);
+  start();
+  ASSERT_TRUE(advance_ticks(12));
+  ASSERT_TRUE(scheduler_->request_run("slow"));
+  ASSERT_TRUE(advance_ticks(1));
+  int accepted_after = 0;
+  while (!scheduler_->request_run("slow") && accepted_after < 100) {
+    ASSERT_TRUE(advance_ticks(1));
+    ++accepted_after;
+  }
+  EXPECT_EQ(accepted_after, 15);
+}
+
+TEST_F(SchedulerTest, ShortIntervalsAllowOneEarlyRunInTenTicks) {
+  std::atomic<int>& runs = counter();
+  counting(kSlow, 3, runs);
+  start();
+  const int before = runs;
+  for (int i = 0; i < 60; ++i) {
+    scheduler_->request_run("slow");
+    ASSERT_TRUE(advance_ticks(1));
+  }
+  EXPECT_LE(status("slow").early_runs, 6U);
+  EXPECT_GE(status("slow").early_runs, 3U);
+  EXPECT_LE(runs - before, 20 + 6);
+}
+
+TEST_F(SchedulerTest, AnEarlyRunCloseToARegularOneTakesItsPlace) {
+  std::atomic<int>& runs = counter();
+  counting(kSlow, 15, runs);
+  start();
+  ASSERT_TRUE(advance_ticks(19));
+  ASSERT_TRUE(scheduler_->request_run("slow"));
+  ASSERT_TRUE(advance_ticks(1));
+  EXPECT_EQ(runs, 3);
+  ASSERT_TRUE(advance_ticks(5));
+  EXPECT_EQ(runs, 3) << "5 s after the early one";
+  ASSERT_TRUE(advance_ticks(15));
+  EXPECT_EQ(runs, 4);
+}
+
+TEST_F(SchedulerTest, EarlyRunsCostNothingOverTheBudget) {
+  std::atomic<int>& runs = counter();
+  std::atomic<int>& ms = counter();
+  ms = 100;
+  options_.cpu_budget_ppm = 10'000;
+  burning(kPatient, 5, runs, ms);
+  start();
+  ASSERT_TRUE(advance_ticks(6));
+  const int before = runs;
+  for (int i = 0; i < 300; ++i) {
+    scheduler_->request_run("patient");
+    ASSERT_TRUE(advance_ticks(1));
+  }
+  EXPECT_GE(status("patient").early_runs, 10U);
+  EXPECT_LE(runs - before, 31) << "one per 10 s, whoever asks";
+  EXPECT_GE(runs - before, 25);
+}
+
+TEST_F(SchedulerTest, EarlyRunsThatCannotBe) {
+  Gate& gate = new_gate();
+  std::atomic<int>& runs = counter();
+  counting(kSlow, 15, runs);
+  add(kMount, 15, [&](CollectContext&, Section&) -> Result<void> {
+    gate.pass();
+    return {};
+  });
+  start();
+  EXPECT_FALSE(scheduler_->request_run("nobody"));
+  EXPECT_FALSE(scheduler_->request_run(""));
+  ASSERT_TRUE(advance_ticks(1));
+  gate.close();
+  EXPECT_TRUE(scheduler_->request_run("mount"));
+  ASSERT_TRUE(advance_ticks(1));
+  ASSERT_TRUE(gate.wait_for_entry());
+  EXPECT_EQ(status("mount").early_runs, 1U);
+  EXPECT_FALSE(scheduler_->request_run("mount")) << "its run hangs";
+  ASSERT_TRUE(advance_ticks(40));
+  EXPECT_FALSE(scheduler_->request_run("mount"));
+  EXPECT_EQ(status("mount").early_runs, 1U);
+  EXPECT_TRUE(status("mount").stuck);
+  gate.open();
+  scheduler_->stop();
+  EXPECT_FALSE(scheduler_->request_run("slow")) << "stopped";
 }
 
 TEST_F(SchedulerTest, CollectOnceWaitsForWorkers) {

@@ -31,7 +31,9 @@ tg_task_counters work(std::initializer_list<Field> fields) {
   return out;
 }
 
-tg_task_counters faulting(std::uint64_t count) { return work({{&tg_task_counters::min_flt, count}}); }
+tg_task_counters faulting(std::uint64_t count) {
+  return work({{&tg_task_counters::min_flt, count}});
+}
 
 struct Task {
   tg_process_key process{};
@@ -109,7 +111,7 @@ std::string record_of(const Leader& leader, const tg_task_counters& base) {
 struct Exit {
   tg_process_key process{};
   tg_task_counters sum{};
-  std::uint64_t leaders = 0;
+  std::uint64_t processes = 0;
   std::uint64_t delays = 0;
   std::string comm = "worker";
   std::uint32_t flags = 0;
@@ -133,7 +135,7 @@ TaskPass run(TaskMerge& merge, const Step& step, std::uint32_t features = kAllFe
     tg_exit ended{};
     ended.sum = one.sum;
     ended.tasks = 1;
-    ended.leaders = one.leaders;
+    ended.processes = one.processes;
     ended.delays = one.delays;
     ended.cgroup_key = 11;
     ended.uid = 7;
@@ -192,8 +194,8 @@ std::string thread(const tg_process_key& key, std::uint32_t tid, std::uint64_t f
   return record_of(Task{.process = key, .tid = tid, .own = faulting(faults)});
 }
 
-Exit ended(const tg_process_key& key, std::uint64_t faults, std::uint64_t leaders = 0) {
-  return {.process = key, .sum = faulting(faults), .leaders = leaders};
+Exit ended(const tg_process_key& key, std::uint64_t faults, std::uint64_t processes = 0) {
+  return {.process = key, .sum = faulting(faults), .processes = processes};
 }
 
 void check(const std::vector<Expected>& steps) {
@@ -246,6 +248,66 @@ TEST(TaskMerge, AllThreadsEndWithTheLeader) {
       // A callback of another CPU came later: nobody's but the name's.
       {{"", {ended(kFirst, 4)}}, {}, 4},
   });
+}
+
+std::string zombie(const tg_process_key& key, std::uint64_t faults, std::uint64_t start_ns = 1000) {
+  Leader leader = leader_of(key, faults, start_ns);
+  leader.task.flags = TG_ACCOUNTED;
+  return record_of(leader);
+}
+
+// What it did is in the exit map from the moment it is on its way out.
+TEST(TaskMerge, AZombieIsCountedOnce) {
+  check({
+      {{lead(kFirst, 5)}, {{.faults = 5}}},
+      {{zombie(kFirst, 8)}, {{.faults = 5}}},  // its end is in the other map
+      {{zombie(kFirst, 8), {ended(kFirst, 8, 1)}}, {{.faults = 8}}},
+      {{zombie(kFirst, 8)}, {{.faults = 8}}},
+      {{""}, {{.faults = 8, .alive = false}}},
+  });
+}
+
+TEST(TaskMerge, AZombieNobodySawAliveIsToldAmongTheEnded) {
+  check({
+      {{zombie(kFirst, 8), {ended(kFirst, 8, 1)}}, {}, 8},
+      {{zombie(kFirst, 8)}, {}},
+      {{""}, {}},
+  });
+  std::vector<Expected> steps = {{{thread(kFirst, 101, 20)}, {}}};
+  steps.push_back({{zombie(kFirst, 5), {ended(kFirst, 30, 1)}}, {}, 30});
+  steps.push_back({{zombie(kFirst, 5)}, {}});
+  check(steps);
+}
+
+TEST(TaskMerge, AThreadOnItsWayOutIsCountedOnce) {
+  Task leaving{.process = kFirst, .tid = 101, .own = faulting(20), .flags = TG_ACCOUNTED};
+  check({
+      {{lead(kFirst, 5) + thread(kFirst, 101, 19)}, {{.faults = 24}}},
+      {{lead(kFirst, 5) + record_of(leaving), {ended(kFirst, 20)}}, {{.faults = 25}}},
+      {{lead(kFirst, 6)}, {{.faults = 26}}},
+  });
+}
+
+TEST(TaskMerge, ALeaderThatEndsBeforeItsThreads) {
+  check({
+      {{lead(kFirst, 5) + thread(kFirst, 101, 20)}, {{.faults = 25}}},
+      {{zombie(kFirst, 6) + thread(kFirst, 101, 21), {ended(kFirst, 6)}}, {{.faults = 27}}},
+      {{zombie(kFirst, 6), {ended(kFirst, 30, 1)}}, {{.faults = 36}}},
+      {{""}, {{.faults = 36, .alive = false}}},
+  });
+}
+
+TEST(TaskMerge, AZombieOfBeforeTheDaemon) {
+  TaskMerge merge;
+  Leader leader = leader_of(kFirst, 8);
+  leader.task.flags = TG_ACCOUNTED;
+  const std::string record = record_of(leader, faulting(100));
+  // Its end may have come after the tracepoint was attached: not twice.
+  EXPECT_EQ(seen_in(run(merge, {record, {ended(kFirst, 8, 1)}})),
+            (std::vector<Seen>{{.faults = 108}}));
+  const TaskPass last = run(merge, {""});
+  EXPECT_EQ(seen_in(last), (std::vector<Seen>{{.faults = 108, .alive = false}}));
+  EXPECT_EQ(last.lost_exits, 0U);
 }
 
 TEST(TaskMerge, VanishesWithoutAnExitRecord) {
@@ -311,6 +373,9 @@ TEST(TaskMerge, ExecChangesTheName) {
   EXPECT_EQ(run(merge, {record_of(leader)}).processes.at(0).comm.view(), "sh");
   leader.comm = "a name of sixteen and more";  // no NUL: cut
   EXPECT_EQ(run(merge, {record_of(leader)}).processes.at(0).comm.view(), "a name of sixte");
+  Exit last = ended(kFirst, 5, 1);
+  last.comm = "make";
+  EXPECT_EQ(run(merge, {"", {last}}).processes.at(0).comm.view(), "make");
 }
 
 TEST(TaskMerge, BaseCountsAtFirstSightOnly) {
@@ -331,7 +396,7 @@ TEST(TaskMerge, BaseHoldsWhatEndedBeforeIt) {
           {record_of(leader_of(kFirst, 5), faulting(1000)),
            {{.process = kFirst,
              .sum = work({{&tg_task_counters::min_flt, 40}, {&tg_task_counters::run_delay_ns, 9}}),
-             .leaders = 0}}});
+             .processes = 0}}});
   EXPECT_EQ(seen_in(first), (std::vector<Seen>{{.faults = 1005}}));
   EXPECT_EQ(first.processes.at(0).counters[TaskCounter::kRunDelayNs], 9U);
   EXPECT_EQ(seen_in(run(merge, {lead(kFirst, 5), {ended(kFirst, 7)}})),
@@ -359,7 +424,7 @@ TEST(TaskMerge, SummedEntriesAreOfNoProcess) {
   run(merge, {lead(kFirst, 5)});
   Exit many = ended(kSummed, 50, 12);
   many.flags = TG_KERNEL_THREAD;
-  const Exit nameless = {.process = {}, .sum = faulting(6), .leaders = 3, .comm = ""};
+  const Exit nameless = {.process = {}, .sum = faulting(6), .processes = 3, .comm = ""};
   const TaskPass pass = run(merge, {lead(kFirst, 5), {many, nameless}});
   EXPECT_EQ(seen_in(pass), (std::vector<Seen>{{.faults = 5}}));
   ASSERT_EQ(pass.exited.size(), 2U);
@@ -603,8 +668,8 @@ TEST(TaskMerge, CpuTimeIsMonotoneAndExact) {
   }
 }
 
-// Tracks every thread by itself. Threads are born, work, end and are, at random, freed at once or some
-// passes later; ends happen before the pass or during it; pids come again.
+// Tracks every thread by itself. Threads are born, work and end, leaders before others too; zombies are
+// reaped some passes later; ends happen before the pass or during it; pids come again.
 class Oracle {
  public:
   explicit Oracle(std::uint64_t seed) : random_(seed) {}
@@ -640,11 +705,12 @@ class Oracle {
   struct Thread {
     std::uint32_t tid;
     std::uint64_t faults;
+    bool ended = false;
   };
   struct Process {
     tg_process_key key;
     std::uint64_t start_ns;
-    std::vector<Thread> threads;  // the leader first; a zombie while others live
+    std::vector<Thread> threads;  // the leader first; zombies until they are reaped
   };
   struct Ended {
     Exit exit;
@@ -657,14 +723,17 @@ class Oracle {
       case 1:
         return end_one();
       case 2:
-        if (Process* one = any()) {
+        if (Process* one = any(); one != nullptr && running(*one) != 0) {
           one->threads.push_back({next_tid_++, 0});
         }
         return;
+      case 3:
+        return reap();
       default:
         if (Process* one = any()) {
-          const std::uint64_t more = random_() % 100;
-          one->threads[random_() % one->threads.size()].faults += more;
+          Thread& thread = one->threads[random_() % one->threads.size()];
+          const std::uint64_t more = thread.ended ? 0 : random_() % 100;
+          thread.faults += more;
           total_ += more;
         }
     }
@@ -684,21 +753,39 @@ class Oracle {
     live_.push_back({{.signal = born_ * 64, .tgid = pid, .zero = 0}, born_ * 1000, {{pid, 0}}});
   }
 
+  static std::ptrdiff_t running(const Process& one) {
+    return std::count_if(one.threads.begin(), one.threads.end(),
+                         [](const Thread& thread) { return !thread.ended; });
+  }
+
   void end_one() {
     Process* one = any();
     if (one == nullptr) {
       return;
     }
-    const bool leader = one->threads.size() == 1;
-    const std::size_t which = leader ? 0 : 1 + random_() % (one->threads.size() - 1);
-    limbo_.push_back({ended(one->key, one->threads[which].faults, leader ? 1 : 0)});
-    one->threads.erase(one->threads.begin() + static_cast<std::ptrdiff_t>(which));
-    if (leader) {
+    Thread& which = one->threads[random_() % one->threads.size()];
+    if (!which.ended) {
+      which.ended = true;
+      limbo_.push_back({ended(one->key, which.faults, running(*one) == 0 ? 1 : 0)});
+    }
+  }
+
+  // Threads at any time, a leader when it is the last.
+  void reap() {
+    Process* one = any();
+    if (one == nullptr) {
+      return;
+    }
+    const auto others = one->threads.begin() + 1;
+    one->threads.erase(std::remove_if(others, one->threads.end(),
+                                      [](const Thread& thread) { return thread.ended; }),
+                       one->threads.end());
+    if (one->threads.size() == 1 && one->threads[0].ended) {
       live_.erase(live_.begin() + (one - live_.data()));
     }
   }
 
-  // RCU callbacks come in order here; out of order is AllThreadsEndWithTheLeader's business.
+  // In order here; out of order is AllThreadsEndWithTheLeader's business.
   void free_some(std::vector<Exit>& map) {
     while (!limbo_.empty() && random_() % 3 != 0) {
       map.push_back(limbo_.front().exit);
@@ -711,9 +798,15 @@ class Oracle {
     for (const Process& one : live_) {
       std::string threads;
       for (std::size_t i = 1; i < one.threads.size(); ++i) {
-        threads += thread(one.key, one.threads[i].tid, one.threads[i].faults);
+        const Thread& other = one.threads[i];
+        threads += record_of(Task{.process = one.key,
+                                  .tid = other.tid,
+                                  .own = faulting(other.faults),
+                                  .flags = other.ended ? std::uint32_t{TG_ACCOUNTED} : 0U});
       }
-      const std::string leader = lead(one.key, one.threads[0].faults, one.start_ns);
+      const Thread& first = one.threads[0];
+      const std::string leader = first.ended ? zombie(one.key, first.faults, one.start_ns)
+                                             : lead(one.key, first.faults, one.start_ns);
       records += random_() % 2 == 0 ? leader + threads : threads + leader;
     }
     return records;
@@ -729,7 +822,7 @@ class Oracle {
         out.push_back(one);
       } else {
         at->sum.min_flt += one.sum.min_flt;
-        at->leaders += one.leaders;
+        at->processes += one.processes;
       }
     }
     return out;

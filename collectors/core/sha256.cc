@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "collectors/procfs/sha256.h"
+#include "collectors/core/sha256.h"
 
 #include <gnutls/crypto.h>
 #include <gnutls/gnutls.h>

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Usage of every cgroup: memory, CPU, I/O, pressure and tasks of systemd units and containers, on
+// cgroup v2, v1 and hybrid hosts. On a hybrid host what a v1 controller counts comes from v1.
+
+#include <string>
+#include <string_view>
+
+#include "collectors/core/collector.h"
+
+namespace tidegauge {
+
+// The text of the label `cgroup`, in every metric that has it.
+std::string cgroup_label(std::string_view path);
+
+extern const CollectorInfo kCgroupCollector;
+
+}  // namespace tidegauge

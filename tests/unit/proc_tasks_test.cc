@@ -1,0 +1,932 @@
+// SPDX-License-Identifier: Apache-2.0
+// Fake procfs trees that change between passes.
+#include "collectors/process/proc_tasks.h"
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <array>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "collectors/process/hidden_processes.h"
+#include "collectors/process/process_entry.h"
+#include "tests/unit/testing.h"
+
+namespace tidegauge {
+namespace {
+
+using testing::error_text;
+using testing::FixtureTree;
+
+struct Fake {
+  std::string comm = "x";
+  char state = 'S';
+  std::uint64_t ppid = 1;
+  std::uint64_t flags = 0;
+  std::uint64_t minor = 0;
+  std::uint64_t child_minor = 0;
+  std::uint64_t major = 0;
+  std::uint64_t child_major = 0;
+  std::uint64_t user = 0;
+  std::uint64_t system = 0;
+  std::uint64_t child_ticks = 0;
+  std::uint64_t threads = 1;
+  std::uint64_t start = 100;
+  std::uint64_t memory = 4096;
+  std::uint64_t pages = 1;
+  std::uint64_t block_delay = 0;
+  std::uint64_t io = 0;  // write_bytes; rchar is ten times that
+  std::uint64_t voluntary = 5;
+  std::uint64_t involuntary = 1;
+  std::uint64_t run_delay = 70;
+};
+
+std::string stat_text(int pid, const Fake& fake) {
+  std::string text = std::to_string(pid) + " (" + fake.comm + ") " + fake.state;
+  const auto add = [&](std::uint64_t value) { text += " " + std::to_string(value); };
+  add(fake.ppid);
+  text += " 1 1 0 -1";
+  for (const std::uint64_t value : {fake.flags, fake.minor, fake.child_minor, fake.major,
+                                    fake.child_major, fake.user, fake.system, fake.child_ticks}) {
+    add(value);
+  }
+  text += " 0 20 0";
+  add(fake.threads);
+  text += " 0";
+  add(fake.start);
+  add(fake.memory);
+  add(fake.pages);
+  for (int field = 25; field < 42; ++field) {
+    text += " 0";
+  }
+  add(fake.block_delay);
+  return text + " 0 0 0 0 0 0 0 0 0 0\n";
+}
+
+std::string io_text(std::uint64_t io) {
+  return "rchar: " + std::to_string(10 * io) + "\nwchar: 0\nsyscr: 0\nsyscw: 0\nread_bytes: 0\n" +
+         "write_bytes: " + std::to_string(io) + "\ncancelled_write_bytes: 0\n";
+}
+
+std::string status_text(const Fake& fake) {
+  return "Name:\tx\nUid:\t1000\t0\t0\t0\nVmRSS:\t 12 kB\nRssAnon:\t 3 kB\nRssFile:\t 4 kB\n"
+         "RssShmem:\t 5 kB\nVmSwap:\t 6 kB\nThreads:\t" +
+         std::to_string(fake.threads) + "\nvoluntary_ctxt_switches:\t" +
+         std::to_string(fake.voluntary) + "\nnonvoluntary_ctxt_switches:\t" +
+         std::to_string(fake.involuntary) + "\n";
+}
+
+std::string schedstat_text(const Fake& fake) {
+  return "1000 " + std::to_string(fake.run_delay) + " 3\n";
+}
+
+class Host {
+ public:
+  explicit Host(const TaskLimits& limits = {}) {
+    source_ = make_proc_tasks(tree.files(), {limits, [this] {
+                                               if (all_read) {
+                                                 all_read();
+                                               }
+                                             }});
+  }
+
+  void put(int pid, const Fake& fake) const {
+    const std::string base = "proc/" + std::to_string(pid);
+    tree.write(base + "/stat", stat_text(pid, fake));
+    tree.write(base + "/io", io_text(fake.io));
+    tree.write(base + "/status", status_text(fake));
+    tree.write(base + "/schedstat", schedstat_text(fake));
+  }
+  void thread(int pid, int tid, const Fake& fake) const {
+    const std::string base = "proc/" + std::to_string(pid) + "/task/" + std::to_string(tid);
+    tree.write(base + "/stat", stat_text(tid, fake));
+    tree.write(base + "/status", status_text(fake));
+    tree.write(base + "/schedstat", schedstat_text(fake));
+  }
+  void gone(int pid) const { tree.remove("proc/" + std::to_string(pid)); }
+  // Still listed, but it left before its files were opened.
+  void hollow(int pid) const {
+    gone(pid);
+    tree.write("proc/" + std::to_string(pid) + "/comm", "left\n");
+  }
+
+  const TaskPass& pass() {
+    out_.clear();
+    CollectContext context{.realtime_ns = 0, .boottime_ns = 0, .buffer = &buffer_};
+    const auto done = source_->pass(context, out_);
+    EXPECT_TRUE(done) << error_text(done);
+    check_monotone();
+    return out_;
+  }
+
+  [[nodiscard]] const ProcessSample* find(std::uint32_t pid, bool alive = true) const {
+    for (const ProcessSample& sample : out_.processes) {
+      if (sample.key.pid == pid && sample.alive == alive) {
+        return &sample;
+      }
+    }
+    return nullptr;
+  }
+  [[nodiscard]] std::optional<std::uint64_t> io(std::uint32_t pid, bool alive = true) const {
+    const ProcessSample* sample = find(pid, alive);
+    if (sample == nullptr || !sample->counters.present(TaskCounter::kStorageWriteBytes)) {
+      return std::nullopt;
+    }
+    const auto value = sample->counters[TaskCounter::kStorageWriteBytes];
+    EXPECT_EQ(sample->counters[TaskCounter::kSyscallReadBytes], 10 * value) << pid;
+    return value;
+  }
+  [[nodiscard]] std::uint64_t missing(std::string_view field, std::string_view reason = "") const {
+    std::uint64_t processes = 0;
+    for (const MissingField& one : out_.missing) {
+      if (one.field == field && one.reason.find(reason) != std::string::npos) {
+        processes += one.processes;
+      }
+    }
+    return processes;
+  }
+
+  FixtureTree tree;
+  std::function<void()> all_read;
+
+ private:
+  void check_monotone() {
+    for (const ProcessSample& sample : out_.processes) {
+      TaskCounters& last = last_[{sample.key.pid, sample.key.start_ns}];
+      for (std::size_t i = 0; i < kTaskCounters; ++i) {
+        const auto counter = static_cast<TaskCounter>(i);
+        if (sample.counters.present(counter)) {
+          EXPECT_GE(sample.counters[counter], last[counter]) << sample.key.pid << " counter " << i;
+          last.set(counter, sample.counters[counter]);
+        }
+      }
+    }
+  }
+
+  std::unique_ptr<TaskSource> source_;
+  ReadBuffer buffer_;
+  TaskPass out_;
+  std::map<std::pair<std::uint32_t, std::uint64_t>, TaskCounters> last_;
+};
+
+using MaybeIo = std::optional<std::uint64_t>;
+
+TEST(ProcTasks, OneProcessInFull) {
+  Host host;
+  host.tree.write("proc/sys/kernel/task_delayacct", "1\n");
+  host.put(7, {.comm = "a b",
+               .ppid = 3,
+               .minor = 11,
+               .major = 2,
+               .user = 5,
+               .system = 6,
+               .start = 42,
+               .block_delay = 9,
+               .io = 100});
+  const TaskPass& out = host.pass();
+  ASSERT_EQ(out.processes.size(), 1U);
+  const ProcessSample& sample = out.processes[0];
+  EXPECT_EQ(sample.key, (ProcessKey{7, 420'000'000}));
+  EXPECT_EQ(sample.parent_pid, 3U);
+  EXPECT_EQ(sample.uid, 1000U);
+  EXPECT_EQ(sample.comm.view(), "a b");
+  EXPECT_EQ(sample.state, 'S');
+  EXPECT_FALSE(sample.kernel_thread);
+  EXPECT_TRUE(sample.alive);
+  const std::map<TaskCounter, std::uint64_t> expected{
+      {TaskCounter::kUserNs, 50'000'000},       {TaskCounter::kSystemNs, 60'000'000},
+      {TaskCounter::kMinorFaults, 11},          {TaskCounter::kMajorFaults, 2},
+      {TaskCounter::kStorageWriteBytes, 100},   {TaskCounter::kSyscallReadBytes, 1000},
+      {TaskCounter::kBlockDelayNs, 90'000'000}, {TaskCounter::kVoluntarySwitches, 5},
+      {TaskCounter::kInvoluntarySwitches, 1},   {TaskCounter::kRunDelayNs, 70},
+  };
+  for (const auto& [counter, value] : expected) {
+    EXPECT_TRUE(sample.counters.present(counter)) << static_cast<int>(counter);
+    EXPECT_EQ(sample.counters[counter], value) << static_cast<int>(counter);
+  }
+  EXPECT_EQ(sample.gauges[TaskGauge::kThreads], 1U);
+  EXPECT_EQ(sample.gauges[TaskGauge::kAnonBytes], 3072U);
+  EXPECT_EQ(sample.gauges[TaskGauge::kFileBytes], 4096U);
+  EXPECT_EQ(sample.gauges[TaskGauge::kShmemBytes], 5120U);
+  EXPECT_EQ(sample.gauges[TaskGauge::kSwapBytes], 6144U);
+  EXPECT_TRUE(out.missing.empty());
+  EXPECT_EQ(out.threads, 1U);
+}
+
+// What the passes must show of one counter, step by step. A step changes the tree, then a pass is
+// made; `io` tells what is published then, "d" before a pid meaning its last sight.
+struct Step {
+  const char* what;
+  void (*change)(const Host& host);
+  std::map<std::string, std::uint64_t> io;
+  std::uint64_t lost = 0;
+};
+
+void run_steps(const std::vector<Step>& steps) {
+  Host host;
+  for (const Step& step : steps) {
+    step.change(host);
+    const TaskPass& out = host.pass();
+    std::map<std::string, std::uint64_t> io;
+    for (const ProcessSample& sample : out.processes) {
+      io[(sample.alive ? "" : "d") + std::to_string(sample.key.pid)] =
+          *host.io(sample.key.pid, sample.alive);
+    }
+    EXPECT_EQ(io, step.io) << step.what;
+    EXPECT_EQ(out.lost_exits, step.lost) << step.what;
+  }
+}
+
+void family(const Host& host) {
+  host.put(1, {.ppid = 0, .start = 1, .io = 0});
+  host.put(10, {.ppid = 1, .minor = 50, .io = 1000});
+  host.put(20, {.ppid = 10, .minor = 30, .io = 200});
+}
+
+TEST(ProcTasksReaped, ChildSeenThenReaped) {
+  run_steps({
+      {"before", family, {{"1", 0}, {"10", 1000}, {"20", 200}}},
+      {"the child did 5 more, faulted 2 more and was reaped; the parent wrote 7 itself",
+       [](const Host& host) {
+         host.gone(20);
+         host.put(10, {.minor = 51, .child_minor = 32, .io = 1212});
+       },
+       {{"1", 0}, {"10", 1012}, {"d20", 200}}},
+      {"after",
+       [](const Host& host) { host.put(10, {.minor = 51, .child_minor = 32, .io = 1213}); },
+       {{"1", 0}, {"10", 1013}}},
+  });
+}
+
+TEST(ProcTasksReaped, ChildNeverSeenStaysWithItsParent) {
+  run_steps({
+      {"before", family, {{"1", 0}, {"10", 1000}, {"20", 200}}},
+      {"reaped another one",
+       [](const Host& host) { host.put(10, {.minor = 50, .child_minor = 400, .io = 1300}); },
+       {{"1", 0}, {"10", 1300}, {"20", 200}}},
+      {"and now this one",
+       [](const Host& host) {
+         host.gone(20);
+         host.put(10, {.minor = 50, .child_minor = 430, .io = 1500});
+       },
+       {{"1", 0}, {"10", 1300}, {"d20", 200}}},
+  });
+}
+
+TEST(ProcTasksReaped, ReapedBeforeTheFirstPassIsTheParents) {
+  run_steps({
+      {"before",
+       [](const Host& host) {
+         host.put(10, {.ppid = 0, .minor = 9, .child_minor = 900, .io = 1000});
+         host.put(20, {.ppid = 10, .minor = 3, .io = 20});
+       },
+       {{"10", 1000}, {"20", 20}}},
+      {"SIGCHLD ignored: the old children are no proof",
+       [](const Host& host) { host.gone(20); },
+       {{"10", 1000}, {"d20", 20}},
+       1},
+  });
+}
+
+void three_generations(const Host& host) {
+  family(host);
+  host.put(30, {.ppid = 20, .minor = 10, .io = 40});
+}
+
+TEST(ProcTasksReaped, GrandchildAndChildInOneInterval) {
+  run_steps({
+      {"before", three_generations, {{"1", 0}, {"10", 1000}, {"20", 200}, {"30", 40}}},
+      {"20 reaped 30 (1 more), 10 reaped 20 (2 more)",
+       [](const Host& host) {
+         host.gone(20);
+         host.gone(30);
+         host.put(10, {.minor = 50, .child_minor = 41, .io = 1243});
+       },
+       {{"1", 0}, {"10", 1003}, {"d20", 200}, {"d30", 40}}},
+  });
+}
+
+TEST(ProcTasksReaped, ChildThatHadReapedBefore) {
+  run_steps({
+      {"before", three_generations, {{"1", 0}, {"10", 1000}, {"20", 200}, {"30", 40}}},
+      {"20 reaped 30",
+       [](const Host& host) {
+         host.gone(30);
+         host.put(20, {.ppid = 10, .minor = 30, .child_minor = 10, .io = 240});
+       },
+       {{"1", 0}, {"10", 1000}, {"20", 200}, {"d30", 40}}},
+      {"10 reaped 20, and gets both",
+       [](const Host& host) {
+         host.gone(20);
+         host.put(10, {.minor = 50, .child_minor = 40, .io = 1240});
+       },
+       {{"1", 0}, {"10", 1000}, {"d20", 200}}},
+  });
+}
+
+TEST(ProcTasksReaped, OrphanReapedByInit) {
+  run_steps({
+      {"before", three_generations, {{"1", 0}, {"10", 1000}, {"20", 200}, {"30", 40}}},
+      {"10 reaped 20; 1 inherited 30 and reaped it",
+       [](const Host& host) {
+         host.gone(20);
+         host.gone(30);
+         host.put(10, {.minor = 50, .child_minor = 30, .io = 1200});
+         host.put(1, {.ppid = 0, .child_minor = 11, .start = 1, .io = 45});
+       },
+       {{"1", 5}, {"10", 1000}, {"d20", 200}, {"d30", 40}}},
+  });
+}
+
+TEST(ProcTasksReaped, OrphanReapedByASubreaperBetween) {
+  run_steps({
+      {"before",
+       [](const Host& host) {
+         three_generations(host);
+         host.put(40, {.ppid = 30, .minor = 7, .io = 3});
+       },
+       {{"1", 0}, {"10", 1000}, {"20", 200}, {"30", 40}, {"40", 3}}},
+      {"30 ended and 20 got both, as a subreaper",
+       [](const Host& host) {
+         host.gone(30);
+         host.gone(40);
+         host.put(20, {.ppid = 10, .minor = 30, .child_minor = 17, .io = 243});
+       },
+       {{"1", 0}, {"10", 1000}, {"20", 200}, {"d30", 40}, {"d40", 3}}},
+  });
+}
+
+TEST(ProcTasksReaped, SigchldIgnored) {
+  run_steps({
+      {"before", family, {{"1", 0}, {"10", 1000}, {"20", 200}}},
+      {"nobody reaped; the parent wrote 300 itself",
+       [](const Host& host) {
+         host.gone(20);
+         host.put(10, {.minor = 90, .io = 1300});
+       },
+       {{"1", 0}, {"10", 1300}, {"d20", 200}},
+       1},
+      {"it stays so", [](const Host&) {}, {{"1", 0}, {"10", 1300}}, 1},
+  });
+}
+
+TEST(ProcTasksReaped, TooFewFaultsAreNoProof) {
+  run_steps({
+      {"before", family, {{"1", 0}, {"10", 1000}, {"20", 200}}},
+      {"reaped a small one nobody saw",
+       [](const Host& host) {
+         host.gone(20);
+         host.put(10, {.minor = 50, .child_minor = 29, .io = 1900});
+       },
+       {{"1", 0}, {"10", 1900}, {"d20", 200}},
+       1},
+  });
+}
+
+TEST(ProcTasksReaped, TwoAtOnce) {
+  run_steps({
+      {"before",
+       [](const Host& host) {
+         family(host);
+         host.put(21, {.ppid = 10, .minor = 5, .major = 2, .io = 70});
+       },
+       {{"1", 0}, {"10", 1000}, {"20", 200}, {"21", 70}}},
+      {"both reaped",
+       [](const Host& host) {
+         host.gone(20);
+         host.gone(21);
+         host.put(10, {.minor = 50, .child_minor = 35, .child_major = 2, .io = 1270});
+       },
+       {{"1", 0}, {"10", 1000}, {"d20", 200}, {"d21", 70}}},
+  });
+}
+
+TEST(ProcTasksReaped, PidReusedInBetween) {
+  run_steps({
+      {"before", family, {{"1", 0}, {"10", 1000}, {"20", 200}}},
+      {"20 reaped, and its number taken again",
+       [](const Host& host) {
+         host.put(10, {.minor = 50, .child_minor = 30, .io = 1200});
+         host.put(20, {.ppid = 10, .minor = 2, .start = 500, .io = 9});
+       },
+       {{"1", 0}, {"10", 1000}, {"d20", 200}, {"20", 9}}},
+  });
+}
+
+TEST(ProcTasksReaped, AYoungerNamesakeIsNoParent) {
+  run_steps({
+      {"before", three_generations, {{"1", 0}, {"10", 1000}, {"20", 200}, {"30", 40}}},
+      {"20 reaped 30 and was reaped; another 20 reaps as well",
+       [](const Host& host) {
+         host.gone(30);
+         host.put(10, {.minor = 50, .child_minor = 40, .io = 1240});
+         host.put(20, {.ppid = 10, .minor = 2, .child_minor = 99, .start = 500, .io = 77});
+       },
+       {{"1", 0}, {"10", 1000}, {"d20", 200}, {"20", 77}, {"d30", 40}}},
+  });
+}
+
+TEST(ProcTasksReaped, LeftAfterItsParentWasRead) {
+  run_steps({
+      {"before", family, {{"1", 0}, {"10", 1000}, {"20", 200}}},
+      {"listed, then gone; the parent was read before",
+       [](const Host& host) { host.hollow(20); },
+       {{"1", 0}, {"10", 1000}, {"d20", 200}}},
+      {"now the parent shows it",
+       [](const Host& host) {
+         host.gone(20);
+         host.put(10, {.minor = 50, .child_minor = 30, .io = 1204});
+       },
+       {{"1", 0}, {"10", 1004}}},
+  });
+}
+
+TEST(ProcTasksReaped, LeftAfterItsParentWasReadAndNobodyReaped) {
+  run_steps({
+      {"before", family, {{"1", 0}, {"10", 1000}, {"20", 200}}},
+      {"listed, then gone",
+       [](const Host& host) { host.hollow(20); },
+       {{"1", 0}, {"10", 1000}, {"d20", 200}}},
+      {"nothing", [](const Host& host) { host.gone(20); }, {{"1", 0}, {"10", 1000}}, 1},
+  });
+}
+
+TEST(ProcTasksReaped, ChainWhoseMiddleLeftDuringThePass) {
+  run_steps({
+      {"before", three_generations, {{"1", 0}, {"10", 1000}, {"20", 200}, {"30", 40}}},
+      {"20 reaped 30, then 10 reaped 20 after 10 was read",
+       [](const Host& host) {
+         host.gone(30);
+         host.hollow(20);
+       },
+       {{"1", 0}, {"10", 1000}, {"d20", 200}, {"d30", 40}}},
+      {"10 shows both",
+       [](const Host& host) {
+         host.gone(20);
+         host.put(10, {.minor = 50, .child_minor = 40, .io = 1240});
+       },
+       {{"1", 0}, {"10", 1000}}},
+  });
+}
+
+TEST(ProcTasksReaped, IoThatShowsOnePassLate) {
+  run_steps({
+      {"before", family, {{"1", 0}, {"10", 1000}, {"20", 200}}},
+      {"reaped between the reads of io and stat; 10 of its own",
+       [](const Host& host) {
+         host.gone(20);
+         host.put(10, {.minor = 50, .child_minor = 30, .io = 1010});
+       },
+       {{"1", 0}, {"10", 1000}, {"d20", 200}}},
+      {"io has it now, and 3 more of its own",
+       [](const Host& host) { host.put(10, {.minor = 50, .child_minor = 30, .io = 1213}); },
+       {{"1", 0}, {"10", 1013}}},
+      {"the debt is paid",
+       [](const Host& host) { host.put(10, {.minor = 50, .child_minor = 30, .io = 1413}); },
+       {{"1", 0}, {"10", 1213}}},
+  });
+}
+
+TEST(ProcTasksReaped, DebtsAreForgottenAfterOnePass) {
+  run_steps({
+      {"before", family, {{"1", 0}, {"10", 1000}, {"20", 200}}},
+      {"faults say reaped, io does not",
+       [](const Host& host) {
+         host.gone(20);
+         host.put(10, {.minor = 50, .child_minor = 30, .io = 1000});
+       },
+       {{"1", 0}, {"10", 1000}, {"d20", 200}}},
+      {"still not", [](const Host&) {}, {{"1", 0}, {"10", 1000}}},
+      {"its own",
+       [](const Host& host) { host.put(10, {.minor = 50, .child_minor = 30, .io = 1100}); },
+       {{"1", 0}, {"10", 1100}}},
+  });
+}
+
+TEST(ProcTasksReaped, ADebtorThatEndsPassesItOn) {
+  run_steps({
+      {"before", three_generations, {{"1", 0}, {"10", 1000}, {"20", 200}, {"30", 40}}},
+      {"20 reaped 30, io behind",
+       [](const Host& host) {
+         host.gone(30);
+         host.put(20, {.ppid = 10, .minor = 30, .child_minor = 10, .io = 200});
+       },
+       {{"1", 0}, {"10", 1000}, {"20", 200}, {"d30", 40}}},
+      {"10 reaped 20 with all of it",
+       [](const Host& host) {
+         host.gone(20);
+         host.put(10, {.minor = 50, .child_minor = 40, .io = 1240});
+       },
+       {{"1", 0}, {"10", 1000}, {"d20", 200}}},
+  });
+}
+
+TEST(ProcTasksReaped, ZombiesAndKernelThreadsLoseNothing) {
+  run_steps({
+      {"before",
+       [](const Host& host) {
+         family(host);
+         host.put(20, {.state = 'Z', .ppid = 10, .minor = 30, .memory = 0, .io = 200});
+         host.put(30, {.ppid = 2, .flags = 0x00200000, .memory = 0, .io = 5});
+       },
+       {{"1", 0}, {"10", 1000}, {"20", 200}, {"30", 5}}},
+      {"both gone without a trace",
+       [](const Host& host) {
+         host.gone(20);
+         host.gone(30);
+       },
+       {{"1", 0}, {"10", 1000}, {"d20", 200}, {"d30", 5}}},
+  });
+}
+
+TEST(ProcTasksReaped, AParentThatIsNewAndReapsAtOnce) {
+  run_steps({
+      {"before", family, {{"1", 0}, {"10", 1000}, {"20", 200}}},
+      {"a shell with a life of its own",
+       [](const Host& host) { host.put(40, {.minor = 5, .child_minor = 80, .io = 60}); },
+       {{"1", 0}, {"10", 1000}, {"20", 200}, {"40", 60}}},
+  });
+}
+
+TEST(ProcTasksReaped, ParentsInARingEnd) {
+  run_steps({
+      {"before",
+       [](const Host& host) {
+         host.put(10, {.ppid = 11, .io = 1});
+         host.put(11, {.ppid = 10, .io = 1});
+         host.put(20, {.ppid = 10, .minor = 1, .io = 1});
+       },
+       {{"10", 1}, {"11", 1}, {"20", 1}}},
+      {"gone", [](const Host& host) { host.gone(20); }, {{"10", 1}, {"11", 1}, {"d20", 1}}, 1},
+  });
+}
+
+TEST(ProcTasksReaped, BetweenTheReadsOfItAndOfItsParent) {
+  Host host;
+  host.put(500, {.ppid = 0, .minor = 50, .io = 1000});
+  host.put(20, {.ppid = 500, .minor = 30, .io = 200});
+  host.put(21, {.ppid = 500, .minor = 30, .io = 5});
+  host.pass();
+  host.put(20, {.ppid = 500, .minor = 31, .io = 210});
+  host.put(500, {.ppid = 0, .minor = 50, .child_minor = 31, .io = 1213});
+  host.all_read = [&] { host.gone(20); };
+  EXPECT_EQ(host.pass().lost_exits, 0U);
+  EXPECT_EQ(host.io(500), MaybeIo(1003));
+  EXPECT_EQ(host.io(20), std::nullopt);
+  EXPECT_EQ(host.io(20, false), MaybeIo(210));
+  EXPECT_EQ(host.io(21), MaybeIo(5));
+  host.all_read = {};
+  EXPECT_EQ(host.pass().lost_exits, 0U);
+  EXPECT_EQ(host.io(500), MaybeIo(1003));
+  EXPECT_EQ(host.find(20, false), nullptr);
+}
+
+TEST(ProcTasksReaped, AReaperThatLeavesInTheSamePass) {
+  Host host;
+  host.put(500, {.ppid = 0, .minor = 50, .io = 1000});
+  host.put(20, {.ppid = 500, .minor = 30, .io = 200});
+  host.put(30, {.ppid = 20, .minor = 8, .io = 40});
+  host.pass();
+  host.gone(30);
+  host.put(20, {.ppid = 500, .minor = 30, .child_minor = 8, .io = 240});
+  host.put(500, {.ppid = 0, .minor = 50, .child_minor = 38, .io = 1240});
+  host.all_read = [&] { host.gone(20); };
+  EXPECT_EQ(host.pass().lost_exits, 0U);
+  EXPECT_EQ(host.io(500), MaybeIo(1000));
+  EXPECT_EQ(host.io(20, false), MaybeIo(200));
+  EXPECT_EQ(host.io(30, false), MaybeIo(40));
+}
+
+TEST(ProcTasks, TwoHundredEndAtOnce) {
+  Host host;
+  host.put(1, {.ppid = 0, .start = 1});
+  for (int pid = 1000; pid < 1200; ++pid) {
+    host.put(pid, {.ppid = 1, .minor = 3, .io = 10});
+  }
+  EXPECT_EQ(host.pass().processes.size(), 201U);
+  for (int pid = 1000; pid < 1200; ++pid) {
+    host.gone(pid);
+  }
+  host.put(1, {.ppid = 0, .child_minor = 600, .start = 1, .io = 2001});
+  const TaskPass& out = host.pass();
+  EXPECT_EQ(out.processes.size(), 201U);
+  EXPECT_EQ(host.io(1), MaybeIo(1));
+  EXPECT_EQ(out.lost_exits, 0U);
+  EXPECT_EQ(host.pass().processes.size(), 1U);
+}
+
+TEST(ProcTasks, IoThatFallsNeverGoesBack) {
+  Host host;
+  host.put(10, {.io = 500});
+  host.pass();
+  host.put(10, {.io = 300});
+  host.pass();
+  EXPECT_EQ(host.io(10), MaybeIo(500));
+  host.put(10, {.io = 301});
+  host.pass();
+  EXPECT_EQ(host.io(10), MaybeIo(501));
+}
+
+TEST(ProcTasks, MissingIo) {
+  Host host;
+  host.put(10, {.io = 500});
+  host.put(11, {.io = 500});
+  host.put(12, {.io = 500});
+  host.tree.remove("proc/10/io");
+  host.tree.write("proc/11/io", "rchar: x\n");
+  host.pass();
+  EXPECT_EQ(host.io(10), std::nullopt);
+  EXPECT_EQ(host.io(11), std::nullopt);
+  EXPECT_EQ(host.io(12), MaybeIo(500));
+  EXPECT_EQ(host.missing("io", "CONFIG_TASK_IO_ACCOUNTING"), 1U);
+  EXPECT_EQ(host.missing("io", "malformed"), 1U);
+  EXPECT_TRUE(host.find(10)->counters.present(TaskCounter::kUserNs));
+  host.tree.write("proc/11/io", io_text(600));
+  host.pass();
+  EXPECT_EQ(host.io(11), MaybeIo(600));
+}
+
+TEST(ProcTasks, BlockDelayNeedsDelayAccounting) {
+  const auto has = [](const Host& host, std::uint32_t pid) {
+    return host.find(pid)->counters.present(TaskCounter::kBlockDelayNs);
+  };
+  Host host;
+  host.tree.write("proc/sys/kernel/task_delayacct", "0\n");
+  host.put(10, {});
+  host.pass();
+  EXPECT_FALSE(has(host, 10));
+  EXPECT_EQ(host.missing("block_delay", "kernel.task_delayacct=1"), 1U);
+  host.tree.write("proc/sys/kernel/task_delayacct", "1\n");
+  host.put(11, {});
+  host.pass();
+  EXPECT_FALSE(has(host, 10)) << "born while it was off";
+  EXPECT_TRUE(has(host, 11));
+  EXPECT_EQ(host.missing("block_delay"), 1U);
+
+  Host old;  // before 5.14
+  old.put(10, {});
+  old.put(11, {});
+  old.pass();
+  EXPECT_FALSE(has(old, 10));
+  EXPECT_EQ(old.missing("block_delay", "nodelayacct"), 2U);
+  old.put(11, {.block_delay = 4});
+  old.pass();
+  EXPECT_TRUE(has(old, 10));
+  EXPECT_EQ(old.find(11)->counters[TaskCounter::kBlockDelayNs], 40'000'000U);
+  EXPECT_EQ(old.missing("block_delay"), 0U);
+}
+
+TEST(ProcTasks, RunDelayNeedsSchedInfo) {
+  Host host;
+  host.put(10, {.user = 4});
+  host.put(11, {.user = 4});
+  host.put(12, {.user = 4});
+  host.tree.remove("proc/10/schedstat");
+  host.tree.write("proc/11/schedstat", "0 0 0\n");
+  host.pass();
+  EXPECT_FALSE(host.find(10)->counters.present(TaskCounter::kRunDelayNs));
+  EXPECT_FALSE(host.find(11)->counters.present(TaskCounter::kRunDelayNs));
+  EXPECT_TRUE(host.find(12)->counters.present(TaskCounter::kRunDelayNs));
+  EXPECT_EQ(host.missing("run_delay", "CONFIG_SCHED_INFO"), 2U);
+}
+
+TEST(ProcTasks, MemoryOfOldKernelsAndOfNone) {
+  Host host;
+  host.put(10, {});
+  host.put(11, {});
+  host.tree.write("proc/10/status", "Uid:\t0\t0\nVmRSS:\t 12 kB\nThreads:\t1\n");
+  host.pass();
+  EXPECT_FALSE(host.find(10)->gauges.present(TaskGauge::kAnonBytes));
+  EXPECT_EQ(host.missing("memory", "4.5"), 1U);
+  EXPECT_EQ(host.missing("switches"), 1U);
+  EXPECT_TRUE(host.find(11)->gauges.present(TaskGauge::kAnonBytes));
+  host.tree.write("proc/11/stat", stat_text(11, {.state = 'Z', .memory = 0, .pages = 0}));
+  host.tree.write("proc/11/status", "Uid:\t1000\t0\nThreads:\t1\n");
+  host.pass();
+  EXPECT_FALSE(host.find(11)->gauges.present(TaskGauge::kAnonBytes));
+  EXPECT_EQ(host.missing("memory"), 1U);
+}
+
+TEST(ProcTasks, DetailsAreReadAgainWhenItRan) {
+  Host host;
+  host.put(10, {.voluntary = 5});
+  host.pass();
+  host.put(10, {.voluntary = 6});
+  host.pass();
+  EXPECT_EQ(host.find(10)->counters[TaskCounter::kVoluntarySwitches], 5U) << "idle by its stat";
+  host.put(10, {.user = 1, .voluntary = 7, .run_delay = 90});
+  host.pass();
+  EXPECT_EQ(host.find(10)->counters[TaskCounter::kVoluntarySwitches], 7U);
+  EXPECT_EQ(host.find(10)->counters[TaskCounter::kRunDelayNs], 90U);
+}
+
+TEST(ProcTasks, DetailsOfTheBusyAreReadInTurn) {
+  Host host({.details = 2});
+  for (int round = 0; round < 4; ++round) {
+    for (int pid = 10; pid < 15; ++pid) {
+      host.put(pid, {.user = static_cast<std::uint64_t>(round),
+                     .voluntary = 100 + static_cast<std::uint64_t>(round)});
+    }
+    host.pass();
+    std::size_t fresh = 0;
+    for (std::uint32_t pid = 10; pid < 15; ++pid) {
+      EXPECT_EQ(host.find(pid)->uid, 1000U) << "new ones are read at once";
+      const auto switches = host.find(pid)->counters[TaskCounter::kVoluntarySwitches];
+      fresh += static_cast<std::size_t>(switches == 100 + static_cast<std::uint64_t>(round));
+    }
+    EXPECT_EQ(fresh, round == 0 ? 5U : 2U);
+  }
+  // 10 11, 12 13, 14 10: nobody waits while another has a second turn.
+  EXPECT_EQ(host.find(14)->counters[TaskCounter::kVoluntarySwitches], 103U);
+}
+
+TEST(ProcTasks, SumsOverThreadsNeverFall) {
+  Host host;
+  host.tree.write("proc/sys/kernel/task_delayacct", "1\n");
+  host.put(10, {.threads = 2});
+  host.thread(10, 10, {.threads = 2, .block_delay = 1, .voluntary = 100, .run_delay = 1000});
+  host.thread(10, 11, {.threads = 2, .block_delay = 2, .voluntary = 40, .run_delay = 400});
+  const auto counter = [&](TaskCounter which) { return host.find(10)->counters[which]; };
+  host.pass();
+  EXPECT_EQ(counter(TaskCounter::kVoluntarySwitches), 140U);
+  EXPECT_EQ(counter(TaskCounter::kRunDelayNs), 1400U);
+  EXPECT_EQ(counter(TaskCounter::kBlockDelayNs), 30'000'000U);
+  host.tree.remove("proc/10/task/11");
+  host.put(10, {.user = 1, .voluntary = 103, .run_delay = 1010});
+  host.pass();
+  EXPECT_EQ(counter(TaskCounter::kVoluntarySwitches), 140U);
+  host.put(10, {.user = 2, .voluntary = 110, .run_delay = 1020});
+  host.pass();
+  EXPECT_EQ(counter(TaskCounter::kVoluntarySwitches), 147U);
+  EXPECT_EQ(counter(TaskCounter::kRunDelayNs), 1410U);
+}
+
+TEST(ProcTasks, TooManyThreadsToSum) {
+  Host host({.threads = 2});
+  host.put(10, {.threads = 3});
+  for (int tid = 10; tid < 13; ++tid) {
+    host.thread(10, tid, {.threads = 3});
+  }
+  host.pass();
+  EXPECT_FALSE(host.find(10)->counters.present(TaskCounter::kVoluntarySwitches));
+  EXPECT_EQ(host.missing("switches", "more threads"), 1U);
+  EXPECT_EQ(host.find(10)->uid, 1000U);
+}
+
+TEST(ProcTasks, ThreadsInD) {
+  Host host;
+  host.put(10, {.comm = "leader", .state = 'D', .voluntary = 8, .involuntary = 2});
+  host.put(20, {.threads = 3});
+  host.thread(20, 20, {.threads = 3});
+  host.thread(20, 21, {.comm = "worker", .state = 'D', .threads = 3, .voluntary = 3});
+  host.thread(20, 22, {.threads = 3});
+  for (int i = 0; i < 3; ++i) {
+    const TaskPass& out = host.pass();
+    ASSERT_EQ(out.stuck.size(), 2U) << i;
+    EXPECT_EQ(out.stuck_threads, 2U);
+    const StuckThread& leader = out.stuck[out.stuck[0].tid == 10 ? 0U : 1U];
+    const StuckThread& worker = out.stuck[out.stuck[0].tid == 10 ? 1U : 0U];
+    EXPECT_EQ(leader.switches, 10U);
+    EXPECT_EQ(leader.comm.view(), "leader");
+    EXPECT_EQ(worker.tid, 21U);
+    EXPECT_EQ(worker.process.pid, 20U);
+    EXPECT_EQ(worker.comm.view(), "worker");
+    EXPECT_EQ(worker.switches, 4U);
+  }
+}
+
+TEST(ProcTasks, ThreadsAreLookedAtInTurn) {
+  Host host({.scanned = 4});
+  for (int pid = 10; pid < 40; pid += 10) {
+    host.put(pid, {.threads = 3});
+    for (int tid = pid; tid < pid + 3; ++tid) {
+      host.thread(pid, tid, {.threads = 3});
+    }
+  }
+  host.pass();
+  host.thread(30, 32, {.state = 'D', .threads = 3});
+  std::array<std::uint64_t, 6> found{};
+  for (std::uint64_t& one : found) {
+    one = host.pass().stuck_threads;
+  }
+  // One of three per pass; once found it is looked at each time.
+  EXPECT_EQ(std::vector<std::uint64_t>(found.begin() + 3, found.end()),
+            (std::vector<std::uint64_t>{1, 1, 1}));
+}
+
+TEST(ProcTasks, StuckThreadsAreBounded) {
+  Host host;
+  for (int pid = 1; pid <= 300; ++pid) {
+    host.put(pid, {.state = 'D'});
+  }
+  const TaskPass& out = host.pass();
+  EXPECT_EQ(out.stuck.size(), kMaxStuckThreads);
+  EXPECT_EQ(out.stuck_threads, 300U);
+}
+
+TEST(ProcTasks, NamesMayHoldAnything) {
+  Host host;
+  const std::vector<std::string> names{") R 1 (", "a\nb", "\"\\", "\xff\xfe", "", "((sd-pam))"};
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    host.put(static_cast<int>(i) + 10, {.comm = names[i]});
+  }
+  host.put(20, {.comm = "kworker/u8:3-events_unbound", .flags = 0x00200000});
+  host.put(21, {.comm = "kworker/0:1+ev", .flags = 0x00200000});
+  host.put(22, {.comm = "kworker/R-xfs", .flags = 0x00200000});
+  host.pass();
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    EXPECT_EQ(host.find(static_cast<std::uint32_t>(10 + i))->comm.view(), names[i]);
+    EXPECT_EQ(host.find(static_cast<std::uint32_t>(10 + i))->state, 'S');
+  }
+  EXPECT_TRUE(host.find(20)->kernel_thread);
+  EXPECT_EQ(host.find(20)->comm.view(), "kworker/u8:3");
+  EXPECT_EQ(host.find(21)->comm.view(), "kworker/0:1");
+  EXPECT_EQ(host.find(22)->comm.view(), "kworker/R-xfs");
+}
+
+TEST(ProcTasks, BadTreesDoNoHarm) {
+  Host host;
+  host.put(10, {.io = 1});
+  host.put(11, {.io = 2});
+  host.pass();
+  host.tree.write("proc/10/stat", "garbage\xff");
+  host.tree.write("proc/123", "a file\n");
+  host.tree.write("proc/1234567890123/stat", "x");
+  host.tree.write("proc/0012/stat", stat_text(12, {}));
+  host.tree.write("proc/40/stat/deeper", "a directory\n");
+  std::filesystem::create_directories(host.tree.path("proc/41"));
+  ASSERT_EQ(::mkfifo(host.tree.path("proc/41/stat").c_str(), 0600), 0);
+  host.tree.write("proc/42/stat", std::string(5000, '1'));
+  host.put(43, {});
+  host.tree.remove("proc/43/io");
+  ASSERT_EQ(::mkfifo(host.tree.path("proc/43/io").c_str(), 0600), 0);
+  host.tree.remove("proc/43/status");
+  ASSERT_EQ(::mkfifo(host.tree.path("proc/43/status").c_str(), 0600), 0);
+  host.put(123456789, {});
+  const TaskPass& out = host.pass();
+  EXPECT_EQ(out.processes.size(), 3U);
+  EXPECT_EQ(host.missing("process", "malformed"), 7U);
+  EXPECT_EQ(host.missing("io", "malformed"), 1U);
+  EXPECT_EQ(host.find(10, false), nullptr) << "it has not ended";
+  EXPECT_EQ(host.find(43)->uid, kUnknownUid);
+  EXPECT_NE(host.find(123456789), nullptr);
+  host.put(10, {.io = 5});
+  host.pass();
+  EXPECT_EQ(host.io(10), MaybeIo(5));
+}
+
+TEST(ProcTasks, NoProcfs) {
+  FixtureTree tree;
+  const auto source = make_proc_tasks(tree.files());
+  EXPECT_EQ(source->name(), "procfs");
+  ReadBuffer buffer;
+  CollectContext context{.realtime_ns = 0, .boottime_ns = 0, .buffer = &buffer};
+  TaskPass out;
+  const auto done = source->pass(context, out);
+  ASSERT_FALSE(done);
+  EXPECT_EQ(done.error().kind, ErrorKind::kMissing);
+}
+
+TEST(ProcTasks, HidepidIsTold) {
+  for (const char* option : {"hidepid=2", "hidepid=invisible", "gid=4,hidepid=ptraceable"}) {
+    Host host;
+    host.put(10, {});
+    host.tree.write("proc/self/mountinfo",
+                    std::string("22 27 0:21 / /proc rw,relatime - proc proc rw,") + option + "\n");
+    host.tree.write("proc/loadavg", "0.20 0.18 0.12 1/80 11206\n");
+    host.pass();
+    EXPECT_EQ(host.missing("processes", "procfs is mounted with hidepid="), 79U) << option;
+    host.tree.write("proc/loadavg", "0.20 0.18 0.12 1/2 11206\n");
+    host.pass();
+    EXPECT_EQ(host.missing("processes"), 0U) << "sees all the same";
+  }
+  Host host;
+  host.put(10, {});
+  host.tree.write("proc/self/mountinfo", "22 27 0:21 / /proc rw - proc proc rw,hidepid=off\n");
+  host.tree.write("proc/loadavg", "0.20 0.18 0.12 1/80 11206\n");
+  host.pass();
+  EXPECT_EQ(host.missing("processes"), 0U) << "a container sees few, and nothing is hidden";
+}
+
+TEST(ProcTasks, HidepidOfTheRightMount) {
+  const std::string_view text =
+      "22 27 0:21 / /proc rw - proc proc rw,hidepid=1\n"
+      "40 27 0:55 / /host/proc rw - proc proc rw,hidepid=noaccess,gid=0\n"
+      "41 27 0:56 / /other rw - tmpfs tmpfs rw,hidepid=2\n";
+  EXPECT_EQ(hidepid_option(text, "/proc", 0, 21), "hidepid=1");
+  EXPECT_EQ(hidepid_option(text, "/host/proc", 0, 55), "hidepid=noaccess");
+  EXPECT_EQ(hidepid_option(text, "/x", 0, 56), "");
+  EXPECT_EQ(hidepid_option("garbage", "/proc", 0, 0), "");
+  EXPECT_EQ(threads_of_loadavg("0.1 0.2 0.3 4/567 89\n"), 567U);
+  for (const std::string_view bad : {"", "0.1 0.2 0.3 4567 89\n", "0.1 0.2 0.3 4/x 89\n"}) {
+    EXPECT_FALSE(threads_of_loadavg(bad)) << bad;
+  }
+}
+
+}  // namespace
+}  // namespace tidegauge
