@@ -215,11 +215,11 @@ void TaskMerge::add_leader(Process& process, const tg_leader_record& record,
   sample.gauges = {};
   sample.gauges.set(TaskGauge::kThreads, record.threads);
   if ((record.thread.flags & TG_HAS_MM) != 0) {
-    static const auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-    sample.gauges.set(TaskGauge::kAnonBytes, record.anon_pages * page);
-    sample.gauges.set(TaskGauge::kFileBytes, record.file_pages * page);
-    sample.gauges.set(TaskGauge::kShmemBytes, record.shmem_pages * page);
-    sample.gauges.set(TaskGauge::kSwapBytes, record.swap_pages * page);
+    static const auto kPage = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+    sample.gauges.set(TaskGauge::kAnonBytes, record.anon_pages * kPage);
+    sample.gauges.set(TaskGauge::kFileBytes, record.file_pages * kPage);
+    sample.gauges.set(TaskGauge::kShmemBytes, record.shmem_pages * kPage);
+    sample.gauges.set(TaskGauge::kSwapBytes, record.swap_pages * kPage);
   }
 }
 
