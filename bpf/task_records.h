@@ -84,7 +84,7 @@ struct tg_exit {
   __u64 delays;    /* tasks with delay accounting */
   __u64 cgroup_key;
   __u32 uid;
-  __u32 zero;
+  __u32 flags; /* TG_KERNEL_THREAD */
   char comm[16];
 };
 

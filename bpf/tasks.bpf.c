@@ -338,6 +338,7 @@ static __always_inline void account(void* map, struct task_struct* task, __u64 s
     struct tg_process_key other = {};
     __builtin_memset(nameless.comm, 0, sizeof(nameless.comm));
     nameless.uid = ~0U;
+    nameless.flags = 0;
     nameless.cgroup_key = 0;
     if (!add_under(map, &other, &nameless)) {
       return;
@@ -356,6 +357,7 @@ int BPF_PROG(task_exits, struct task_struct* task) {
   bpf_map_update_elem(&exiting, &identity, &marked, BPF_ANY);
   struct tg_exit ended = {.tasks = 1};
   read_counters(&ended.sum, task);
+  ended.flags = flags_of(task) & TG_KERNEL_THREAD;
   // do_exit() has taken this task off the count already.
   ended.processes = task->signal->live.counter == 0;
   ended.delays = (flags_of(task) & TG_DELAYS) != 0;

@@ -8,13 +8,14 @@
 #include <map>
 #include <utility>
 
+#include "collectors/core/text.h"
+
 namespace tidegauge {
 
 namespace {
 
 constexpr std::size_t kShortContainerId = 12;  // as docker ps shows it
-// What an expression looks at; longer lines are cut before.
-constexpr int kMaxCaptures = 8;
+constexpr int kMaxCaptures = 8;                // of an expression, the whole match included
 
 re2::StringPiece piece(std::string_view text) { return {text.data(), text.size()}; }
 
@@ -30,10 +31,20 @@ std::string short_container(const CgroupIdentity& owner) {
 
 // One thread per CPU and work item would each be a group of its own: "kworker/3:1H-kblockd",
 // "ksoftirqd/0" and "irq/24-nvme0q1" are kworker, ksoftirqd and irq. A journal thread keeps its
-// device: "jbd2/vda1-8" says whose disk it writes.
+// device: "jbd2/vda1-8" says whose disk it writes. One per memory node is of a kind, too ("kswapd0"),
+// and so are the threads of RCU, whose names change from kernel to kernel.
 std::string_view kernel_thread_kind(std::string_view comm) {
   if (comm.starts_with("jbd2/")) {
     return comm;
+  }
+  if (comm.starts_with("rcu_")) {
+    return "rcu";
+  }
+  for (const std::string_view per_node : {"kswapd", "kcompactd"}) {
+    if (comm.starts_with(per_node) &&
+        comm.find_first_not_of("0123456789", per_node.size()) == std::string_view::npos) {
+      return per_node;
+    }
   }
   return comm.substr(0, comm.find_first_of("/:"));
 }
@@ -81,14 +92,12 @@ bool search(const std::unique_ptr<re2::RE2>& expression, std::string_view text,
     return true;
   }
   std::array<re2::StringPiece, kMaxCaptures> found;
-  const int wanted = std::min(expression->NumberOfCapturingGroups() + 1, kMaxCaptures);
+  const int wanted = expression->NumberOfCapturingGroups() + 1;
   if (!expression->Match(piece(text), 0, text.size(), re2::RE2::UNANCHORED, found.data(), wanted)) {
     return false;
   }
   for (const auto& [name, index] : expression->NamedCapturingGroups()) {
-    if (index < wanted) {
-      captures.insert_or_assign(name, std::string(found[static_cast<std::size_t>(index)]));
-    }
+    captures.insert_or_assign(name, std::string(found[static_cast<std::size_t>(index)]));
   }
   return true;
 }
@@ -203,8 +212,11 @@ Result<GroupRules> GroupRules::compile(std::vector<GroupRuleSpec> specs) {
       if (!compiled->ok()) {
         return invalid(i, key, compiled->error());
       }
+      if (compiled->NumberOfCapturingGroups() >= kMaxCaptures) {
+        return invalid(i, key, "more than 7 capturing groups; (?:...) does not capture");
+      }
     }
-    std::string unknown;
+    bool unknown = false;
     const bool closed = walk_template(
         spec.name, [](std::string_view) {},
         [&](std::string_view hole) {
@@ -214,10 +226,10 @@ Result<GroupRules> GroupRules::compile(std::vector<GroupRuleSpec> specs) {
           };
           if (!placeholder(hole, {}) && !captures(rule.comm) && !captures(rule.command_line) &&
               !captures(rule.cgroup)) {
-            unknown = hole;
+            unknown = true;
           }
         });
-    if (!closed || !unknown.empty()) {
+    if (!closed || unknown) {
       return invalid(i, "name",
                      "expected text with {comm}, {exe}, {user}, {unit}, {container}, {pod}, "
                      "{cgroup} or a named group of this rule's expressions");
@@ -242,8 +254,8 @@ std::string GroupRules::group_of(const ProcessIdentity& process) const {
   if (name.empty()) {
     name = default_group(process);
   }
-  name.resize(std::min(name.size(), kMaxGroupNameBytes));
-  return name;
+  // Here and not where it is shown: two names that look alike there must be one group.
+  return sanitize_label(name, kMaxGroupNameBytes);
 }
 
 std::string default_group(const ProcessIdentity& process) {

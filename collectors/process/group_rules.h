@@ -28,16 +28,16 @@ struct ProcessIdentity {
 
 // As written; every condition that is given must hold, one of a list's items suffices.
 struct GroupRuleSpec {
-  std::string name;  // with {comm}, {exe}, {user}, {unit}, {container}, {pod}, {cgroup}
-                     // and the named groups of this rule's regular expressions
-  std::vector<std::string> comm;        // exact
-  std::vector<std::string> executable;  // a path, or a file name without '/'
-  std::vector<std::string> user;
-  std::vector<std::string> unit;
-  std::vector<std::string> container;  // id or its beginning; "*" for any
-  std::string comm_regex;              // RE2, unanchored, as the others
-  std::string command_line_regex;
-  std::string cgroup_regex;
+  std::string name{};  // with {comm}, {exe}, {user}, {unit}, {container}, {pod}, {cgroup}
+                       // and the named groups of this rule's regular expressions
+  std::vector<std::string> comm{};        // exact
+  std::vector<std::string> executable{};  // a path, or a file name without '/'
+  std::vector<std::string> user{};
+  std::vector<std::string> unit{};
+  std::vector<std::string> container{};  // id or its beginning; "*" for any
+  std::string comm_regex{};              // RE2, unanchored, as the others
+  std::string command_line_regex{};
+  std::string cgroup_regex{};
 };
 
 class GroupRules {
@@ -52,7 +52,7 @@ class GroupRules {
   [[nodiscard]] bool needs_executable() const { return needs_executable_; }
   [[nodiscard]] bool needs_command_line() const { return needs_command_line_; }
 
-  // The group's name, at most kMaxGroupNameBytes, never empty.
+  // The group's name: valid UTF-8, at most kMaxGroupNameBytes, never empty.
   [[nodiscard]] std::string group_of(const ProcessIdentity& process) const;
 
  private:

@@ -14,7 +14,7 @@ constexpr std::int64_t kMostForgetNs = 3'600'000'000'000;
 
 bool is_forgotten(const ProcessGroup& group, std::int64_t now_ns) {
   const std::int64_t lived_ns = group.last_member_ns - group.first_member_ns;
-  return group.processes == 0 &&
+  return group.holders == 0 &&
          now_ns - group.last_member_ns > std::clamp(lived_ns, kLeastForgetNs, kMostForgetNs);
 }
 
@@ -29,23 +29,24 @@ ProcessGroups::ProcessGroups(std::size_t max_groups)
 std::uint32_t ProcessGroups::find_or_add(std::string_view name, bool alive, std::int64_t now_ns) {
   const std::string key(name);
   if (const auto at = index_.find(key); at != index_.end()) {
+    groups_[at->second].last_member_ns = now_ns;
     return at->second;
   }
-  std::uint32_t place = 0;
-  if (!alive && index_.size() > (max_groups_ + 1) / 2) {
+  const std::size_t places = alive ? max_groups_ : (max_groups_ + 1) / 2;
+  if (index_.size() > places) {
+    make_room(now_ns);
+  }
+  if (index_.size() > places) {
     ++overflows_;
     return kOther;
   }
-  if (groups_.size() <= max_groups_) {
+  std::uint32_t place = 0;
+  if (free_.empty()) {
     place = static_cast<std::uint32_t>(groups_.size());
     groups_.emplace_back();
-  } else if (!free_.empty() || make_room(now_ns)) {
+  } else {
     place = free_.back();
     free_.pop_back();
-    groups_[place] = {};
-  } else {
-    ++overflows_;
-    return kOther;
   }
   groups_[place].name = key;
   groups_[place].first_member_ns = now_ns;
@@ -54,9 +55,9 @@ std::uint32_t ProcessGroups::find_or_add(std::string_view name, bool alive, std:
   return place;
 }
 
-bool ProcessGroups::make_room(std::int64_t now_ns) {
+void ProcessGroups::make_room(std::int64_t now_ns) {
   if (now_ns - last_search_ns_ < kSearchNs) {
-    return false;
+    return;
   }
   last_search_ns_ = now_ns;
   for (std::uint32_t i = 1; i < groups_.size(); ++i) {
@@ -67,7 +68,6 @@ bool ProcessGroups::make_room(std::int64_t now_ns) {
       free_.push_back(i);
     }
   }
-  return !free_.empty();
 }
 
 void ProcessGroups::begin_pass() {

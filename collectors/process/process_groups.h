@@ -24,6 +24,7 @@ struct ProcessGroup {
   std::uint64_t started = 0;  // processes that ever were members
   std::int64_t first_member_ns = 0;
   std::int64_t last_member_ns = 0;
+  std::uint64_t holders = 0;  // who keeps its number, see hold()
 };
 
 class ProcessGroups {
@@ -32,12 +33,16 @@ class ProcessGroups {
 
   explicit ProcessGroups(std::size_t max_groups);
 
-  // The group of that name, made when there is room. A group that has been without members for as
-  // long as it had any (5 minutes at least, an hour at most) gives its place up when it is needed, and
-  // its series end, as those of a process do.
+  // The group of that name, made when there is room. A group that nobody has asked for or been in for
+  // as long as it lived (5 minutes at least, an hour at most) gives its place up when it is needed,
+  // and its series end, as those of a process do.
   // `alive`: for a process that lives. The dead may only take half of the places, so that a storm of
   // short-lived names does not drive services into "other".
   std::uint32_t find_or_add(std::string_view name, bool alive, std::int64_t now_ns);
+
+  // Whoever keeps the number from one pass to the next: its place is not given up meanwhile.
+  void hold(std::uint32_t group) { ++groups_[group].holders; }
+  void release(std::uint32_t group) { --groups_[group].holders; }
 
   void begin_pass();  // forgets gauges and members, keeps counters
   void add_member(std::uint32_t group, const TaskGauges& gauges, std::int64_t now_ns);
@@ -52,7 +57,7 @@ class ProcessGroups {
   [[nodiscard]] std::uint64_t overflows() const { return overflows_; }
 
  private:
-  bool make_room(std::int64_t now_ns);
+  void make_room(std::int64_t now_ns);
 
   std::size_t max_groups_;
   std::vector<ProcessGroup> groups_;  // a free place has an empty name

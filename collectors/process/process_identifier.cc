@@ -126,6 +126,7 @@ Classified ProcessIdentifier::classify(const ProcessSample& sample) {
 std::string ProcessIdentifier::classify_exited(const ExitedSample& sample) const {
   ProcessIdentity identity;
   identity.comm = sample.comm.view();
+  identity.kernel_thread = sample.kernel_thread;
   const std::string user = sample.uid != kUnknownUid ? users_.name(sample.uid) : std::string();
   identity.user = user;
   if (const auto at = by_key_.find(sample.cgroup_key); at != by_key_.end()) {

@@ -2,6 +2,7 @@
 #include "collectors/process/process_tracker.h"
 
 #include <algorithm>
+#include <functional>
 #include <utility>
 
 namespace tidegauge {
@@ -12,7 +13,7 @@ namespace {
 // lost to an error.
 constexpr std::uint64_t kForgottenPasses = 10;
 // More than TopProcesses ever shows.
-constexpr std::size_t kMaxDeparted = 256;
+constexpr std::size_t kMaxDeparted = 1024;
 
 constexpr std::uint64_t grown_by(std::uint64_t now, std::uint64_t before) {
   return now > before ? now - before : 0;
@@ -23,11 +24,29 @@ std::uint64_t own_memory_bytes(const ProcessSample& sample) {
          sample.gauges[TaskGauge::kSwapBytes];
 }
 
+// An absent field has stayed where it was, whatever the source left in its place.
+void carry_absent(TaskCounters& now, const TaskCounters& before) {
+  for (std::size_t i = 0; i < kTaskCounters; ++i) {
+    if (((now.has >> i) & 1U) == 0) {
+      now.values[i] = before.values[i];
+    }
+  }
+}
+
 bool is_same_work(const ProcessSample& a, const ProcessSample& b) {
   return a.comm == b.comm && a.uid == b.uid && a.cgroup_key == b.cgroup_key;
 }
 
 }  // namespace
+
+template <class Predicate>
+std::size_t ProcessTracker::drop_departed(Predicate is_over) {
+  const auto kept = std::stable_partition(departed_.begin(), departed_.end(), std::not_fn(is_over));
+  std::for_each(kept, departed_.end(), [this](const auto& p) { groups_.release(p.group); });
+  const auto dropped = static_cast<std::size_t>(departed_.end() - kept);
+  departed_.erase(kept, departed_.end());
+  return dropped;
+}
 
 void ProcessTracker::update(const TaskPass& pass, std::int64_t now_ns, const Classify& classify,
                             const ClassifyExited& classify_exited) {
@@ -36,8 +55,13 @@ void ProcessTracker::update(const TaskPass& pass, std::int64_t now_ns, const Cla
       last_ns_ != 0 && now_ns > last_ns_ ? static_cast<double>(now_ns - last_ns_) / 1e9 : 0;
   previous_ns_ = std::exchange(last_ns_, now_ns);
   groups_.begin_pass();
-  for (const ProcessSample& sample : pass.processes) {
-    update_one(sample, now_ns, classify);
+  // Ends first: a pid may be another's in the same pass.
+  for (const bool alive : {false, true}) {
+    for (const ProcessSample& sample : pass.processes) {
+      if (sample.alive == alive) {
+        update_one(sample, now_ns, classify);
+      }
+    }
   }
   for (const ExitedSample& exited : pass.exited) {
     const std::uint32_t group = groups_.find_or_add(classify_exited(exited), false, now_ns);
@@ -46,6 +70,8 @@ void ProcessTracker::update(const TaskPass& pass, std::int64_t now_ns, const Cla
   }
   for (std::uint32_t i = 0; i < processes_.size();) {
     if (processes_[i].last_pass + kForgottenPasses < pass_) {
+      // Should it come back, it is not new: what it did so far was counted.
+      counted_before_ns_ = std::max(counted_before_ns_, processes_[i].sample.key.start_ns + 1);
       remove(i);
     } else {
       ++i;
@@ -58,18 +84,21 @@ void ProcessTracker::update_one(const ProcessSample& sample, std::int64_t now_ns
                                 const Classify& classify) {
   auto at = by_pid_.find(sample.key.pid);
   if (at != by_pid_.end() && !(processes_[at->second].sample.key == sample.key)) {
-    if (!sample.alive) {
-      return;  // its successor is here already; the source reports ends first or not at all
+    if (!sample.alive && sample.key.start_ns < processes_[at->second].sample.key.start_ns) {
+      return;  // its successor is here already
     }
     remove(at->second);
     at = by_pid_.end();
   }
   const bool is_new = at == by_pid_.end();
   if (is_new) {
+    // One row per pid: those of its former owners end.
+    drop_departed([&](const TrackedProcess& old) { return old.sample.key.pid == sample.key.pid; });
     at = by_pid_.insert({sample.key.pid, static_cast<std::uint32_t>(processes_.size())}).first;
     TrackedProcess& process = processes_.emplace_back();
     process.id = next_id_++;
     process.first_seen_ns = now_ns;
+    groups_.hold(process.group);
   }
   const std::uint32_t place = at->second;
   TrackedProcess& process = processes_[place];
@@ -78,21 +107,24 @@ void ProcessTracker::update_one(const ProcessSample& sample, std::int64_t now_ns
     groups_.add_member(process.group, sample.gauges, now_ns);
     return;
   }
+  const bool is_news = !is_new || sample.key.start_ns >= counted_before_ns_;
   if (is_new || !is_same_work(process.sample, sample)) {
     Classified classified = classify(sample);
     const std::uint32_t group = groups_.find_or_add(classified.group, sample.alive, now_ns);
-    if (is_new || group != process.group) {
+    if (is_news && (is_new || group != process.group)) {
       groups_.add_started(group, 1);
     }
-    process.group = group;
+    groups_.hold(group);
+    groups_.release(std::exchange(process.group, group));
     process.owner = std::move(classified.owner);
   }
   const ProcessSample before =
       is_new ? ProcessSample{} : std::exchange(process.sample, ProcessSample{});
   process.sample = sample;
+  carry_absent(process.sample.counters, before.counters);
   process.last_pass = pass_;
-  if (!is_new || sample.key.start_ns >= counted_before_ns_) {
-    groups_.add_growth(process.group, before.counters, sample.counters);
+  if (is_news) {
+    groups_.add_growth(process.group, before.counters, process.sample.counters);
   }
   // One that started since the pass before has done all of it since then.
   if (!is_new || static_cast<std::int64_t>(sample.key.start_ns) >= previous_ns_) {
@@ -106,9 +138,13 @@ void ProcessTracker::update_one(const ProcessSample& sample, std::int64_t now_ns
 }
 
 void ProcessTracker::rebase() {
+  for (const TrackedProcess& process : processes_) {
+    groups_.release(process.group);
+  }
+  drop_departed([](const TrackedProcess&) { return true; });
   processes_.clear();
   by_pid_.clear();
-  departed_.clear();
+  shown_.clear();
   counted_before_ns_ = static_cast<std::uint64_t>(last_ns_);
 }
 
@@ -139,6 +175,8 @@ void ProcessTracker::remove(std::uint32_t at) {
       std::binary_search(shown_ids_.begin(), shown_ids_.end(), process.id)) {
     process.sample.alive = false;
     departed_.push_back(std::move(process));
+  } else {
+    groups_.release(process.group);
   }
   if (at + 1 != processes_.size()) {
     process = std::move(processes_.back());
@@ -169,7 +207,7 @@ void ProcessTracker::choose_top(std::int64_t now_ns) {
   const auto is_shown = [&](const TrackedProcess& process) {
     return std::binary_search(shown_ids_.begin(), shown_ids_.end(), process.id);
   };
-  if (std::erase_if(departed_, [&](const TrackedProcess& p) { return !is_shown(p); }) != 0) {
+  if (drop_departed([&](const TrackedProcess& process) { return !is_shown(process); }) != 0) {
     for (const TrackedProcess& process : departed_) {
       by_id.insert_or_assign(process.id, &process);
     }

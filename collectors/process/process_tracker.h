@@ -67,6 +67,8 @@ class ProcessTracker {
   void update_one(const ProcessSample& sample, std::int64_t now_ns, const Classify& classify);
   void score(TrackedProcess& process, const ProcessSample& before) const;
   void remove(std::uint32_t at);
+  template <class Predicate>
+  std::size_t drop_departed(Predicate is_over);
   void choose_top(std::int64_t now_ns);
 
   ProcessGroups groups_;

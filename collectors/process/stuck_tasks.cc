@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "collectors/core/text.h"
+
 namespace tidegauge {
 
 namespace {
@@ -30,16 +32,21 @@ void StuckTasks::update(const std::vector<StuckThread>& threads, std::int64_t no
       if (tasks_.size() >= kMaxStuckThreads) {
         continue;
       }
-      tasks_.push_back({thread, now_ns, {}, pass_});
+      StuckTask& task = tasks_.emplace_back();
+      task.thread = thread;
+      task.since_ns = now_ns;
+      task.last_pass = pass_;
       continue;
     }
     at->last_pass = pass_;
     // Not at first sight: most sleeps are over before anybody could care.
-    if (at->wait_channel.empty() && reads < kMaxReads) {
+    if (!at->asked && reads < kMaxReads) {
       ++reads;
-      at->wait_channel = read(thread.process.pid, thread.tid).substr(0, kMaxChannelBytes);
-      if (at->wait_channel.empty() || at->wait_channel == "0") {
-        at->wait_channel = "unknown";
+      at->asked = true;
+      const std::string answer = read(thread.process.pid, thread.tid);
+      const std::string channel = sanitize_label(trim(answer), kMaxChannelBytes);
+      if (!channel.empty() && channel != "0") {
+        at->wait_channel = channel;
       }
     }
   }

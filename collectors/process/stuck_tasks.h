@@ -15,7 +15,9 @@ namespace tidegauge {
 struct StuckTask {
   StuckThread thread;
   std::int64_t since_ns = 0;  // boot time at which it was first seen in this sleep: a lower bound
-  std::string wait_channel;   // kernel symbol; "unknown" where the kernel does not tell
+  // Kernel symbol; "unknown" where the kernel does not tell, and until it was asked.
+  std::string wait_channel = "unknown";
+  bool asked = false;
   std::uint64_t last_pass = 0;
 };
 

@@ -132,7 +132,7 @@ std::size_t TaskDetails::read_threads(ProcessEntry& process, TaskPass& out) {
   }
   process.walked_pass = pass_;
   process.stuck_thread = look->stuck;
-  if (look->broken) {
+  if (look->broken || look->summed == 0) {  // a sum of nothing is not 0
     withdraw_thread_sums(process, DetailState::kUnreadable);
     return look->threads + 1;
   }

@@ -57,12 +57,12 @@ struct Skeleton {
 using SkeletonPtr = std::unique_ptr<tasks_bpf, Skeleton>;
 
 // The iterator walks the pid namespace of who reads it: only where that is the one procfs shows are
-// its numbers the ones the rest of the daemon knows.
+// its numbers the ones the rest of the daemon knows. Reasons become a label: no paths in them.
 Result<void> check_namespace(const KernelFiles& files) {
   ReadBuffer buffer;
   const auto status = read_file(files.proc("self/status"), buffer);
   if (!status) {
-    return refused(0, "procfs at " + files.roots().procfs + " belongs to another pid namespace");
+    return refused(0, "--path.procfs is not of this daemon's pid namespace");
   }
   LineReader lines(*status);
   for (std::string_view line; lines.next(line);) {
@@ -72,11 +72,11 @@ Result<void> check_namespace(const KernelFiles& files) {
     line.remove_prefix(6);
     const auto first = next_unsigned(line);
     if (!first || *first != static_cast<std::uint64_t>(::getpid()) || !next_field(line).empty()) {
-      return refused(0, "procfs at " + files.roots().procfs + " belongs to an outer pid namespace");
+      return refused(0, "--path.procfs is of an outer pid namespace");
     }
     return {};
   }
-  return refused(0, "procfs at " + files.roots().procfs + " is not this kernel's");
+  return refused(0, "--path.procfs is not this kernel's");
 }
 
 std::uint64_t boottime_ns() {
@@ -208,7 +208,7 @@ Result<std::uint32_t> namespace_inode(const KernelFiles& files) {
   struct stat info {};
   const std::string path = files.proc("self/ns/pid");
   if (::stat(path.c_str(), &info) != 0) {
-    return system_error(errno, path);
+    return system_error(errno, "the daemon's pid namespace cannot be told");
   }
   const auto inode = static_cast<std::uint32_t>(info.st_ino);
   return inode == kInitialPidNamespace ? 0 : inode;

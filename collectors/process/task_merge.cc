@@ -7,6 +7,7 @@
 #include <bit>
 #include <cstring>
 #include <string_view>
+#include <utility>
 
 namespace tidegauge {
 
@@ -16,6 +17,7 @@ namespace {
 constexpr std::uint32_t kUninterruptible = 0x2;
 constexpr std::uint32_t kReported = 0x7F;
 constexpr std::uint32_t kNoLoad = 0x400;
+constexpr std::uint32_t kLockWaitOrFrozen = 0x9000;  // shown as D; unused before 5.15
 
 // A process that is in neither place ended during the pass. After so many passes its end was lost.
 constexpr std::uint64_t kLingerPasses = 5;
@@ -27,6 +29,15 @@ void add(tg_task_counters& to, const tg_task_counters& from) {
   for (std::size_t i = 0; i < sizeof(tg_task_counters) / sizeof(__u64); ++i) {
     target[i] += source[i];
   }
+}
+
+// What ended before the base was read is in it, or is a zombie that was told with it; but for what
+// signal_struct does not sum up.
+tg_task_counters not_in_base(const tg_task_counters& ended) {
+  tg_task_counters rest{};
+  rest.blkio_delay_ns = ended.blkio_delay_ns;
+  rest.run_delay_ns = ended.run_delay_ns;
+  return rest;
 }
 
 void raise(TaskCounters& counters, TaskCounter field, std::uint64_t value) {
@@ -85,12 +96,16 @@ char task_state_letter(std::uint32_t state) {
   if ((state & (kUninterruptible | kNoLoad)) == (kUninterruptible | kNoLoad)) {
     return 'I';
   }
+  if ((state & kLockWaitOrFrozen) != 0) {
+    return 'D';
+  }
   return kLetters[static_cast<std::size_t>(std::bit_width(state & kReported))];
 }
 
 void TaskMerge::begin() {
   ++pass_;
   expected_ = 0;
+  replaced_.clear();
   stuck_.clear();
   stuck_threads_ = 0;
   threads_ = 0;
@@ -113,27 +128,24 @@ Result<void> TaskMerge::add_records(std::span<const char> records) {
     }
     const bool accounted = (thread.flags & TG_ACCOUNTED) != 0;
     // A zombie that nobody saw alive has been told among the ended ones.
-    if (accounted && !has_base && !is_expected(thread.process) &&
-        !index_.contains(thread.process)) {
+    if (accounted && !has_base && !is_known(thread.process)) {
       records = records.subspan(bytes);
       continue;
     }
-    Process& process = process_of(thread.process);
+    Process& process = find_or_add(thread.process);
     if (leads) {
       std::memcpy(&record, records.data(), sizeof(record));
-      if (has_base && !process.known) {
-        tg_task_counters base;
+      tg_task_counters base{};
+      if (has_base) {
         std::memcpy(&base, records.data() + sizeof(record), sizeof(base));
-        add(process.settled, base);
-        if (accounted) {  // before anybody was there to account for it
-          add(process.settled, thread.own);
-          process.gone = record.threads <= 1;
-        }
       }
-      add_leader(process, record);
+      add_leader(process, record, has_base ? &base : nullptr);
     }
     process.delays |= thread.flags & TG_DELAYS;
     if (!accounted) {
+      if (std::exchange(process.live_pass, pass_) != pass_) {
+        process.live = {};
+      }
       add(process.live, thread.own);
     }
     ++threads_;
@@ -149,14 +161,24 @@ bool TaskMerge::is_expected(const tg_process_key& key) const {
   return expected_ < processes_.size() && KeyEqual()(processes_[expected_].key, key);
 }
 
+bool TaskMerge::is_known(const tg_process_key& key) const {
+  if (is_expected(key)) {
+    return processes_[expected_].known;
+  }
+  const auto at = index_.find(key);
+  return at != index_.end() && processes_[at->second].known;
+}
+
 // Passes meet processes in the same order, so that the next one is nearly always behind the last.
-TaskMerge::Process& TaskMerge::process_of(const tg_process_key& key) {
+TaskMerge::Process& TaskMerge::find_or_add(const tg_process_key& key) {
   std::size_t place = expected_;
   if (!is_expected(key)) {
     const auto [at, inserted] =
         index_.try_emplace(key, static_cast<std::uint32_t>(processes_.size()));
     if (inserted) {
-      processes_.emplace_back().key = key;
+      Process& process = processes_.emplace_back();
+      process.key = key;
+      process.seen_pass = pass_ - 1;  // a leader that was just missed has as long as any other
     }
     place = at->second;
   }
@@ -164,7 +186,42 @@ TaskMerge::Process& TaskMerge::process_of(const tg_process_key& key) {
   return processes_[place];
 }
 
-void TaskMerge::add_leader(Process& process, const tg_leader_record& record) {
+tg_task_counters TaskMerge::sum_of(const Process& process) const {
+  tg_task_counters sum = process.settled;
+  if (process.live_pass == pass_) {
+    add(sum, process.live);
+  }
+  return sum;
+}
+
+// The pid has come round to the same signal_struct within a pass. What threads have shown in this one
+// is the successor's.
+void TaskMerge::replace(Process& process) {
+  Process successor;
+  successor.key = process.key;
+  successor.live = process.live;
+  successor.live_pass = std::exchange(process.live_pass, 0);
+  replaced_.push_back(std::exchange(process, successor));
+}
+
+void TaskMerge::add_base(Process& process, const tg_leader_record& record,
+                         const tg_task_counters& base) const {
+  add(process.settled, base);
+  process.base_pass = pass_;
+  if ((record.thread.flags & TG_ACCOUNTED) != 0) {  // before anybody was there to account for it
+    add(process.settled, record.thread.own);
+    process.gone = record.threads <= 1;
+  }
+}
+
+void TaskMerge::add_leader(Process& process, const tg_leader_record& record,
+                           const tg_task_counters* base) {
+  if (process.known && process.sample.key.start_ns != record.start_ns) {
+    replace(process);
+  }
+  if (base != nullptr && !process.known) {
+    add_base(process, record, *base);
+  }
   ProcessSample& sample = process.sample;
   process.seen_pass = pass_;
   process.known = true;
@@ -179,11 +236,11 @@ void TaskMerge::add_leader(Process& process, const tg_leader_record& record) {
   sample.gauges = {};
   sample.gauges.set(TaskGauge::kThreads, record.threads);
   if ((record.thread.flags & TG_HAS_MM) != 0) {
-    static const auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-    sample.gauges.set(TaskGauge::kAnonBytes, record.anon_pages * page);
-    sample.gauges.set(TaskGauge::kFileBytes, record.file_pages * page);
-    sample.gauges.set(TaskGauge::kShmemBytes, record.shmem_pages * page);
-    sample.gauges.set(TaskGauge::kSwapBytes, record.swap_pages * page);
+    static const auto kPage = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+    sample.gauges.set(TaskGauge::kAnonBytes, record.anon_pages * kPage);
+    sample.gauges.set(TaskGauge::kFileBytes, record.file_pages * kPage);
+    sample.gauges.set(TaskGauge::kShmemBytes, record.shmem_pages * kPage);
+    sample.gauges.set(TaskGauge::kSwapBytes, record.swap_pages * kPage);
   }
 }
 
@@ -199,19 +256,30 @@ void TaskMerge::add_stuck(const tg_thread_record& record) {
 }
 
 void TaskMerge::add_exit(const tg_process_key& key, const tg_exit& ended, TaskPass& out) {
+  const auto old = std::find_if(replaced_.begin(), replaced_.end(), [&](const Process& process) {
+    return KeyEqual()(process.key, key) && !process.gone && ended.processes != 0;
+  });
+  if (old != replaced_.end()) {
+    add(old->settled, ended.sum);
+    old->gone = true;
+    return;
+  }
   const auto at = key.tgid != 0 ? index_.find(key) : index_.end();
   if (at != index_.end()) {
     Process& process = processes_[at->second];
-    add(process.settled, ended.sum);
-    if (ended.processes != 0) {
-      process.gone = true;
-      // As it was in the end: it may have called exec since it was seen.
-      std::memcpy(process.sample.comm.bytes.data(), ended.comm, sizeof(ended.comm));
-      process.sample.comm.bytes.back() = '\0';
-      process.sample.uid = ended.uid;
-      process.sample.cgroup_key = ended.cgroup_key;
+    if (process.known) {
+      add(process.settled, process.base_pass == pass_ ? not_in_base(ended.sum) : ended.sum);
+      if (ended.processes != 0) {
+        process.gone = true;
+        // As it was in the end: it may have called exec since it was seen.
+        std::memcpy(process.sample.comm.bytes.data(), ended.comm, sizeof(ended.comm));
+        process.sample.comm.bytes.back() = '\0';
+        process.sample.uid = ended.uid;
+        process.sample.cgroup_key = ended.cgroup_key;
+      }
+      return;
     }
-    return;
+    // Its leader was never seen: nobody else will speak for it.
   }
   ExitedSample& exited = out.exited.emplace_back();
   std::memcpy(exited.comm.bytes.data(), ended.comm, sizeof(ended.comm));
@@ -219,14 +287,18 @@ void TaskMerge::add_exit(const tg_process_key& key, const tg_exit& ended, TaskPa
   exited.uid = ended.uid;
   exited.cgroup_key = ended.cgroup_key;
   exited.processes = ended.processes;
+  exited.kernel_thread = (ended.flags & TG_KERNEL_THREAD) != 0;
   publish(exited.counters, ended.sum, features_, ended.delays != 0);
 }
 
 void TaskMerge::publish_stuck(TaskPass& out) const {
   for (const Stuck& stuck : stuck_) {
-    const auto at = index_.find(stuck.process);
+    const Process& process = processes_[index_.find(stuck.process)->second];
+    if (!process.known) {
+      continue;
+    }
     StuckThread& thread = out.stuck.emplace_back(stuck.thread);
-    const ProcessSample& sample = processes_[at->second].sample;
+    const ProcessSample& sample = process.sample;
     thread.process = sample.key;
     if (thread.tid == sample.key.pid) {
       thread.comm = sample.comm;
@@ -245,27 +317,37 @@ void TaskMerge::erase(std::size_t at) {
   processes_.pop_back();
 }
 
+void TaskMerge::publish_end(Process& process, TaskPass& out) {
+  if (!process.known) {
+    return;
+  }
+  publish(process.sample.counters, sum_of(process), features_, process.delays != 0);
+  process.sample.alive = false;
+  process.sample.gauges = {};
+  out.processes.push_back(process.sample);
+  lost_exits_ += process.gone ? 0 : 1;
+}
+
 void TaskMerge::finish(TaskPass& out) {
   publish_stuck(out);
   out.threads = threads_;
+  for (Process& process : replaced_) {
+    publish_end(process, out);
+  }
   for (std::size_t i = 0; i < processes_.size();) {
     Process& process = processes_[i];
     const bool seen = process.seen_pass == pass_;
-    tg_task_counters sum = process.settled;
-    add(sum, process.live);
-    process.live = {};
-    const bool over = !seen && (process.gone || process.seen_pass + kLingerPasses <= pass_);
-    if (process.known && (seen || over)) {
-      publish(process.sample.counters, sum, features_, process.delays != 0);
-      process.sample.alive = !over;
-      out.processes.push_back(process.sample);
-    }
-    if (!over) {
-      ++i;
+    if (!seen && (process.gone || process.seen_pass + kLingerPasses <= pass_)) {
+      publish_end(process, out);
+      erase(i);
       continue;
     }
-    lost_exits_ += process.gone ? 0 : 1;
-    erase(i);
+    if (seen) {
+      publish(process.sample.counters, sum_of(process), features_, process.delays != 0);
+      process.sample.alive = true;
+      out.processes.push_back(process.sample);
+    }
+    ++i;
   }
   out.lost_exits = lost_exits_;
 }

@@ -37,10 +37,12 @@ class TaskMerge {
  private:
   struct Process {
     tg_process_key key{};
-    ProcessSample sample;         // as last published
-    tg_task_counters settled{};   // of ended threads
-    tg_task_counters live{};      // of this pass's threads
+    ProcessSample sample;        // as last published
+    tg_task_counters settled{};  // of ended threads
+    tg_task_counters live{};     // of the threads of pass `live_pass`
+    std::uint64_t live_pass = 0;
     std::uint64_t seen_pass = 0;  // its leader was
+    std::uint64_t base_pass = 0;  // in which `settled` began
     std::uint32_t delays = 0;     // TG_DELAYS of any thread, ever
     bool known = false;           // a leader's record has filled the sample
     bool gone = false;            // its last thread has ended
@@ -57,15 +59,24 @@ class TaskMerge {
   };
 
   [[nodiscard]] bool is_expected(const tg_process_key& key) const;
-  Process& process_of(const tg_process_key& key);
-  void add_leader(Process& process, const tg_leader_record& record);
+  // Of this pass: one that failed half-way leaves its own behind.
+  [[nodiscard]] tg_task_counters sum_of(const Process& process) const;
+  [[nodiscard]] bool is_known(const tg_process_key& key) const;
+  Process& find_or_add(const tg_process_key& key);
+  void replace(Process& process);
+  void add_leader(Process& process, const tg_leader_record& record, const tg_task_counters* base);
+  void add_base(Process& process, const tg_leader_record& record,
+                const tg_task_counters& base) const;
   void add_stuck(const tg_thread_record& record);
   void publish_stuck(TaskPass& out) const;
+  void publish_end(Process& process, TaskPass& out);
   void erase(std::size_t at);
 
   tsl::robin_map<tg_process_key, std::uint32_t, KeyHash, KeyEqual> index_;
   std::vector<Process> processes_;
   std::size_t expected_ = 0;  // place of the process that the next record is likely about
+  // Whose key another process has had in this pass.
+  std::vector<Process> replaced_;
   struct Stuck {
     tg_process_key process;
     StuckThread thread;

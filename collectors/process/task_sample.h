@@ -118,6 +118,7 @@ struct ExitedSample {
   std::uint32_t uid = kUnknownUid;
   std::uint64_t cgroup_key = 0;
   std::uint64_t processes = 0;
+  bool kernel_thread = false;
   TaskCounters counters;
 };
 

@@ -33,6 +33,7 @@ bool add_thread(int directory, std::uint32_t tid, ThreadWalk::Look& look) {
   if (!status || !status->voluntary_switches || !status->involuntary_switches) {
     return false;
   }
+  ++look.summed;
   sum(look.sums, ThreadSum::kVoluntarySwitches) += *status->voluntary_switches;
   sum(look.sums, ThreadSum::kInvoluntarySwitches) += *status->involuntary_switches;
   const TaskFile sched = read_task_file(directory, tid, "schedstat", buffer);

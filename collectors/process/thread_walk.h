@@ -17,6 +17,7 @@ class ThreadWalk {
 
   struct Look {
     std::size_t threads = 0;  // looked at
+    std::size_t summed = 0;   // of them, in `sums`
     ThreadSums sums{};        // of them
     bool no_schedstat = false;
     bool stuck = false;  // a thread other than the leader is in D

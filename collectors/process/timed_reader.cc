@@ -48,8 +48,9 @@ Result<std::string> read_some(const std::string& path, std::size_t max_bytes) {
 
 }  // namespace
 
-struct TimedReader::Stuck {
-  std::atomic<int> count = 0;
+struct TimedReader::Shared {
+  Read read;
+  std::atomic<int> stuck = 0;
 };
 
 struct TimedReader::Worker {
@@ -59,7 +60,7 @@ struct TimedReader::Worker {
   std::optional<Result<std::string>> answer;
   bool left = false;  // nobody waits any more
 
-  void main(const std::shared_ptr<Stuck>& stuck) {
+  void main(Shared& shared) {
     std::unique_lock lock(mutex);
     while (true) {
       changed.wait(lock, [this] { return order.has_value() || left; });
@@ -68,10 +69,10 @@ struct TimedReader::Worker {
       }
       const auto [path, max_bytes] = *std::exchange(order, std::nullopt);
       lock.unlock();
-      auto text = read_some(path, max_bytes);
+      auto text = shared.read(path, max_bytes);
       lock.lock();
       if (left) {
-        --stuck->count;
+        --shared.stuck;
         return;
       }
       answer = std::move(text);
@@ -80,7 +81,11 @@ struct TimedReader::Worker {
   }
 };
 
-TimedReader::TimedReader() : stuck_(std::make_shared<Stuck>()) {}
+TimedReader::TimedReader() : TimedReader(read_some) {}
+
+TimedReader::TimedReader(Read read) : shared_(std::make_shared<Shared>()) {
+  shared_->read = std::move(read);
+}
 
 TimedReader::~TimedReader() {
   if (worker_ != nullptr) {
@@ -96,14 +101,14 @@ Result<std::string> TimedReader::read(const std::string& path, std::size_t max_b
     return tl::make_unexpected(Error{ErrorKind::kTimeout, 0, path + " does not answer"});
   };
   if (worker_ == nullptr) {
-    if (stuck_->count >= kMaxStuck) {
+    if (shared_->stuck >= kMaxStuck) {
       return timeout();
     }
     auto worker = std::make_shared<Worker>();
     try {
-      std::thread([worker, stuck = stuck_] {
+      std::thread([worker, shared = shared_] {
         ::pthread_setname_np(::pthread_self(), "reader");
-        worker->main(stuck);
+        worker->main(*shared);
       }).detach();
     } catch (const std::system_error& e) {
       return tl::make_unexpected(Error{ErrorKind::kIo, e.code().value(), "a thread to read with"});
@@ -119,7 +124,7 @@ Result<std::string> TimedReader::read(const std::string& path, std::size_t max_b
     return *std::exchange(worker_->answer, std::nullopt);
   }
   worker_->left = true;
-  ++stuck_->count;
+  ++shared_->stuck;
   lock.unlock();
   worker_.reset();
   return timeout();

@@ -5,6 +5,7 @@
 // the target's mmap lock, which a task in trouble may hold for minutes.
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -17,7 +18,11 @@ namespace tidegauge {
 // Not thread-safe; stuck threads co-own what they need and are never waited for.
 class TimedReader {
  public:
+  // Reads at most so many bytes of a file, for as long as it takes. Called on the reading threads.
+  using Read = std::function<Result<std::string>(const std::string& path, std::size_t max_bytes)>;
+
   TimedReader();
+  explicit TimedReader(Read read);  // a test's own
   ~TimedReader();
   TimedReader(const TimedReader&) = delete;
   TimedReader& operator=(const TimedReader&) = delete;
@@ -29,9 +34,9 @@ class TimedReader {
 
  private:
   struct Worker;
-  struct Stuck;
+  struct Shared;
   std::shared_ptr<Worker> worker_;
-  std::shared_ptr<Stuck> stuck_;
+  std::shared_ptr<Shared> shared_;
 };
 
 }  // namespace tidegauge

@@ -23,7 +23,7 @@ void TopScores::update(TopCriterion criterion, double growth, double elapsed_s) 
   const double keep = std::exp(-elapsed_s / kMeanOverSeconds);
   const double next = static_cast<double>(mean) * keep + growth / elapsed_s * (1 - keep);
   // Far below any floor it is nothing, and idle processes are left alone.
-  mean = std::abs(next) < 1e-6 ? 0.0F : static_cast<float>(next);
+  mean = std::abs(next) >= 1e-6 ? static_cast<float>(next) : 0.0F;
 }
 
 void TopProcesses::update_one(std::size_t criterion, const std::vector<Candidate>& candidates,
@@ -65,7 +65,10 @@ void TopProcesses::update_one(std::size_t criterion, const std::vector<Candidate
   // Too many in the hold: the least of them leave. The present K are never among those.
   if (members.size() > 2 * k_) {
     std::sort(members.begin(), members.end(), [](const Member& a, const Member& b) {
-      return a.last_top_ns != b.last_top_ns ? a.last_top_ns > b.last_top_ns : a.score > b.score;
+      if (a.last_top_ns != b.last_top_ns) {
+        return a.last_top_ns > b.last_top_ns;
+      }
+      return a.score != b.score ? a.score > b.score : a.id < b.id;
     });
     members.resize(2 * k_);
   }

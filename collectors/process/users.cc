@@ -13,6 +13,7 @@ namespace {
 
 constexpr std::size_t kMaxUsers = 16384;
 constexpr std::size_t kMaxNameBytes = 64;
+constexpr std::string_view kNotNames = "#+-";  // a comment, and NIS entries of nss_compat
 
 }  // namespace
 
@@ -24,7 +25,8 @@ tsl::robin_map<std::uint32_t, std::string> parse_passwd(std::string_view text) {
     const auto name_end = line.find(':');
     const auto password_end =
         name_end == std::string_view::npos ? name_end : line.find(':', name_end + 1);
-    if (password_end == std::string_view::npos || name_end == 0 || name_end > kMaxNameBytes) {
+    if (password_end == std::string_view::npos || name_end == 0 || name_end > kMaxNameBytes ||
+        kNotNames.find(line.front()) != std::string_view::npos) {
       continue;
     }
     const std::string_view rest = line.substr(password_end + 1);
@@ -51,6 +53,9 @@ void Users::refresh(ReadBuffer& buffer) {
   size_ = info.st_size;
   const auto text = read_file(path_, buffer);
   names_ = text ? parse_passwd(*text) : tsl::robin_map<std::uint32_t, std::string>();
+  if (!text) {
+    size_ = -1;  // it may become readable without another time
+  }
 }
 
 std::string Users::name(std::uint32_t uid) const {

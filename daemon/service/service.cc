@@ -26,7 +26,8 @@ namespace tidegauge {
 
 namespace {
 
-constexpr std::int64_t kFirstTickWaitNs = 100'000'000;  // for workers, so the first scrape is full
+// For workers, so that the first scrape is full; loading BPF programs alone takes 150 ms.
+constexpr std::int64_t kFirstTickWaitNs = 400'000'000;
 constexpr std::chrono::milliseconds kStartPatience{2000};
 constexpr std::int64_t kMaxLoopWaitNs = 1'000'000'000;
 constexpr std::uint64_t kManyConnections = 32;

@@ -24,10 +24,11 @@ NOBODY = 65534
 LISTEN_FDS_START = 3
 
 # The collectors that run at every tick by default. The CPUs' times stand in /proc/stat, too.
-EVERY_SECOND = {"stat", "cpu", "meminfo", "vmstat", "zoneinfo", "buddyinfo", "diskstats", "loadavg", "pressure", "netdev"}
+EVERY_SECOND = {"stat", "cpu", "meminfo", "vmstat", "zoneinfo", "buddyinfo", "diskstats", "loadavg", "pressure", "netdev",
+                "process"}
 ALL = EVERY_SECOND | {"meminfo_numa", "schedstat", "filesystem", "filefd", "processes", "slabinfo", "softirqs",
                       "interrupts", "ksmd", "cpufreq", "uname", "os", "time", "sysctl", "kernel_hung", "textfile",
-                      "cgroups", "files", "self"}
+                      "cgroup", "cgroups", "files", "self"}
 
 # One kernel file of each collector that cannot do without it.
 FILE_OF = {"loadavg": "proc/loadavg", "meminfo": "proc/meminfo", "vmstat": "proc/vmstat", "zoneinfo": "proc/zoneinfo",

@@ -109,6 +109,22 @@ const std::vector<Row>& rows() {
       {"processes",
        {"proc/sys/kernel/pid_max", "proc/sys/kernel/threads-max"},
        {"proc/1/stat", "proc/612/stat", "proc/612/task/645/stat"}},
+      // Of one process among many nothing is an error. The iterator would be this host's.
+      {"process",
+       {},
+       {},
+       {"source=procfs"},
+       {{"proc/612/io",
+         "rchar: 1\nwchar: 2\nsyscr: 3\nsyscw: 4\nread_bytes: 5\nwrite_bytes: 6\n"
+         "cancelled_write_bytes: 7\n"},
+        {"proc/612/status",
+         "Name:\trsyslogd\nUid:\t0\t0\t0\t0\nRssAnon:\t12 kB\nRssFile:\t8 kB\n"
+         "RssShmem:\t4 kB\nVmSwap:\t0 kB\nvoluntary_ctxt_switches:\t3\n"
+         "nonvoluntary_ctxt_switches:\t4\n"},
+        {"proc/612/schedstat", "1000 2000 3\n"},
+        {"proc/612/cgroup", "0::/system.slice/rsyslog.service\n"},
+        {"proc/612/task/612/wchan", "do_select"},
+        {"root/etc/passwd", "root:x:0:0:root:/root:/bin/bash\n"}}},
       // A broken file costs its cgroup what the file says and is counted.
       {"cgroup",
        {},
