@@ -210,7 +210,7 @@ class CgroupCollector final : public Collector {
     Resident& resident = residents_[shown_++];
     if (resident.path != path) {
       resident.path = path;
-      resident.label = cgroup_label(path);
+      resident.label = cgroup_label(files_.privacy(), path);
       resident.identity = identify_cgroup(path);
       resident.may_collide = may_collide(resident.label);
     }
@@ -249,7 +249,9 @@ Result<std::unique_ptr<Collector>> make_cgroup(const KernelFiles& files, const O
 
 }  // namespace
 
-std::string cgroup_label(std::string_view path) { return std::string(path); }
+std::string cgroup_label(const PrivacyFilter& privacy, std::string_view path) {
+  return path == "/" ? "/" : privacy.path(path);
+}
 
 const CollectorInfo kCgroupCollector{
     .name = "cgroup",

@@ -8,11 +8,12 @@
 #include <string_view>
 
 #include "collectors/core/collector.h"
+#include "collectors/core/privacy.h"
 
 namespace tidegauge {
 
 // The text of the label `cgroup`, in every metric that has it.
-std::string cgroup_label(std::string_view path);
+std::string cgroup_label(const PrivacyFilter& privacy, std::string_view path);
 
 extern const CollectorInfo kCgroupCollector;
 

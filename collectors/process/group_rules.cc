@@ -102,6 +102,10 @@ bool search(const std::unique_ptr<re2::RE2>& expression, std::string_view text,
   return true;
 }
 
+std::string shown_path(const ProcessIdentity& process, std::string_view path) {
+  return process.privacy != nullptr ? process.privacy->path(path) : std::string(path);
+}
+
 std::optional<std::string> placeholder(std::string_view name, const ProcessIdentity& process) {
   static const CgroupIdentity kNobody;
   const CgroupIdentity& owner = process.owner != nullptr ? *process.owner : kNobody;
@@ -109,10 +113,11 @@ std::optional<std::string> placeholder(std::string_view name, const ProcessIdent
     return std::string(process.comm);
   }
   if (name == "exe") {
-    return std::string(file_name(process.executable));
+    return shown_path(process, file_name(process.executable));
   }
   if (name == "user") {
-    return std::string(process.user);
+    return process.privacy != nullptr ? process.privacy->user(process.user)
+                                      : std::string(process.user);
   }
   if (name == "unit") {
     return owner.unit;
@@ -124,7 +129,7 @@ std::optional<std::string> placeholder(std::string_view name, const ProcessIdent
     return owner.pod;
   }
   if (name == "cgroup") {
-    return std::string(process.cgroup);
+    return shown_path(process, process.cgroup);
   }
   return std::nullopt;
 }
@@ -173,7 +178,8 @@ std::string GroupRules::Rule::expand(const ProcessIdentity& process,
       spec.name, [&](std::string_view text) { name.append(text); },
       [&](std::string_view hole) {
         const auto captured = captures.find(hole);
-        name.append(captured != captures.end() ? captured->second
+        // What an expression cuts out of a command line or a path may be part of a name or a path.
+        name.append(captured != captures.end() ? shown_path(process, captured->second)
                                                : placeholder(hole, process).value_or(""));
       });
   return name;

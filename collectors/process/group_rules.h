@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "collectors/core/privacy.h"
 #include "collectors/core/result.h"
 #include "collectors/process/cgroup_identity.h"
 
@@ -24,6 +25,8 @@ struct ProcessIdentity {
   std::string_view cgroup;        // path
   const CgroupIdentity* owner = nullptr;
   bool kernel_thread = false;
+  // What of it may be shown; null: all. Conditions always see the truth.
+  const PrivacyFilter* privacy = nullptr;
 };
 
 // As written; every condition that is given must hold, one of a list's items suffices.

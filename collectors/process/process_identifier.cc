@@ -91,6 +91,7 @@ Classified ProcessIdentifier::classify(const ProcessSample& sample) {
   ProcessIdentity identity;
   identity.comm = sample.comm.view();
   identity.kernel_thread = sample.kernel_thread;
+  identity.privacy = &files_.privacy();
   const std::string user = sample.uid != kUnknownUid ? users_.name(sample.uid) : std::string();
   identity.user = user;
   std::string executable;
@@ -103,8 +104,11 @@ Classified ProcessIdentifier::classify(const ProcessSample& sample) {
     identity.executable = executable;
   }
   std::string command_line;
-  if (rules_.needs_command_line() && sample.alive && !sample.kernel_thread &&
-      command_lines_left_ns_ > 0) {
+  const bool wants_command_line =
+      rules_.needs_command_line() && sample.alive && !sample.kernel_thread;
+  if (wants_command_line && command_lines_left_ns_ <= 0) {
+    out.is_complete = false;
+  } else if (wants_command_line) {
     auto text = timed_.read(files_.proc(file_of(sample.key.pid, "cmdline")), kMaxCommandLineBytes,
                             kCommandLineLimitNs);
     if (text) {
@@ -113,6 +117,7 @@ Classified ProcessIdentifier::classify(const ProcessSample& sample) {
       identity.command_line = command_line;
     } else if (text.error().kind == ErrorKind::kTimeout) {
       command_lines_left_ns_ -= kCommandLineLimitNs;
+      out.is_complete = false;
     }
   }
   if (out.owner != nullptr) {
@@ -127,6 +132,7 @@ std::string ProcessIdentifier::classify_exited(const ExitedSample& sample) const
   ProcessIdentity identity;
   identity.comm = sample.comm.view();
   identity.kernel_thread = sample.kernel_thread;
+  identity.privacy = &files_.privacy();
   const std::string user = sample.uid != kUnknownUid ? users_.name(sample.uid) : std::string();
   identity.user = user;
   if (const auto at = by_key_.find(sample.cgroup_key); at != by_key_.end()) {

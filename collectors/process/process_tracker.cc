@@ -80,6 +80,18 @@ void ProcessTracker::update(const TaskPass& pass, std::int64_t now_ns, const Cla
   choose_top(now_ns);
 }
 
+// A service moves itself into its cgroup right after it started; later moves are rare. Without a key of
+// its cgroup a process is looked at again in its second pass and then in turn.
+bool ProcessTracker::is_due_again(const TrackedProcess& process) const {
+  constexpr std::uint64_t kEveryPasses = 64;
+  constexpr std::uint64_t kIncompleteEveryPasses = 8;
+  if (!process.is_complete && (process.id + pass_) % kIncompleteEveryPasses == 0) {
+    return true;
+  }
+  return process.sample.cgroup_key == 0 && !process.sample.kernel_thread &&
+         (pass_ == process.first_pass + 1 || (process.id + pass_) % kEveryPasses == 0);
+}
+
 void ProcessTracker::update_one(const ProcessSample& sample, std::int64_t now_ns,
                                 const Classify& classify) {
   auto at = by_pid_.find(sample.key.pid);
@@ -97,18 +109,20 @@ void ProcessTracker::update_one(const ProcessSample& sample, std::int64_t now_ns
     at = by_pid_.insert({sample.key.pid, static_cast<std::uint32_t>(processes_.size())}).first;
     TrackedProcess& process = processes_.emplace_back();
     process.id = next_id_++;
-    process.first_seen_ns = now_ns;
+    process.first_pass = pass_;
     groups_.hold(process.group);
   }
   const std::uint32_t place = at->second;
   TrackedProcess& process = processes_[place];
-  if (!is_new && sample.alive && sample == process.sample && process.scores.are_zero()) {
+  const bool look_again = !is_new && sample.alive && is_due_again(process);
+  if (!is_new && !look_again && sample.alive && sample == process.sample &&
+      process.scores.are_zero()) {
     process.last_pass = pass_;  // idle, as most are
     groups_.add_member(process.group, sample.gauges, now_ns);
     return;
   }
   const bool is_news = !is_new || sample.key.start_ns >= counted_before_ns_;
-  if (is_new || !is_same_work(process.sample, sample)) {
+  if (is_new || look_again || !is_same_work(process.sample, sample)) {
     Classified classified = classify(sample);
     const std::uint32_t group = groups_.find_or_add(classified.group, sample.alive, now_ns);
     if (is_news && (is_new || group != process.group)) {
@@ -117,6 +131,7 @@ void ProcessTracker::update_one(const ProcessSample& sample, std::int64_t now_ns
     groups_.hold(group);
     groups_.release(std::exchange(process.group, group));
     process.owner = std::move(classified.owner);
+    process.is_complete = classified.is_complete;
   }
   const ProcessSample before =
       is_new ? ProcessSample{} : std::exchange(process.sample, ProcessSample{});

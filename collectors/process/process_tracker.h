@@ -33,13 +33,16 @@ struct TrackedProcess {
   TopScores scores;
   std::shared_ptr<const ProcessOwner> owner;  // null: unknown
   std::uint64_t last_pass = 0;
-  std::int64_t first_seen_ns = 0;
+  std::uint64_t first_pass = 0;
+  bool is_complete = true;  // see Classified
 };
 
-// Asked when a process is new and when its name, user or cgroup changed.
+// Asked when a process is new, when its name, user or cgroup changed, and now and then where the source
+// cannot tell that.
 struct Classified {
   std::string group;
   std::shared_ptr<const ProcessOwner> owner;
+  bool is_complete = true;  // false: something could not be read in time, ask again
 };
 using Classify = std::function<Classified(const ProcessSample& sample)>;
 using ClassifyExited = std::function<std::string(const ExitedSample& sample)>;
@@ -66,6 +69,7 @@ class ProcessTracker {
  private:
   void update_one(const ProcessSample& sample, std::int64_t now_ns, const Classify& classify);
   void score(TrackedProcess& process, const ProcessSample& before) const;
+  [[nodiscard]] bool is_due_again(const TrackedProcess& process) const;
   void remove(std::uint32_t at);
   template <class Predicate>
   std::size_t drop_departed(Predicate is_over);

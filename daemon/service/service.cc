@@ -19,6 +19,7 @@
 #include "daemon/exporter/own_metrics.h"
 #include "daemon/exporter/routes.h"
 #include "daemon/service/collector_set.h"
+#include "daemon/service/culprit_watch.h"
 #include "daemon/service/log.h"
 #include "daemon/service/privileges.h"
 
@@ -199,6 +200,14 @@ std::shared_ptr<Generation> Service::build(const Config& config,
       options, std::move(collectors), clock_,
       [this](std::string_view collector, const Error* error) { collector_log_(collector, error); });
   generation->scheduler->on_publish([this] { server_->resume_pending(); });
+  // The tick thread belongs to the scheduler, so it does not outlive what it refers to.
+  generation->scheduler->on_snapshot(
+      [watch = CulpritWatch(), scheduler = generation->scheduler.get()](
+          const SnapshotPtr& snapshot) mutable {
+        if (watch.wants_pass(*snapshot)) {
+          static_cast<void>(scheduler->request_run("process"));
+        }
+      });
   ExpositionOptions exposition;
   exposition.node_families = config.node_families;
   exposition.own_metrics = !config.disable_exporter_metrics;
