@@ -204,8 +204,10 @@ TEST(ProcessTracker, AskedOnceUntilSomethingChanges) {
   TaskPass pass;
   pass.processes.push_back(sample_of({1, kOld, "a", 1}));
   ProcessSample& sample = pass.processes[0];
-  fixture.update(pass);
-  fixture.update(pass);
+  sample.cgroup_key = 3;
+  for (int i = 0; i < 200; ++i) {
+    fixture.update(pass);
+  }
   EXPECT_EQ(fixture.classified, 1);
   sample.uid = 5;
   fixture.update(pass);
@@ -218,6 +220,21 @@ TEST(ProcessTracker, AskedOnceUntilSomethingChanges) {
   fixture.update(pass);
   EXPECT_EQ(fixture.classified, 4);
   EXPECT_EQ(fixture.group("b").started, 1U);
+}
+
+TEST(ProcessTracker, AskedAgainWhereTheSourceCannotTellTheCgroup) {
+  Fixture fixture;
+  TaskPass pass;
+  pass.processes.push_back(sample_of({1, kOld, "a", 1}));
+  pass.processes[0].cgroup_key = 0;
+  fixture.update(pass);
+  fixture.update(pass);  // services move right after they started
+  EXPECT_EQ(fixture.classified, 2);
+  for (int i = 0; i < 64; ++i) {
+    fixture.update(pass);
+  }
+  EXPECT_EQ(fixture.classified, 3);
+  EXPECT_EQ(fixture.totals(), (Totals{{"a", 1}}));
 }
 
 TEST(ProcessTracker, StartedAndPresent) {
