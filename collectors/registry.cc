@@ -2,8 +2,8 @@
 #include "collectors/registry.h"
 
 #include "collectors/block/diskstats.h"
-#include "collectors/process/process.h"
 #include "collectors/process/cgroup.h"
+#include "collectors/process/process.h"
 #include "collectors/procfs/buddyinfo.h"
 #include "collectors/procfs/cgroups.h"
 #include "collectors/procfs/cpu.h"

@@ -26,7 +26,8 @@ constexpr UsedCapability kUsed[] = {
      "unseen"},
     {CAP_SYS_PTRACE,
      "CAP_SYS_PTRACE: I/O, executables and wait channels of other users' processes stay unseen"},
-    {CAP_BPF, "CAP_BPF: processes are read from /proc, which costs more and misses short-lived ones"},
+    {CAP_BPF,
+     "CAP_BPF: processes are read from /proc, which costs more and misses short-lived ones"},
     {CAP_PERFMON,
      "CAP_PERFMON: processes are read from /proc, which costs more and misses short-lived ones"},
 };

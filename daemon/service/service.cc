@@ -202,8 +202,8 @@ std::shared_ptr<Generation> Service::build(const Config& config,
   generation->scheduler->on_publish([this] { server_->resume_pending(); });
   // The tick thread belongs to the scheduler, so it does not outlive what it refers to.
   generation->scheduler->on_snapshot(
-      [watch = CulpritWatch(), scheduler = generation->scheduler.get()](
-          const SnapshotPtr& snapshot) mutable {
+      [watch = CulpritWatch(),
+       scheduler = generation->scheduler.get()](const SnapshotPtr& snapshot) mutable {
         if (watch.wants_pass(*snapshot)) {
           static_cast<void>(scheduler->request_run("process"));
         }
