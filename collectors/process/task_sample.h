@@ -50,9 +50,9 @@ enum class TaskGauge : std::uint8_t {
 };
 inline constexpr std::size_t kTaskGauges = 5;
 
-template <class Field, std::size_t count>
+template <class Field, std::size_t Count>
 struct TaskValues {
-  std::array<std::uint64_t, count> values{};
+  std::array<std::uint64_t, Count> values{};
   std::uint32_t has = 0;  // bit per field
 
   [[nodiscard]] bool present(Field field) const {
