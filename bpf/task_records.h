@@ -36,8 +36,9 @@ enum tg_task_flags {
   TG_DELAYS = 2,     /* delay accounting ran for this task: blkio_delay_ns counts */
   TG_HAS_MM = 4,     /* rss_pages and swap_pages count */
   TG_LEADER = 8,     /* tg_leader_record, else tg_thread_record */
-  TG_ACCOUNTED = 32, /* on its way out: its own counters are in the exit map */
   TG_HAS_BASE = 16,  /* a tg_task_counters follows: what dead threads did before we looked */
+  TG_ACCOUNTED = 32, /* on its way out: its own counters are in the exit map */
+  TG_SAME = 64,      /* tg_same_record: as the last longer record about this task said */
 };
 
 enum tg_features {
@@ -55,12 +56,20 @@ struct tg_process_key {
   __u32 zero;
 };
 
-struct tg_thread_record {
+/* Of a task that has not run since the last pass. All records begin like this one. */
+struct tg_same_record {
   __u32 flags;
   __u32 bytes; /* of the whole record */
-  struct tg_process_key process;
   __u32 tid;   /* in our pid namespace, as all pids but tgid above */
   __u32 state; /* task_struct.__state | exit_state */
+};
+
+struct tg_thread_record {
+  __u32 flags;
+  __u32 bytes;
+  __u32 tid;
+  __u32 state;
+  struct tg_process_key process;
   struct tg_task_counters own;
 };
 
@@ -97,10 +106,30 @@ struct tg_exit_control {
   __u32 want_base;
 };
 
+/* What a pass remembers of a task for the next one, in the order of the iterator: by tid. */
+struct tg_task_slot {
+  __u32 tid;
+  __u32 tgid;
+  __u64 exec_ns; /* 0: never the same */
+};
+
+/* Set before a pass by user space, then moved on by the iterator. */
+struct tg_task_memory {
+  __u32 known;    /* slots that the last pass filled; 0: records in full */
+  __u32 read_at;  /* next of them to be compared */
+  __u32 written;  /* slots of this pass */
+  __u32 last_tid; /* that was written: the kernel shows a task again when its buffer was full */
+  __u32 turn;     /* leaders with this remainder of their tid are told in full: what others do to
+                      an idle process (swapped out, moved to a cgroup) shows within TG_TURNS passes */
+};
+
 struct tg_exit_losses {
   __u64 unrecorded; /* ends of tasks for which both maps had no room */
 };
 
 #define TG_EXIT_ENTRIES 8192
+/* Tasks beyond so many are told in full every time. 1 MiB for the two maps. */
+#define TG_TASK_SLOTS 32768
+#define TG_TURNS 16
 
 #endif

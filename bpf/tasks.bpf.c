@@ -2,7 +2,9 @@
 //
 // What every task of the host has done.
 //
-// dump_task   iter/task: one record per thread, read by user space once a pass.
+// dump_task   iter/task: one record per thread, read by user space once a pass; a short one for a thread
+//             that has not run since the pass before. Most threads of a host are such, and reading all of
+//             one costs a dozen cache misses.
 // task_exits  adds what a task did in its whole life to the process it belonged to, and marks it: the
 //             iterator leaves the counters of marked tasks and of zombies alone. So each task's work is
 //             in exactly one of the two places, or for a moment in neither: never counted twice, never
@@ -43,6 +45,17 @@ struct exit_map {
 };
 struct exit_map exits_0 SEC(".maps");
 struct exit_map exits_1 SEC(".maps");
+
+struct slot_map {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, TG_TASK_SLOTS);
+  __type(key, __u32);
+  __type(value, struct tg_task_slot);
+};
+// Filled and read in turn, as the exit maps are.
+struct slot_map slots_0 SEC(".maps");
+struct slot_map slots_1 SEC(".maps");
+struct tg_task_memory memory = {};
 
 // Tasks on their way out, until they are zombies or gone. Least recently used leave first: what is
 // between the tracepoint and exit_notify() is a handful of tasks, not so many.
@@ -222,13 +235,59 @@ static __always_inline int is_accounted(struct task_struct* task) {
   return bpf_map_lookup_elem(&exiting, &identity) != 0;
 }
 
-static __always_inline void read_thread(struct tg_thread_record* out, struct task_struct* task) {
+static __always_inline void read_thread(struct tg_thread_record* out, struct task_struct* task,
+                                        __u32 tid) {
   out->flags |= flags_of(task) | (is_accounted(task) ? TG_ACCOUNTED : 0);
   out->process.signal = (__u64)task->signal;
   out->process.tgid = task->tgid;
-  out->tid = namespace_inode ? local_number(task->thread_pid) : (__u32)task->pid;
+  out->tid = tid;
   out->state = state_of(task);
   read_counters(&out->own, task);
+}
+
+#define MAX_SLOT_STEPS 32 /* after a storm of ends, records in full catch up */
+
+// Both passes go by rising tid, so that one walks along what the other left.
+static __always_inline int is_remembered(void* slots, __u32 tid, __u32 tgid, __u64 exec_ns) {
+  __u32 at = memory.read_at;
+  struct tg_task_slot* slot = 0;
+  for (int i = 0; i < MAX_SLOT_STEPS; i++) {
+    slot = at < memory.known ? bpf_map_lookup_elem(slots, &at) : 0;
+    if (!slot || slot->tid >= tid) {
+      break;
+    }
+    at++;
+  }
+  memory.read_at = at;
+  return slot && slot->tid == tid && slot->tgid == tgid && slot->exec_ns == exec_ns && exec_ns;
+}
+
+static __always_inline void remember(void* slots, __u32 tid, __u32 tgid, __u64 exec_ns) {
+  __u32 at = memory.written;
+  if (at && memory.last_tid == tid) {
+    at--;
+  }
+  struct tg_task_slot* slot = bpf_map_lookup_elem(slots, &at);
+  if (slot) {
+    slot->tid = tid;
+    slot->tgid = tgid;
+    slot->exec_ns = exec_ns;
+    memory.last_tid = tid;
+    memory.written = at + 1;
+  }
+}
+
+// Whether it has not run since the last pass. Run time is accounted when a task leaves its CPU: one that is
+// running may have done anything. `exec_ns` is read before all else, so that what happens meanwhile is
+// seen by the next pass.
+static __always_inline int is_same(struct task_struct* task, __u32 tid, __u64 exec_ns) {
+  const __u32 tgid = task->tgid;
+  const int same = control.active ? is_remembered(&slots_0, tid, tgid, exec_ns)
+                                  : is_remembered(&slots_1, tid, tgid, exec_ns);
+  if (!same || !state_of(task) || (task->flags & PF_EXITING)) {
+    return 0;
+  }
+  return task->pid != tgid || tid % TG_TURNS != memory.turn;
 }
 
 struct leader_with_base {
@@ -236,10 +295,10 @@ struct leader_with_base {
   struct tg_task_counters base;
 };
 
-static __always_inline void dump_leader(struct seq_file* seq, struct task_struct* task) {
+static __always_inline void dump_leader(struct seq_file* seq, struct task_struct* task, __u32 tid) {
   struct leader_with_base record = {};
   struct tg_leader_record* leader = &record.leader;
-  read_thread(&leader->thread, task);
+  read_thread(&leader->thread, task, tid);
   leader->thread.flags |= TG_LEADER;
   leader->start_ns = task->start_boottime;
   leader->cgroup_key = cgroup_key(task);
@@ -271,12 +330,32 @@ int dump_task(struct bpf_iter__task* ctx) {
   if (!task) {
     return 0;
   }
-  if (task->pid == task->tgid) {
-    dump_leader(seq, task);
+  const __u64 exec_ns = task->se.sum_exec_runtime;
+  asm volatile("" ::: "memory");
+  const __u32 tid = namespace_inode ? local_number(task->thread_pid) : (__u32)task->pid;
+  const int leads = task->pid == task->tgid;
+  const int same = is_same(task, tid, exec_ns);
+  // What threads do to the memory they share shows in their leader's record alone.
+  const int shares = leads && !same && task->signal->nr_threads > 1;
+  if (control.active) {
+    remember(&slots_1, tid, task->tgid, shares ? 0 : exec_ns);
+  } else {
+    remember(&slots_0, tid, task->tgid, shares ? 0 : exec_ns);
+  }
+  if (same) {
+    struct tg_same_record record = {.flags = TG_SAME | (leads ? TG_LEADER : 0),
+                                    .bytes = sizeof(record),
+                                    .tid = tid,
+                                    .state = state_of(task)};
+    bpf_seq_write(seq, &record, sizeof(record));
+    return 0;
+  }
+  if (leads) {
+    dump_leader(seq, task, tid);
     return 0;
   }
   struct tg_thread_record thread = {};
-  read_thread(&thread, task);
+  read_thread(&thread, task, tid);
   thread.bytes = sizeof(thread);
   bpf_seq_write(seq, &thread, sizeof(thread));
   return 0;

@@ -104,10 +104,13 @@ class TaskIterator final : public TaskSource {
     const std::uint32_t drained = control.active;
     __atomic_store_n(&control.active, 1 - drained, __ATOMIC_SEQ_CST);
     control.want_base = first_ ? 1 : 0;
+    prepare_memory();
     merge_.begin();
+    is_remembered_ = false;
     if (auto iterated = iterate(); !iterated) {
       return iterated;
     }
+    is_remembered_ = true;
     first_ = false;
     __atomic_store_n(&control.known_before_ns, boottime_ns(), __ATOMIC_RELAXED);
     merge_.set_features(skeleton_->bss->features);
@@ -122,6 +125,16 @@ class TaskIterator final : public TaskSource {
   }
 
  private:
+  // After a pass that failed everything is told in full: the two sides may not remember the same.
+  void prepare_memory() {
+    tg_task_memory& memory = skeleton_->bss->memory;
+    memory.known = is_remembered_ ? std::min<std::uint32_t>(memory.written, TG_TASK_SLOTS) : 0;
+    memory.read_at = 0;
+    memory.written = 0;
+    memory.last_tid = 0;
+    memory.turn = (memory.turn + 1) % TG_TURNS;
+  }
+
   Result<void> iterate() {
     const int fd = ::bpf_iter_create(::bpf_link__fd(skeleton_->links.dump_task));
     if (fd < 0) {
@@ -198,6 +211,7 @@ class TaskIterator final : public TaskSource {
   KernelFile delay_switch_;
   TaskMerge merge_;
   bool first_ = true;
+  bool is_remembered_ = false;  // the last pass, by both sides
   std::vector<char> records_;
   std::vector<tg_process_key> keys_;
   std::vector<tg_exit> ended_;

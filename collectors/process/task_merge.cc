@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstddef>
 #include <cstring>
 #include <string_view>
 #include <utility>
@@ -104,6 +105,9 @@ char task_state_letter(std::uint32_t state) {
 
 void TaskMerge::begin() {
   ++pass_;
+  std::swap(tasks_, last_tasks_);
+  tasks_.clear();
+  last_task_ = 0;
   expected_ = 0;
   replaced_.clear();
   stuck_.clear();
@@ -112,49 +116,103 @@ void TaskMerge::begin() {
 }
 
 Result<void> TaskMerge::add_records(std::span<const char> records) {
+  static_assert(offsetof(tg_thread_record, process) == sizeof(tg_same_record));
   while (!records.empty()) {
     tg_leader_record record{};
-    if (records.size() < sizeof(tg_thread_record)) {
+    if (records.size() < sizeof(tg_same_record)) {
       return malformed("iter/task", 0, "whole records");
     }
-    std::memcpy(&record.thread, records.data(), sizeof(record.thread));
-    const tg_thread_record& thread = record.thread;
-    const bool leads = (thread.flags & TG_LEADER) != 0;
-    const bool has_base = (thread.flags & TG_HAS_BASE) != 0;
-    const std::size_t bytes = (leads ? sizeof(tg_leader_record) : sizeof(tg_thread_record)) +
-                              (has_base ? sizeof(tg_task_counters) : 0);
-    if (thread.bytes != bytes || records.size() < bytes) {
+    std::memcpy(&record.thread, records.data(), sizeof(tg_same_record));
+    const std::uint32_t flags = record.thread.flags;
+    const bool leads = (flags & TG_LEADER) != 0;
+    const bool has_base = (flags & TG_HAS_BASE) != 0;
+    const std::size_t bytes = (flags & TG_SAME) != 0
+                                  ? sizeof(tg_same_record)
+                                  : (leads ? sizeof(tg_leader_record) : sizeof(tg_thread_record)) +
+                                        (has_base ? sizeof(tg_task_counters) : 0);
+    if (record.thread.bytes != bytes || records.size() < bytes) {
       return malformed("iter/task", 0, "records of known sizes");
     }
-    const bool accounted = (thread.flags & TG_ACCOUNTED) != 0;
-    // A zombie that nobody saw alive has been told among the ended ones.
-    if (accounted && !has_base && !is_known(thread.process)) {
-      records = records.subspan(bytes);
-      continue;
-    }
-    Process& process = find_or_add(thread.process);
-    if (leads) {
-      std::memcpy(&record, records.data(), sizeof(record));
+    if ((flags & TG_SAME) != 0) {
+      tg_same_record same{};
+      std::memcpy(&same, records.data(), sizeof(same));
+      if (!add_same(same)) {
+        return malformed("iter/task", 0, "a task that was seen before");
+      }
+    } else {
+      std::memcpy(&record, records.data(), leads ? sizeof(record) : sizeof(record.thread));
       tg_task_counters base{};
       if (has_base) {
-        std::memcpy(&base, records.data() + sizeof(record), sizeof(base));
+        std::memcpy(&base, records.data() + bytes - sizeof(base), sizeof(base));
       }
-      add_leader(process, record, has_base ? &base : nullptr);
-    }
-    process.delays |= thread.flags & TG_DELAYS;
-    if (!accounted) {
-      if (std::exchange(process.live_pass, pass_) != pass_) {
-        process.live = {};
-      }
-      add(process.live, thread.own);
-    }
-    ++threads_;
-    if (task_state_letter(thread.state) == 'D') {
-      add_stuck(thread);
+      add_full(record, leads, has_base ? &base : nullptr);
     }
     records = records.subspan(bytes);
   }
   return {};
+}
+
+bool TaskMerge::add_same(const tg_same_record& record) {
+  while (last_task_ < last_tasks_.size() && last_tasks_[last_task_].tid < record.tid) {
+    ++last_task_;
+  }
+  if (last_task_ == last_tasks_.size() || last_tasks_[last_task_].tid != record.tid) {
+    return false;
+  }
+  const Remembered& task = last_tasks_[last_task_];
+  Process& process = find_or_add(task.process);
+  if ((record.flags & TG_LEADER) != 0) {
+    if (!process.known) {
+      return false;
+    }
+    process.seen_pass = pass_;
+  }
+  if ((task.flags & TG_ACCOUNTED) == 0) {
+    if (process.live_pass + 1 == pass_ && process.live_tasks == 1) {
+      process.live_pass = pass_;  // all there was
+    } else {
+      add_live(process, task.own);
+    }
+  }
+  keep(task, record.state);
+  return true;
+}
+
+void TaskMerge::add_full(const tg_leader_record& record, bool leads, const tg_task_counters* base) {
+  const tg_thread_record& thread = record.thread;
+  // A zombie that nobody saw alive has been told among the ended ones.
+  if ((thread.flags & TG_ACCOUNTED) != 0 && base == nullptr && !is_known(thread.process)) {
+    return;
+  }
+  Process& process = find_or_add(thread.process);
+  if (leads) {
+    add_leader(process, record, base);
+  }
+  process.delays |= thread.flags & TG_DELAYS;
+  process.has_news = true;
+  if ((thread.flags & TG_ACCOUNTED) == 0) {
+    add_live(process, thread.own);
+  }
+  keep({.process = thread.process, .tid = thread.tid, .flags = thread.flags, .own = thread.own},
+       thread.state);
+}
+
+void TaskMerge::add_live(Process& process, const tg_task_counters& own) {
+  if (std::exchange(process.live_pass, pass_) != pass_) {
+    process.live = own;
+    process.live_tasks = 1;
+    return;
+  }
+  add(process.live, own);
+  ++process.live_tasks;
+}
+
+void TaskMerge::keep(const Remembered& task, std::uint32_t state) {
+  ++threads_;
+  if (task_state_letter(state) == 'D') {
+    add_stuck(task);
+  }
+  tasks_.push_back(task);
 }
 
 bool TaskMerge::is_expected(const tg_process_key& key) const {
@@ -200,6 +258,7 @@ void TaskMerge::replace(Process& process) {
   Process successor;
   successor.key = process.key;
   successor.live = process.live;
+  successor.live_tasks = process.live_tasks;
   successor.live_pass = std::exchange(process.live_pass, 0);
   replaced_.push_back(std::exchange(process, successor));
 }
@@ -244,15 +303,15 @@ void TaskMerge::add_leader(Process& process, const tg_leader_record& record,
   }
 }
 
-void TaskMerge::add_stuck(const tg_thread_record& record) {
+void TaskMerge::add_stuck(const Remembered& task) {
   ++stuck_threads_;
   if (stuck_.size() >= kMaxStuckThreads) {
     return;
   }
   Stuck& stuck = stuck_.emplace_back();
-  stuck.process = record.process;
-  stuck.thread.tid = record.tid;
-  stuck.thread.switches = record.own.nvcsw + record.own.nivcsw;
+  stuck.process = task.process;
+  stuck.thread.tid = task.tid;
+  stuck.thread.switches = task.own.nvcsw + task.own.nivcsw;
 }
 
 void TaskMerge::add_exit(const tg_process_key& key, const tg_exit& ended, TaskPass& out) {
@@ -267,6 +326,7 @@ void TaskMerge::add_exit(const tg_process_key& key, const tg_exit& ended, TaskPa
   const auto at = key.tgid != 0 ? index_.find(key) : index_.end();
   if (at != index_.end()) {
     Process& process = processes_[at->second];
+    process.has_news = true;
     if (process.known) {
       add(process.settled, process.base_pass == pass_ ? not_in_base(ended.sum) : ended.sum);
       if (ended.processes != 0) {
@@ -343,7 +403,10 @@ void TaskMerge::finish(TaskPass& out) {
       continue;
     }
     if (seen) {
-      publish(process.sample.counters, sum_of(process), features_, process.delays != 0);
+      if (process.has_news) {
+        publish(process.sample.counters, sum_of(process), features_, process.delays != 0);
+      }
+      process.has_news = false;
       process.sample.alive = true;
       out.processes.push_back(process.sample);
     }

@@ -25,7 +25,8 @@ class TaskMerge {
  public:
   // Once a pass, in this order.
   void begin();
-  // Any number of whole records. kMalformed when they are not: the two sides were built apart.
+  // Any number of whole records, tids rising. kMalformed when they are not, or when one of a task that has
+  // not run is about a task the last pass did not see: begin again with records in full.
   Result<void> add_records(std::span<const char> records);
   // What this kernel counts, a mask of TG_FEATURE_*: the first records tell.
   void set_features(std::uint32_t features) { features_ = features; }
@@ -35,17 +36,20 @@ class TaskMerge {
   [[nodiscard]] std::size_t size() const { return processes_.size(); }
 
  private:
-  struct Process {
+  // What a process that has not run needs stands in its first cache line.
+  struct alignas(64) Process {
     tg_process_key key{};
-    ProcessSample sample;        // as last published
-    tg_task_counters settled{};  // of ended threads
-    tg_task_counters live{};     // of the threads of pass `live_pass`
     std::uint64_t live_pass = 0;
-    std::uint64_t seen_pass = 0;  // its leader was
-    std::uint64_t base_pass = 0;  // in which `settled` began
-    std::uint32_t delays = 0;     // TG_DELAYS of any thread, ever
-    bool known = false;           // a leader's record has filled the sample
-    bool gone = false;            // its last thread has ended
+    std::uint64_t seen_pass = 0;   // its leader was
+    std::uint64_t base_pass = 0;   // in which `settled` began
+    std::uint32_t live_tasks = 0;  // in `live`
+    std::uint32_t delays = 0;      // TG_DELAYS of any thread, ever
+    bool known = false;            // a leader's record has filled the sample
+    bool gone = false;             // its last thread has ended
+    bool has_news = false;         // since it was published
+    tg_task_counters live{};       // of the threads of pass `live_pass`
+    tg_task_counters settled{};    // of ended threads
+    ProcessSample sample;          // as last published
   };
   struct KeyHash {
     std::size_t operator()(const tg_process_key& key) const {
@@ -58,6 +62,18 @@ class TaskMerge {
     }
   };
 
+  // What the last record in full said of a task.
+  struct Remembered {
+    tg_process_key process;
+    std::uint32_t tid;
+    std::uint32_t flags;
+    tg_task_counters own;
+  };
+
+  void add_full(const tg_leader_record& record, bool leads, const tg_task_counters* base);
+  bool add_same(const tg_same_record& record);
+  void add_live(Process& process, const tg_task_counters& own);
+  void keep(const Remembered& task, std::uint32_t state);
   [[nodiscard]] bool is_expected(const tg_process_key& key) const;
   // Of this pass: one that failed half-way leaves its own behind.
   [[nodiscard]] tg_task_counters sum_of(const Process& process) const;
@@ -67,11 +83,14 @@ class TaskMerge {
   void add_leader(Process& process, const tg_leader_record& record, const tg_task_counters* base);
   void add_base(Process& process, const tg_leader_record& record,
                 const tg_task_counters& base) const;
-  void add_stuck(const tg_thread_record& record);
+  void add_stuck(const Remembered& task);
   void publish_stuck(TaskPass& out) const;
   void publish_end(Process& process, TaskPass& out);
   void erase(std::size_t at);
 
+  std::vector<Remembered> tasks_;       // of this pass
+  std::vector<Remembered> last_tasks_;  // of the pass before
+  std::size_t last_task_ = 0;           // next of them that a record may be about
   tsl::robin_map<tg_process_key, std::uint32_t, KeyHash, KeyEqual> index_;
   std::vector<Process> processes_;
   std::size_t expected_ = 0;  // place of the process that the next record is likely about

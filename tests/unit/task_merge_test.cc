@@ -108,6 +108,14 @@ std::string record_of(const Leader& leader, const tg_task_counters& base) {
   return out;
 }
 
+std::string same(std::uint32_t tid, std::uint32_t flags = 0, std::uint32_t state = kSleeping) {
+  const tg_same_record record{
+      .flags = TG_SAME | flags, .bytes = sizeof(record), .tid = tid, .state = state};
+  std::string out;
+  append(out, record);
+  return out;
+}
+
 struct Exit {
   tg_process_key process{};
   tg_task_counters sum{};
@@ -600,6 +608,47 @@ TEST(TaskMerge, StuckThreads) {
   EXPECT_EQ(flood.stuck_threads, 2 * kMaxStuckThreads + 1);
 }
 
+TEST(TaskMerge, WhoHasNotRunIsAsBefore) {
+  check({
+      {{lead(kFirst, 5) + thread(kFirst, 101, 20)}, {{.faults = 25}}},
+      {{same(100, TG_LEADER) + same(101)}, {{.faults = 25}}},
+      {{same(100, TG_LEADER) + thread(kFirst, 101, 23)}, {{.faults = 28}}},
+      {{lead(kFirst, 6) + same(101)}, {{.faults = 29}}},
+      {{same(100, TG_LEADER), {ended(kFirst, 24)}}, {{.faults = 30}}},
+      {{same(100, TG_LEADER)}, {{.faults = 30}}},
+      {{same(100, TG_LEADER) + thread(kFirst, 102, 1)}, {{.faults = 31}}},
+      {{"", {ended(kFirst, 7, 1)}}, {{.faults = 31, .alive = false}}},
+  });
+}
+
+TEST(TaskMerge, AStuckThreadNeedNotRunToBeSeen) {
+  TaskMerge merge;
+  Leader leader = leader_of(kFirst, 5);
+  leader.task.state = kUninterruptible;
+  leader.task.own.nvcsw = 3;
+  run(merge, {record_of(leader)});
+  const TaskPass pass = run(merge, {same(100, TG_LEADER, kUninterruptible)});
+  ASSERT_EQ(pass.stuck.size(), 1U);
+  EXPECT_EQ(pass.stuck[0].switches, 3U);
+  EXPECT_EQ(pass.processes.at(0).state, 'D');
+}
+
+TEST(TaskMerge, SameAsNothingIsRefused) {
+  for (const std::uint32_t tid : {99U, 101U}) {
+    TaskMerge merge;
+    run(merge, {lead(kFirst, 5)});
+    const std::string records = same(tid);
+    merge.begin();
+    EXPECT_FALSE(merge.add_records({records.data(), records.size()})) << tid;
+  }
+  TaskMerge merge;
+  run(merge, {lead(kFirst, 5)});
+  merge.begin();  // a pass that saw nobody
+  const std::string records = same(100, TG_LEADER);
+  merge.begin();
+  EXPECT_FALSE(merge.add_records({records.data(), records.size()}));
+}
+
 TEST(TaskMerge, BrokenRecordsAreRefused) {
   const std::string good = lead(kFirst, 5) + thread(kFirst, 101, 1);
   for (std::size_t length = 1; length < good.size(); ++length) {
@@ -724,7 +773,7 @@ class Oracle {
         return end_one();
       case 2:
         if (Process* one = any(); one != nullptr && running(*one) != 0) {
-          one->threads.push_back({next_tid_++, 0});
+          one->threads.push_back({random_() % 2 == 0 ? low_tid_++ : high_tid_++, 0});
         }
         return;
       case 3:
@@ -744,7 +793,7 @@ class Oracle {
       return;
     }
     ++born_;
-    const auto pid = static_cast<std::uint32_t>(100 + random_() % 20);
+    const auto pid = static_cast<std::uint32_t>(1'000'000 + random_() % 20);
     for (const Process& one : live_) {
       if (one.key.tgid == pid) {
         return static_cast<void>(--born_);
@@ -793,22 +842,32 @@ class Oracle {
     }
   }
 
+  // By rising tid; what has not changed in short or in full.
   std::string dump() {
-    std::string records;
+    std::map<std::uint32_t, std::string> now;
     for (const Process& one : live_) {
-      std::string threads;
       for (std::size_t i = 1; i < one.threads.size(); ++i) {
         const Thread& other = one.threads[i];
-        threads += record_of(Task{.process = one.key,
-                                  .tid = other.tid,
-                                  .own = faulting(other.faults),
-                                  .flags = other.ended ? std::uint32_t{TG_ACCOUNTED} : 0U});
+        now[other.tid] = record_of(Task{.process = one.key,
+                                        .tid = other.tid,
+                                        .own = faulting(other.faults),
+                                        .flags = other.ended ? std::uint32_t{TG_ACCOUNTED} : 0U});
       }
       const Thread& first = one.threads[0];
-      const std::string leader = first.ended ? zombie(one.key, first.faults, one.start_ns)
-                                             : lead(one.key, first.faults, one.start_ns);
-      records += random_() % 2 == 0 ? leader + threads : threads + leader;
+      now[first.tid] = first.ended ? zombie(one.key, first.faults, one.start_ns)
+                                   : lead(one.key, first.faults, one.start_ns);
     }
+    std::string records;
+    for (const auto& [tid, record] : now) {
+      const auto last = told_.find(tid);
+      const bool unchanged = last != told_.end() && last->second == record;
+      tg_thread_record head{};
+      std::memcpy(&head, record.data(), sizeof(head));
+      const bool ended = (head.flags & TG_ACCOUNTED) != 0;
+      records +=
+          unchanged && !ended && random_() % 4 != 0 ? same(tid, head.flags & TG_LEADER) : record;
+    }
+    told_ = std::move(now);
     return records;
   }
 
@@ -834,7 +893,9 @@ class Oracle {
   std::vector<Process> live_;
   std::vector<Ended> limbo_;  // in neither place
   std::vector<Exit> freed_during_;
-  std::uint32_t next_tid_ = 1000;
+  std::uint32_t low_tid_ = 1;  // numbers come round: threads below and above their leader
+  std::uint32_t high_tid_ = 2'000'000;
+  std::map<std::uint32_t, std::string> told_;  // by tid: the record in full of the last pass
   std::uint64_t born_ = 0;
   std::uint64_t total_ = 0;
 };
