@@ -130,6 +130,7 @@ struct signal_struct {
 };
 
 struct task_struct {
+  void* stack;
   unsigned int flags;
   unsigned int __state;
   int exit_state;

@@ -13,7 +13,7 @@ typedef unsigned long long __u64;
 
 /* A task's own, or summed over tasks. */
 struct tg_task_counters {
-  __u64 exec_ns;  /* exact; utime and stime only say how to split it */
+  __u64 exec_ns;  /* exact, but for what an ended task did since the last timer tick */
   __u64 utime_ns; /* sampled by the timer tick on most kernels */
   __u64 stime_ns;
   __u64 min_flt;
@@ -29,6 +29,8 @@ struct tg_task_counters {
   __u64 nvcsw;
   __u64 nivcsw;
   __u64 run_delay_ns;
+  __u64 sync_calls;
+  __u64 sync_ns; /* of those that are over */
 };
 
 enum tg_task_flags {
@@ -46,6 +48,7 @@ enum tg_features {
   TG_FEATURE_SYSCALLS = 2,  /* CONFIG_TASK_XACCT */
   TG_FEATURE_DELAYS = 4,    /* CONFIG_TASK_DELAY_ACCT */
   TG_FEATURE_RUN_DELAY = 8, /* CONFIG_SCHED_INFO */
+  TG_FEATURE_SYNC = 16,     /* one set of programs of task_sync.bpf.h runs */
 };
 
 /* The identity of a process in the kernel: tgid numbers come again, signal_structs too, but not the
@@ -125,11 +128,14 @@ struct tg_task_memory {
 
 struct tg_exit_losses {
   __u64 unrecorded; /* ends of tasks for which both maps had no room */
+  __u64 syncs;      /* that were not counted: more than TG_SYNC_ENTRIES tasks */
 };
 
 #define TG_EXIT_ENTRIES 8192
+#define TG_DEAD_ENTRIES 1024
 /* Tasks beyond so many are told in full every time. 1 MiB for the two maps. */
 #define TG_TASK_SLOTS 32768
 #define TG_TURNS 16
+#define TG_SYNC_ENTRIES 8192
 
 #endif

@@ -25,6 +25,7 @@
 
 #define PF_KTHREAD 0x00200000 /* include/linux/sched.h, the same since 2.6.31 */
 #define PF_EXITING 0x00000004
+#define EEXIST 17
 #define MAX_PID_NS_LEVEL 32 /* include/linux/pid_namespace.h */
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -71,6 +72,21 @@ struct {
   __type(value, __u8);
 } exiting SEC(".maps");
 
+// Processes whose last thread has been told. Several threads that leave at once may each find that nobody
+// is left.
+struct dead_process {
+  __u64 signal;
+  __u64 start_ns;
+};
+struct {
+  __uint(type, BPF_MAP_TYPE_LRU_HASH);
+  __uint(max_entries, TG_DEAD_ENTRIES);
+  __type(key, struct dead_process);
+  __type(value, __u8);
+} dead SEC(".maps");
+
+#include "task_sync.bpf.h"
+
 static __always_inline void read_io(struct tg_task_counters* out, struct task_io_accounting* io) {
   if (bpf_core_field_exists(io->read_bytes)) {
     out->read_bytes = io->read_bytes;
@@ -101,6 +117,7 @@ static __always_inline void read_counters(struct tg_task_counters* out, struct t
   if (bpf_core_field_exists(task->sched_info.run_delay)) {
     out->run_delay_ns = task->sched_info.run_delay;
   }
+  read_syncs(out, task);
 }
 
 // What threads of the process that are gone did. Its I/O holds that of reaped children too, which is
@@ -304,7 +321,8 @@ static __always_inline void dump_leader(struct seq_file* seq, struct task_struct
   leader->cgroup_key = cgroup_key(task);
   struct task_struct* parent = task->real_parent;
   if (parent) {
-    leader->parent = namespace_inode ? local_number(parent->thread_pid) : (__u32)parent->tgid;
+    leader->parent = namespace_inode ? local_number(BPF_CORE_READ(parent, group_leader, thread_pid))
+                                     : (__u32)parent->tgid;
   }
   leader->uid = task->real_cred->uid.val;
   struct signal_struct* signal = task->signal;
@@ -327,7 +345,8 @@ SEC("iter/task")
 int dump_task(struct bpf_iter__task* ctx) {
   struct task_struct* task = ctx->task;
   struct seq_file* seq = ctx->meta->seq;
-  if (!task) {
+  if (!task) {  // all are told
+    control.known_before_ns = bpf_ktime_get_boot_ns();
     return 0;
   }
   const __u64 exec_ns = task->se.sum_exec_runtime;
@@ -373,9 +392,11 @@ static __always_inline void add(struct tg_exit* to, const struct tg_exit* from) 
   __sync_fetch_and_add(&to->tasks, from->tasks);
   if (from->processes) {
     __sync_fetch_and_add(&to->processes, from->processes);
-    to->uid = from->uid;
-    to->cgroup_key = from->cgroup_key;
-    __builtin_memcpy(to->comm, from->comm, sizeof(to->comm));
+    if (to->comm[0]) {  // not the one for all
+      to->uid = from->uid;
+      to->cgroup_key = from->cgroup_key;
+      __builtin_memcpy(to->comm, from->comm, sizeof(to->comm));
+    }
   }
   if (from->delays) {
     __sync_fetch_and_add(&to->delays, from->delays);
@@ -401,9 +422,9 @@ static __always_inline int add_under(void* map, const struct tg_process_key* key
 static __always_inline void account(void* map, struct task_struct* task, __u64 start_ns,
                                     const struct tg_exit* ended) {
   struct tg_process_key key = {.signal = (__u64)task->signal, .tgid = task->tgid};
-  const int unseen = ended->processes && start_ns > control.known_before_ns;
-  // A process that nobody saw is summed with its like, unless threads of it have ended before.
-  if (unseen && !bpf_map_lookup_elem(map, &key)) {
+  // A process that nobody saw is summed with its like.
+  const int unseen = start_ns > control.known_before_ns;
+  if (unseen) {
     const __u64* name = (const __u64*)ended->comm;
     key.signal = mix(mix(mix(mix(1, name[0]), name[1]), ended->uid), ended->cgroup_key);
     key.tgid = 0;
@@ -412,18 +433,25 @@ static __always_inline void account(void* map, struct task_struct* task, __u64 s
     return;
   }
   if (unseen) {
-    // Names without end: what is left of the truth is that somebody did it.
-    struct tg_exit nameless = *ended;
-    struct tg_process_key other = {};
-    __builtin_memset(nameless.comm, 0, sizeof(nameless.comm));
-    nameless.uid = ~0U;
-    nameless.flags = 0;
-    nameless.cgroup_key = 0;
-    if (!add_under(map, &other, &nameless)) {
+    // Names without end: what is left of the truth is that somebody did it. User space has made this entry.
+    const struct tg_process_key nameless = {};
+    struct tg_exit* sum = bpf_map_lookup_elem(map, &nameless);
+    if (sum) {
+      add(sum, ended);
       return;
     }
   }
   __sync_fetch_and_add(&losses.unrecorded, 1);
+}
+
+static __always_inline int is_last(struct task_struct* task, __u64 start_ns) {
+  // do_exit() has taken this task off the count already.
+  if (task->signal->live.counter != 0) {
+    return 0;
+  }
+  const struct dead_process process = {.signal = (__u64)task->signal, .start_ns = start_ns};
+  const __u8 told = 1;
+  return bpf_map_update_elem(&dead, &process, &told, BPF_NOEXIST) != -EEXIST;
 }
 
 SEC("tp_btf/sched_process_exit")
@@ -436,13 +464,13 @@ int BPF_PROG(task_exits, struct task_struct* task) {
   bpf_map_update_elem(&exiting, &identity, &marked, BPF_ANY);
   struct tg_exit ended = {.tasks = 1};
   read_counters(&ended.sum, task);
+  forget_syncs(task);
   ended.flags = flags_of(task) & TG_KERNEL_THREAD;
-  // do_exit() has taken this task off the count already.
-  ended.processes = task->signal->live.counter == 0;
+  struct task_struct* leader = task->group_leader;
+  ended.processes = is_last(task, leader->start_boottime);
   ended.delays = (flags_of(task) & TG_DELAYS) != 0;
   ended.cgroup_key = cgroup_key(task);
   ended.uid = task->real_cred->uid.val;
-  struct task_struct* leader = task->group_leader;
   bpf_core_read(ended.comm, sizeof(ended.comm), &leader->comm);
   if (control.active) {
     account(&exits_1, task, leader->start_boottime, &ended);

@@ -96,8 +96,9 @@ constexpr OptionSpec kOptions[] = {
      .flag = "top",
      .type = OptionType::kInteger,
      .default_text = "10",
-     .help = "Processes with series of their own by each of: bytes read, bytes written, CPU time, "
-             "major faults, memory growth. Twice as many at most while some are on their way out.",
+     .help = "Processes with series of their own by each of: bytes read, bytes written, syncs, CPU "
+             "time, major faults, memory growth. Twice as many at most while some are on their way "
+             "out.",
      .min = 0,
      .max = 100},
     {.key = "details",

@@ -104,6 +104,8 @@ void set_counters(ProcessRow& row, const TaskCounters& counters) {
   row.voluntary_switches = cell(TaskCounter::kVoluntarySwitches);
   row.involuntary_switches = cell(TaskCounter::kInvoluntarySwitches);
   row.run_delay_ns = cell(TaskCounter::kRunDelayNs);
+  row.sync_calls = cell(TaskCounter::kSyncCalls);
+  row.sync_ns = cell(TaskCounter::kSyncNs);
 }
 
 void set_gauges(ProcessRow& row, const TaskGauges& gauges) {

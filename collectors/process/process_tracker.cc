@@ -171,6 +171,12 @@ void ProcessTracker::score(TrackedProcess& process, const ProcessSample& before)
   TopScores& scores = process.scores;
   scores.update(TopCriterion::kRead, growth(TaskCounter::kStorageReadBytes), elapsed_s_);
   scores.update(TopCriterion::kWrite, growth(TaskCounter::kStorageWriteBytes), elapsed_s_);
+  // Who waits a tenth of the time for a few syncs is as interesting as who makes a hundred a second.
+  constexpr double kSyncsPerSecondWaited = 1000;
+  scores.update(
+      TopCriterion::kSync,
+      growth(TaskCounter::kSyncCalls) + kSyncsPerSecondWaited * growth(TaskCounter::kSyncNs) / 1e9,
+      elapsed_s_);
   scores.update(TopCriterion::kCpu,
                 (growth(TaskCounter::kUserNs) + growth(TaskCounter::kSystemNs)) / 1e9, elapsed_s_);
   scores.update(TopCriterion::kMajorFaults, growth(TaskCounter::kMajorFaults), elapsed_s_);

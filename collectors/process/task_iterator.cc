@@ -2,9 +2,9 @@
 #include "collectors/process/task_iterator.h"
 
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -79,23 +79,23 @@ Result<void> check_namespace(const KernelFiles& files) {
   return refused(0, "--path.procfs is not this kernel's");
 }
 
-std::uint64_t boottime_ns() {
-  timespec now{};
-  ::clock_gettime(CLOCK_BOOTTIME, &now);
-  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000 +
-         static_cast<std::uint64_t>(now.tv_nsec);
-}
-
 class TaskIterator final : public TaskSource {
  public:
-  TaskIterator(SkeletonPtr skeleton, KernelFile delay_switch)
+  TaskIterator(SkeletonPtr skeleton, bool counts_syncs, KernelFile delay_switch)
       : skeleton_(std::move(skeleton)),
+        counts_syncs_(counts_syncs),
         delay_switch_(std::move(delay_switch)),
         records_(kReadBytes),
         keys_(kExitBatch),
         ended_(kExitBatch) {}
 
   [[nodiscard]] std::string_view name() const override { return "iterator"; }
+
+  // Once, before the first pass.
+  Result<void> prepare() {
+    auto first = keep_nameless(skeleton_->maps.exits_0);
+    return first ? keep_nameless(skeleton_->maps.exits_1) : first;
+  }
 
   Result<void> pass(CollectContext& context, TaskPass& out) override {
     tg_exit_control& control = skeleton_->data->control;
@@ -112,15 +112,17 @@ class TaskIterator final : public TaskSource {
     }
     is_remembered_ = true;
     first_ = false;
-    __atomic_store_n(&control.known_before_ns, boottime_ns(), __ATOMIC_RELAXED);
-    merge_.set_features(skeleton_->bss->features);
-    auto emptied = drain(drained == 0 ? skeleton_->maps.exits_0 : skeleton_->maps.exits_1, out);
-    if (!emptied) {
+    merge_.set_features(features(context));
+    bpf_map* map = drained == 0 ? skeleton_->maps.exits_0 : skeleton_->maps.exits_1;
+    if (auto emptied = drain(map, out); !emptied) {
       return emptied;
+    }
+    if (auto kept = keep_nameless(map); !kept) {
+      return kept;
     }
     merge_.finish(out);
     out.lost_exits += skeleton_->bss->losses.unrecorded;
-    tell_missing(context, out);
+    tell_missing(out);
     return {};
   }
 
@@ -156,6 +158,19 @@ class TaskIterator final : public TaskSource {
     return outcome;
   }
 
+  // The place for ends that find no other: made while the map is empty.
+  static Result<void> keep_nameless(const bpf_map* map) {
+    const tg_process_key nameless{};
+    tg_exit nobody{};
+    nobody.uid = kUnknownUid;
+    if (::bpf_map__update_elem(map, &nameless, sizeof(nameless), &nobody, sizeof(nobody),
+                               BPF_NOEXIST) != 0 &&
+        errno != EEXIST) {
+      return system_error(errno, "BPF map of ended tasks");
+    }
+    return {};
+  }
+
   Result<void> drain(bpf_map* map, TaskPass& out) {
     const int fd = ::bpf_map__fd(map);
     std::uint32_t position = 0;
@@ -168,7 +183,9 @@ class TaskIterator final : public TaskSource {
         return system_error(errno, "BPF map of ended tasks");
       }
       for (std::uint32_t i = 0; i < count; ++i) {
-        merge_.add_exit(keys_[i], ended_[i], out);
+        if (ended_[i].tasks != 0) {
+          merge_.add_exit(keys_[i], ended_[i], out);
+        }
       }
       if (failed != 0) {
         return {};
@@ -177,7 +194,16 @@ class TaskIterator final : public TaskSource {
     }
   }
 
-  void tell_missing(CollectContext& context, TaskPass& out) {
+  // What this kernel counts now: delay accounting can be switched off at any time.
+  std::uint32_t features(CollectContext& context) {
+    std::uint32_t features = skeleton_->bss->features;
+    features |= counts_syncs_ ? std::uint32_t{TG_FEATURE_SYNC} : 0U;
+    const auto text = delay_switch_.read(*context.buffer, kMaxSmallFileBytes);
+    delays_off_ = text && trim(*text) == "0";
+    return delays_off_ ? features & ~std::uint32_t{TG_FEATURE_DELAYS} : features;
+  }
+
+  void tell_missing(TaskPass& out) {
     const std::uint32_t features = skeleton_->bss->features;
     const auto tell = [&](std::uint32_t feature, const char* field, const char* reason) {
       if ((features & feature) == 0) {
@@ -187,6 +213,10 @@ class TaskIterator final : public TaskSource {
     tell(TG_FEATURE_STORAGE, "io", "this kernel has no CONFIG_TASK_IO_ACCOUNTING");
     tell(TG_FEATURE_SYSCALLS, "io", "this kernel has no CONFIG_TASK_XACCT");
     tell(TG_FEATURE_RUN_DELAY, "run_delay", "this kernel has no CONFIG_SCHED_INFO");
+    if (!counts_syncs_) {
+      out.missing.push_back(
+          {"syncs", "this kernel lets no BPF program see them (fentry, tracepoints of ext4)", 0});
+    }
     if ((features & TG_FEATURE_DELAYS) == 0) {
       out.missing.push_back({"block_delay", "this kernel has no CONFIG_TASK_DELAY_ACCT", 0});
       return;
@@ -198,16 +228,17 @@ class TaskIterator final : public TaskSource {
     if (uncounted == 0) {
       return;
     }
-    const auto text = delay_switch_.read(*context.buffer, kMaxSmallFileBytes);
-    const bool off = text && trim(*text) == "0";
     out.missing.push_back({"block_delay",
-                           off ? "delay accounting is off; sysctl kernel.task_delayacct=1 counts "
+                           delays_off_
+                               ? "delay accounting is off; sysctl kernel.task_delayacct=1 counts "
                                  "for processes started afterwards"
                                : "started before delay accounting was switched on",
                            uncounted});
   }
 
   SkeletonPtr skeleton_;
+  bool counts_syncs_;
+  bool delays_off_ = false;
   KernelFile delay_switch_;
   TaskMerge merge_;
   bool first_ = true;
@@ -228,14 +259,51 @@ Result<std::uint32_t> namespace_inode(const KernelFiles& files) {
   return inode == kInitialPidNamespace ? 0 : inode;
 }
 
-Result<SkeletonPtr> load(std::uint32_t namespace_of_ours) {
-  ::libbpf_set_print(remember_complaint);
+// How syncs are counted, see bpf/task_sync.bpf.h; the best first.
+enum class SyncTier : std::uint8_t { kTrampolines, kTracepoints, kNone };
+
+// Whether the kernel itself has this tracepoint. For one that is in no BTF libbpf would search all modules,
+// which takes CAP_SYS_ADMIN.
+bool has_tracepoint(const btf* kernel, std::string_view name) {
+  return ::btf__find_by_name_kind(kernel, ("btf_trace_" + std::string(name)).c_str(),
+                                  BTF_KIND_TYPEDEF) > 0;
+}
+
+// False when the tier has nothing to load on this kernel.
+bool choose_sync_programs(tasks_bpf& skeleton, SyncTier tier, const btf* kernel) {
+  struct Choice {
+    bpf_program* program;
+    SyncTier tier;
+    std::string_view tracepoint;  // "" where it is none
+  };
+  const Choice choices[] = {
+      {skeleton.progs.vfs_sync_begins, SyncTier::kTrampolines, ""},
+      {skeleton.progs.vfs_sync_ends, SyncTier::kTrampolines, ""},
+      {skeleton.progs.ext4_sync_begins, SyncTier::kTracepoints, "ext4_sync_file_enter"},
+      {skeleton.progs.ext4_sync_ends, SyncTier::kTracepoints, "ext4_sync_file_exit"},
+      {skeleton.progs.xfs_sync_begins, SyncTier::kTracepoints, "xfs_file_fsync"},
+      {skeleton.progs.btrfs_sync_begins, SyncTier::kTracepoints, "btrfs_sync_file"},
+  };
+  bool any = tier == SyncTier::kNone;
+  for (const Choice& choice : choices) {
+    const bool wanted = choice.tier == tier &&
+                        (choice.tracepoint.empty() || has_tracepoint(kernel, choice.tracepoint));
+    ::bpf_program__set_autoload(choice.program, wanted);
+    any = any || wanted;
+  }
+  return any;
+}
+
+Result<SkeletonPtr> load(std::uint32_t namespace_of_ours, SyncTier tier, const btf* kernel) {
   last_complaint.clear();
   SkeletonPtr skeleton(::tasks_bpf__open());
   if (skeleton == nullptr) {
     return refused(errno, "libbpf cannot open its program");
   }
   skeleton->rodata->namespace_inode = namespace_of_ours;
+  if (!choose_sync_programs(*skeleton, tier, kernel)) {
+    return refused(0, "nothing to count syncs with");
+  }
   int failed = ::tasks_bpf__load(skeleton.get());
   if (failed == 0) {
     failed = ::tasks_bpf__attach(skeleton.get());
@@ -252,6 +320,29 @@ Result<SkeletonPtr> load(std::uint32_t namespace_of_ours) {
   return refused(-failed, std::move(reason));
 }
 
+struct Loaded {
+  SkeletonPtr skeleton;
+  SyncTier tier;
+};
+
+// Passes over tasks matter more than syncs: whatever goes wrong with these, those are tried without.
+Result<Loaded> load_best(std::uint32_t namespace_of_ours) {
+  ::libbpf_set_print(remember_complaint);
+  const std::unique_ptr<btf, decltype(&::btf__free)> kernel(::btf__load_vmlinux_btf(), ::btf__free);
+  if (::libbpf_get_error(kernel.get()) != 0) {
+    return refused(0, "this kernel describes no types (CONFIG_DEBUG_INFO_BTF)");
+  }
+  Error last;
+  for (const SyncTier tier : {SyncTier::kTrampolines, SyncTier::kTracepoints, SyncTier::kNone}) {
+    auto skeleton = load(namespace_of_ours, tier, kernel.get());
+    if (skeleton) {
+      return Loaded{std::move(*skeleton), tier};
+    }
+    last = skeleton.error();
+  }
+  return tl::make_unexpected(std::move(last));
+}
+
 }  // namespace
 
 Result<std::unique_ptr<TaskSource>> make_task_iterator(const KernelFiles& files) {
@@ -262,12 +353,17 @@ Result<std::unique_ptr<TaskSource>> make_task_iterator(const KernelFiles& files)
   if (!inode) {
     return tl::make_unexpected(inode.error());
   }
-  auto skeleton = load(*inode);
-  if (!skeleton) {
-    return tl::make_unexpected(skeleton.error());
+  auto loaded = load_best(*inode);
+  if (!loaded) {
+    return tl::make_unexpected(loaded.error());
   }
-  return std::make_unique<TaskIterator>(std::move(*skeleton),
-                                        files.proc_file("sys/kernel/task_delayacct"));
+  auto iterator =
+      std::make_unique<TaskIterator>(std::move(loaded->skeleton), loaded->tier != SyncTier::kNone,
+                                     files.proc_file("sys/kernel/task_delayacct"));
+  if (auto ready = iterator->prepare(); !ready) {
+    return tl::make_unexpected(ready.error());
+  }
+  return iterator;
 }
 
 }  // namespace tidegauge

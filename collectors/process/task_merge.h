@@ -30,7 +30,7 @@ class TaskMerge {
   Result<void> add_records(std::span<const char> records);
   // What this kernel counts, a mask of TG_FEATURE_*: the first records tell.
   void set_features(std::uint32_t features) { features_ = features; }
-  void add_exit(const tg_process_key& key, const tg_exit& ended, TaskPass& out);
+  void add_exit(const tg_process_key& key, const tg_exit& told, TaskPass& out);
   void finish(TaskPass& out);
 
   [[nodiscard]] std::size_t size() const { return processes_.size(); }
@@ -103,6 +103,7 @@ class TaskMerge {
   std::vector<Stuck> stuck_;
   std::uint64_t stuck_threads_ = 0;
   std::uint64_t threads_ = 0;
+  std::uint64_t unlisted_zombies_ = 0;
   std::uint32_t features_ = 0;
   std::uint64_t pass_ = 0;
   std::uint64_t lost_exits_ = 0;

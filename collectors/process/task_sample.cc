@@ -9,6 +9,7 @@ void TaskPass::clear() {
   stuck.clear();
   stuck_threads = 0;
   threads = 0;
+  unlisted_zombies = 0;
   missing.clear();
   lost_exits = 0;
 }

@@ -37,8 +37,10 @@ enum class TaskCounter : std::uint8_t {
   kVoluntarySwitches,
   kInvoluntarySwitches,
   kRunDelayNs,  // runnable, waiting for a CPU
+  kSyncCalls,   // fsync and its kin
+  kSyncNs,      // in those that are over
 };
-inline constexpr std::size_t kTaskCounters = 15;
+inline constexpr std::size_t kTaskCounters = 17;
 
 // Present state.
 enum class TaskGauge : std::uint8_t {
@@ -146,6 +148,8 @@ struct TaskPass {
   std::vector<StuckThread> stuck;   // at most kMaxStuckThreads
   std::uint64_t stuck_threads = 0;  // all of them
   std::uint64_t threads = 0;
+  // Zombies that were never seen alive, told among `exited` and not in `processes`.
+  std::uint64_t unlisted_zombies = 0;
   std::vector<MissingField> missing;
   // Cumulative: ends of processes whose last doings were not seen.
   std::uint64_t lost_exits = 0;

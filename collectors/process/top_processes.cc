@@ -10,8 +10,8 @@ namespace {
 
 constexpr double kMeanOverSeconds = 30;
 
-// Below these nobody is a culprit: bytes/s, bytes/s, CPUs, faults/s, bytes/s.
-constexpr std::array<float, kTopCriteria> kFloors{4096.0F, 4096.0F, 0.001F, 0.1F, 65536.0F};
+// Below these nobody is a culprit: bytes/s, bytes/s, syncs/s, CPUs, faults/s, bytes/s.
+constexpr std::array<float, kTopCriteria> kFloors{4096.0F, 4096.0F, 0.1F, 0.001F, 0.1F, 65536.0F};
 
 }  // namespace
 

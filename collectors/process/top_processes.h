@@ -11,10 +11,10 @@
 
 namespace tidegauge {
 
-enum class TopCriterion : std::uint8_t { kRead, kWrite, kCpu, kMajorFaults, kMemoryGrowth };
-inline constexpr std::size_t kTopCriteria = 5;
+enum class TopCriterion : std::uint8_t { kRead, kWrite, kSync, kCpu, kMajorFaults, kMemoryGrowth };
+inline constexpr std::size_t kTopCriteria = 6;
 
-// Rates of one process, as means over about half a minute. 20 bytes: every process has one.
+// Rates of one process, as means over about half a minute. 24 bytes: every process has one.
 struct TopScores {
   std::array<float, kTopCriteria> per_second{};
   [[nodiscard]] bool are_zero() const { return per_second == decltype(per_second){}; }

@@ -68,6 +68,15 @@ constexpr Column<ProcessRow> kGroupColumns[] = {
      {"kind", "involuntary"}},
     {"tidegauge_group_run_queue_wait_seconds_total", "Time spent runnable, waiting for a CPU.",
      MetricKind::kCounter, kNanoseconds, &ProcessRow::run_delay_ns},
+    {"tidegauge_group_syncs_total",
+     "Times that fsync, fdatasync, msync or a synchronous write asked a file system to write a "
+     "file "
+     "out, since the daemon started; needs BPF.",
+     MetricKind::kCounter, kUnit, &ProcessRow::sync_calls},
+    {"tidegauge_group_sync_seconds_total",
+     "Time spent waiting for these, once they are over; on kernels without BPF trampolines only "
+     "those of ext4 are timed.",
+     MetricKind::kCounter, kNanoseconds, &ProcessRow::sync_ns},
     {"tidegauge_group_threads", "Threads.", MetricKind::kGauge, kUnit, &ProcessRow::threads},
     {"tidegauge_group_resident_memory_bytes",
      "Resident memory by what backs it. Pages shared by processes count for each of them.",
@@ -158,6 +167,15 @@ constexpr Column<ProcessRow> kTopProcessColumns[] = {
      {"kind", "involuntary"}},
     {"tidegauge_process_run_queue_wait_seconds_total", "Time spent runnable, waiting for a CPU.",
      MetricKind::kCounter, kNanoseconds, &ProcessRow::run_delay_ns},
+    {"tidegauge_process_syncs_total",
+     "Times that fsync, fdatasync, msync or a synchronous write asked a file system to write a "
+     "file "
+     "out, since the daemon started; needs BPF.",
+     MetricKind::kCounter, kUnit, &ProcessRow::sync_calls},
+    {"tidegauge_process_sync_seconds_total",
+     "Time spent waiting for these, once they are over; on kernels without BPF trampolines only "
+     "those of ext4 are timed.",
+     MetricKind::kCounter, kNanoseconds, &ProcessRow::sync_ns},
     {"tidegauge_process_threads", "Threads.", MetricKind::kGauge, kUnit, &ProcessRow::threads},
     {"tidegauge_process_resident_memory_bytes",
      "Resident memory by what backs it. Pages shared by processes count for each of them.",

@@ -29,6 +29,8 @@ struct ProcessRow {
   std::optional<std::uint64_t> voluntary_switches;
   std::optional<std::uint64_t> involuntary_switches;
   std::optional<std::uint64_t> run_delay_ns;
+  std::optional<std::uint64_t> sync_calls;
+  std::optional<std::uint64_t> sync_ns;
   std::optional<std::uint64_t> threads;
   std::optional<std::uint64_t> anon_bytes;
   std::optional<std::uint64_t> file_bytes;

@@ -31,6 +31,25 @@ os.fsync(fd)
 print("written", flush=True)
 sys.stdin.read()
 """
+# So many synchronisations of a file, each after a write, from a thread that is not the first; then as many from a
+# child that ends.
+SYNCER = NAME + """
+import os, threading
+def work():
+    fd = os.open(sys.argv[2], os.O_CREAT | os.O_WRONLY, 0o600)
+    for i in range(int(sys.argv[3])):
+        os.write(fd, b"x" * 100)
+        (os.fsync if i % 2 else os.fdatasync)(fd)
+thread = threading.Thread(target=work)
+thread.start()
+thread.join()
+if os.fork() == 0:
+    work()
+    os._exit(0)
+os.wait()
+print("synced", flush=True)
+sys.stdin.read()
+"""
 # As many short-lived children as asked for, at most eight at once, each writing so many bytes; each names itself first.
 STORM = NAME + """
 import os
@@ -233,6 +252,21 @@ class IteratorTest(Checks, ProcessTest):
         probe = self.run_tidegauge("collect", "process", "--collector.process.source=iterator")
         if probe.returncode != 0 or "source=\"iterator\"" not in probe.stdout:
             self.skipTest("no BPF iterator here: " + (probe.stderr.strip().splitlines() or ["?"])[-1])
+
+
+    def test_syncs_are_counted(self):
+        daemon = self.start_daemon()
+        if "syncs" in label_values(daemon.scrape(), "tidegauge_process_missing", "field"):
+            self.skipTest("this kernel lets no BPF program see syncs")
+        syncer = self.python(SYNCER, "tgsyncer", self.disk_directory() / "file", 40)
+        self.assertEqual(syncer.stdout.readline(), "synced\n")
+        daemon.wait_value(80, "tidegauge_group_syncs_total", seconds=5, group="tgsyncer")
+        families = daemon.scrape()
+        self.assertGreater(sample(families, "tidegauge_group_sync_seconds_total", group="tgsyncer"), 0)
+        # It reads and writes next to nothing: its syncs are what makes it one of the busiest.
+        own = [value for key, value in families["tidegauge_process_syncs_total"].series.items()
+               if dict(key[1])["pid"] == str(syncer.pid)]
+        self.assertEqual(own, [40])
 
 
 class ProcfsTest(Checks, ProcessTest):

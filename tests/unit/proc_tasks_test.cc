@@ -214,7 +214,8 @@ TEST(ProcTasks, OneProcessInFull) {
   EXPECT_EQ(sample.gauges[TaskGauge::kFileBytes], 4096U);
   EXPECT_EQ(sample.gauges[TaskGauge::kShmemBytes], 5120U);
   EXPECT_EQ(sample.gauges[TaskGauge::kSwapBytes], 6144U);
-  EXPECT_TRUE(out.missing.empty());
+  ASSERT_EQ(out.missing.size(), 1U);
+  EXPECT_EQ(out.missing[0].field, "syncs");
   EXPECT_EQ(out.threads, 1U);
 }
 

@@ -649,6 +649,59 @@ TEST(TaskMerge, SameAsNothingIsRefused) {
   EXPECT_FALSE(merge.add_records({records.data(), records.size()}));
 }
 
+TEST(TaskMerge, TheLastSliceOfTheEndedIsSampled) {
+  TaskMerge merge;
+  tg_exit ended{};
+  ended.tasks = 500;
+  ended.processes = 500;
+  ended.sum.exec_ns = 100'000'000;
+  ended.sum.utime_ns = 400'000'000;
+  ended.sum.stime_ns = 100'000'000;
+  const auto total = [&] {
+    TaskPass out;
+    merge.begin();
+    merge.set_features(kAllFeatures);
+    merge.add_exit({}, ended, out);
+    merge.finish(out);
+    const TaskCounters& counters = out.exited.at(0).counters;
+    return counters[TaskCounter::kUserNs] + counters[TaskCounter::kSystemNs];
+  };
+  EXPECT_EQ(total(), 500'000'000U);
+  ended.tasks = 1;  // has run for ten milliseconds since at most: the rest is the sampling's error
+  EXPECT_EQ(total(), 110'000'000U);
+  ended.sum.utime_ns = 0;
+  EXPECT_EQ(total(), 100'000'000U);
+}
+
+TEST(TaskMerge, OfWhoIsGoneNobodyLives) {
+  // Its mark was forgotten while it hangs on its way out: the iterator tells it as alive.
+  check({
+      {{lead(kFirst, 5)}, {{.faults = 5}}},
+      {{lead(kFirst, 9), {ended(kFirst, 9, 1)}}, {{.faults = 9}}},
+      {{lead(kFirst, 9)}, {{.faults = 9}}},
+      {{""}, {{.faults = 9, .alive = false}}},
+  });
+}
+
+TEST(TaskMerge, ZombiesNobodySawAliveAreCountedAsSuch) {
+  TaskMerge merge;
+  const TaskPass pass = run(merge, {zombie(kFirst, 5) + lead(kSecond, 1)});
+  EXPECT_EQ(pass.unlisted_zombies, 1U);
+  EXPECT_EQ(pass.threads, 2U);
+  EXPECT_EQ(pass.processes.size(), 1U);
+}
+
+TEST(TaskMerge, DelaysAreWithdrawnWhenTheyAreSwitchedOff) {
+  TaskMerge merge;
+  Leader leader = leader_of(kFirst, 5);
+  leader.task.flags = TG_DELAYS;
+  const TaskPass on = run(merge, {record_of(leader)});
+  EXPECT_TRUE(on.processes.at(0).counters.present(TaskCounter::kBlockDelayNs));
+  const TaskPass off =
+      run(merge, {same(100, TG_LEADER)}, kAllFeatures & ~std::uint32_t{TG_FEATURE_DELAYS});
+  EXPECT_FALSE(off.processes.at(0).counters.present(TaskCounter::kBlockDelayNs));
+}
+
 TEST(TaskMerge, BrokenRecordsAreRefused) {
   const std::string good = lead(kFirst, 5) + thread(kFirst, 101, 1);
   for (std::size_t length = 1; length < good.size(); ++length) {

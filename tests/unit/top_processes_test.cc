@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "collectors/process/top_processes.h"
 
+#include <array>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -108,7 +109,7 @@ TEST(TopProcesses, BelowTheFloorNobodyIsACulprit) {
   TopProcesses top(3);
   EXPECT_EQ(update(top, {4095, 4096, 1}, 1), (Ids{2}));
   EXPECT_EQ(update(top, {std::numeric_limits<float>::quiet_NaN(), -1e9F}, 200), Ids{});
-  const float kFloors[] = {4096, 4096, 0.001F, 0.1F, 65536};
+  const std::array<float, kTopCriteria> kFloors{4096, 4096, 0.1F, 0.001F, 0.1F, 65536};
   for (std::size_t i = 0; i < kTopCriteria; ++i) {
     TopProcesses each(1);
     TopScores below;

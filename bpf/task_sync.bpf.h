@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Which task asks for how many syncs and waits how long for them: part of tasks.bpf.c, which adds both to
+ * the task's other counters. User space loads one set of the programs, the first that it can have:
+ *   vfs_*    fentry/fexit: every file system, and all of fsync, fdatasync, msync and O_SYNC
+ *   ext4_*   tracepoints, where trampolines are refused: ext4 alone has both ends; of xfs and btrfs only the
+ *            calls can be counted */
+#ifndef TIDEGAUGE_BPF_TASK_SYNC_H
+#define TIDEGAUGE_BPF_TASK_SYNC_H
+
+struct task_syncs {
+  __u64 calls;
+  __u64 ns;
+  __u64 since_ns; /* of the one under way; 0: none */
+};
+/* By the task's stack: no two live tasks share one, and exec, which may change a thread's number and start
+ * time, leaves it. Entries leave when their task ends. */
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, TG_SYNC_ENTRIES);
+  __type(key, __u64);
+  __type(value, struct task_syncs);
+} syncs SEC(".maps");
+
+static __always_inline __u64 current_stack(void) {
+  return (__u64)BPF_CORE_READ((struct task_struct*)bpf_get_current_task(), stack);
+}
+
+static __always_inline void sync_begins(__u64 now_ns) {
+  const __u64 stack = current_stack();
+  struct task_syncs* known = bpf_map_lookup_elem(&syncs, &stack);
+  if (known) {
+    known->calls++;
+    known->since_ns = now_ns;
+    return;
+  }
+  struct task_syncs first = {.calls = 1, .since_ns = now_ns};
+  if (bpf_map_update_elem(&syncs, &stack, &first, BPF_NOEXIST)) {
+    __sync_fetch_and_add(&losses.syncs, 1);
+  }
+}
+
+static __always_inline void sync_ends(void) {
+  const __u64 stack = current_stack();
+  struct task_syncs* known = bpf_map_lookup_elem(&syncs, &stack);
+  if (known && known->since_ns) {
+    known->ns += bpf_ktime_get_ns() - known->since_ns;
+    known->since_ns = 0;
+  }
+}
+
+SEC("fentry/vfs_fsync_range")
+int BPF_PROG(vfs_sync_begins) {
+  sync_begins(bpf_ktime_get_ns());
+  return 0;
+}
+
+SEC("fexit/vfs_fsync_range")
+int BPF_PROG(vfs_sync_ends) {
+  sync_ends();
+  return 0;
+}
+
+SEC("tp_btf/ext4_sync_file_enter")
+int BPF_PROG(ext4_sync_begins) {
+  sync_begins(bpf_ktime_get_ns());
+  return 0;
+}
+
+SEC("tp_btf/ext4_sync_file_exit")
+int BPF_PROG(ext4_sync_ends) {
+  sync_ends();
+  return 0;
+}
+
+SEC("tp_btf/xfs_file_fsync")
+int BPF_PROG(xfs_sync_begins) {
+  sync_begins(0);
+  return 0;
+}
+
+SEC("tp_btf/btrfs_sync_file")
+int BPF_PROG(btrfs_sync_begins) {
+  sync_begins(0);
+  return 0;
+}
+
+static __always_inline void read_syncs(struct tg_task_counters* out, struct task_struct* task) {
+  const __u64 stack = (__u64)task->stack;
+  struct task_syncs* known = bpf_map_lookup_elem(&syncs, &stack);
+  if (known) {
+    out->sync_calls = known->calls;
+    out->sync_ns = known->ns;
+  }
+}
+
+static __always_inline void forget_syncs(struct task_struct* task) {
+  const __u64 stack = (__u64)task->stack;
+  bpf_map_delete_elem(&syncs, &stack);
+}
+
+#endif
