@@ -30,6 +30,8 @@ struct CollectContext {
   std::int64_t realtime_ns = 0;
   std::int64_t boottime_ns = 0;
   ReadBuffer* buffer = nullptr;
+  // Somebody wants to know now who is to blame: the run was brought forward for that.
+  bool culprit_wanted = false;
 };
 
 class Collector {

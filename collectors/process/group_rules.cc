@@ -58,6 +58,7 @@ struct GroupRules::Rule {
   std::unique_ptr<re2::RE2> comm;
   std::unique_ptr<re2::RE2> command_line;
   std::unique_ptr<re2::RE2> cgroup;
+  bool chosen = false;  // see GroupName
 
   [[nodiscard]] bool matches(const ProcessIdentity& process, Captures& captures) const;
   [[nodiscard]] std::string expand(const ProcessIdentity& process, const Captures& captures) const;
@@ -230,8 +231,9 @@ Result<GroupRules> GroupRules::compile(std::vector<GroupRuleSpec> specs) {
             return expression != nullptr &&
                    expression->NamedCapturingGroups().count(std::string(hole)) != 0;
           };
-          if (!placeholder(hole, {}) && !captures(rule.comm) && !captures(rule.command_line) &&
-              !captures(rule.cgroup)) {
+          const bool captured = captures(rule.comm) || captures(rule.command_line);
+          rule.chosen = rule.chosen || captured || hole == "comm" || hole == "exe";
+          if (!captured && !captures(rule.cgroup) && !placeholder(hole, {})) {
             unknown = true;
           }
         });
@@ -248,37 +250,49 @@ Result<GroupRules> GroupRules::compile(std::vector<GroupRuleSpec> specs) {
   return rules;
 }
 
-std::string GroupRules::group_of(const ProcessIdentity& process) const {
-  std::string name;
+GroupName GroupRules::group_of(const ProcessIdentity& process) const {
+  GroupName group;
   for (const Rule& rule : rules_) {
     Captures captures;
     if (rule.matches(process, captures)) {
-      name = rule.expand(process, captures);
+      group = {rule.expand(process, captures), rule.chosen};
       break;
     }
   }
-  if (name.empty()) {
-    name = default_group(process);
+  if (group.name.empty()) {
+    group = default_group(process);
   }
   // Here and not where it is shown: two names that look alike there must be one group.
-  return sanitize_label(name, kMaxGroupNameBytes);
+  group.name = sanitize_label(group.name, kMaxGroupNameBytes);
+  return group;
 }
 
-std::string default_group(const ProcessIdentity& process) {
+namespace {
+
+bool looks_like_another(std::string_view comm) {
+  return comm.ends_with(".service") || comm.starts_with('[') || comm == "other" ||
+         comm.find(':') != std::string_view::npos;
+}
+
+}  // namespace
+
+GroupName default_group(const ProcessIdentity& process) {
   if (process.kernel_thread) {
     const std::string_view kind = kernel_thread_kind(process.comm);
-    return std::string(kind.empty() ? "kernel" : kind);
+    return {"[" + std::string(kind.empty() ? "kernel" : kind) + "]", false};
   }
   if (process.owner != nullptr && !process.owner->container.empty()) {
     const std::string& runtime = process.owner->runtime;
-    return (runtime.empty() ? "container" : runtime) + ":" + short_container(*process.owner);
+    return {(runtime.empty() ? "container" : runtime) + ":" + short_container(*process.owner),
+            false};
   }
   // A scope is a login session or an application somebody started: what runs in it tells more.
   if (process.owner != nullptr && process.owner->unit.ends_with(".service") &&
       !process.owner->unit.starts_with("user@")) {
-    return process.owner->unit;
+    return {process.owner->unit, false};
   }
-  return process.comm.empty() ? "unnamed" : std::string(process.comm);
+  const std::string comm(process.comm);
+  return {comm.empty() ? "unnamed" : looks_like_another(comm) ? "comm:" + comm : comm, true};
 }
 
 }  // namespace tidegauge

@@ -29,6 +29,13 @@ struct ProcessIdentity {
   const PrivacyFilter* privacy = nullptr;
 };
 
+struct GroupName {
+  std::string name;
+  // By the process, which any user can run under any name; else by the configuration, the service manager,
+  // a container runtime or the kernel.
+  bool chosen = false;
+};
+
 // As written; every condition that is given must hold, one of a list's items suffices.
 struct GroupRuleSpec {
   std::string name{};  // with {comm}, {exe}, {user}, {unit}, {container}, {pod}, {cgroup}
@@ -56,7 +63,7 @@ class GroupRules {
   [[nodiscard]] bool needs_command_line() const { return needs_command_line_; }
 
   // The group's name: valid UTF-8, at most kMaxGroupNameBytes, never empty.
-  [[nodiscard]] std::string group_of(const ProcessIdentity& process) const;
+  [[nodiscard]] GroupName group_of(const ProcessIdentity& process) const;
 
  private:
   struct Rule;
@@ -70,7 +77,8 @@ class GroupRules {
 inline constexpr std::size_t kMaxGroupNameBytes = 128;
 
 // Without rules: the container ("docker:0123456789ab"), the service ("nginx.service"), a kernel
-// thread's kind ("kworker"), else its name.
-std::string default_group(const ProcessIdentity& process);
+// thread's kind ("[kworker]"), else its name; "comm:" stands before a name that looks like one of those, so
+// that nobody's doings are shown as another's.
+GroupName default_group(const ProcessIdentity& process);
 
 }  // namespace tidegauge

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "collectors/process/process.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -46,9 +47,16 @@ class ProcessCollector final : public Collector {
                           .threads = pass_.threads,
                           .stuck_threads = pass_.stuck_threads,
                           .lost_exits = lost_before_ + pass_.lost_exits,
-                          .group_overflows = tracker_.groups().overflows()};
+                          .group_overflows = tracker_.overflows(),
+                          .zombies = pass_.unlisted_zombies + zombies()};
     if (settings_.details) {
       details_.update(tracker_.top());
+      if (context.culprit_wanted) {
+        details_.look_at_mappings(tracker_.top(), context.boottime_ns);
+      }
+    }
+    if (const std::size_t silent = identifier_.unanswered(); silent != 0) {
+      pass_.missing.push_back({"cmdline", "its command line does not answer", silent});
     }
     tables_.fill(tracker_, stuck_, facts, pass_.missing, details_.all(), context.boottime_ns,
                  boot_realtime_ns(context), out);
@@ -82,6 +90,12 @@ class ProcessCollector final : public Collector {
     }
     last_lost_ = done ? pass_.lost_exits : last_lost_;
     return done;
+  }
+
+  [[nodiscard]] std::uint64_t zombies() const {
+    return static_cast<std::uint64_t>(
+        std::count_if(pass_.processes.begin(), pass_.processes.end(),
+                      [](const ProcessSample& s) { return s.alive && s.state == 'Z'; }));
   }
 
   std::string wait_channel(std::uint32_t pid, std::uint32_t tid, ReadBuffer& buffer) const {

@@ -20,8 +20,12 @@ namespace {
 // A pass looks at so many processes and reads so many files of threads: about two milliseconds.
 constexpr std::size_t kProcessesPerPass = 6;
 constexpr std::size_t kReadsPerPass = 128;
-constexpr std::size_t kMaxThreads = 512;  // of a process; the first ones by number
+constexpr std::size_t kMaxThreads = 4096;  // of a process; the first ones by number
 constexpr std::size_t kMaxDescriptors = 20'000;
+// About 20 ms a GiB of small pages, during which page faults of the target wait.
+constexpr std::uint64_t kMostResidentBytes = 8ULL << 30U;
+constexpr std::int64_t kMappingsIntervalNs = 60'000'000'000;
+constexpr std::int64_t kMappingsLimitNs = 500'000'000;
 
 // Entries of /proc/PID/fd. Since 6.2 the directory's size tells (f1f1f2569901 "proc: report open files
 // as size in stat() for /proc/pid/fd"); before, they are counted.
@@ -91,43 +95,56 @@ std::optional<std::uint64_t> count_cpus(std::string_view list) {
   return count != 0 ? std::optional(count) : std::nullopt;
 }
 
+namespace {
+
+std::uint64_t ticks_of(const std::vector<ThreadTicks>& round, std::uint32_t tid,
+                       std::uint64_t unknown) {
+  const auto at = std::lower_bound(
+      round.begin(), round.end(), tid,
+      [](const ThreadTicks& thread, std::uint32_t wanted) { return thread.tid < wanted; });
+  return at != round.end() && at->tid == tid ? at->ticks : unknown;
+}
+
+}  // namespace
+
 void ProcessDetails::look_at_threads(ProcessDetail& detail) {
   const std::string path = files_.proc(std::to_string(detail.key.pid) + "/task");
   const Descriptor tasks(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!tasks.valid()) {
     return;
   }
-  std::map<std::uint32_t, std::uint64_t> now;
+  const std::uint32_t seen_up_to = detail.round.empty() ? 0 : detail.round.back().tid;
   std::array<char, 2048> buffer;
-  // An error ends the walk; what was seen until then counts.
-  static_cast<void>(for_each_task(tasks.get(), path, [&](std::string_view name) -> Result<void> {
+  const auto walked = for_each_task(tasks.get(), path, [&](std::string_view name) -> Result<void> {
     const std::uint32_t tid = parse_pid(name);
-    if (reads_left_ == 0 || now.size() >= kMaxThreads) {
+    if (tid <= seen_up_to) {
+      return {};
+    }
+    if (reads_left_ == 0 || detail.round.size() >= kMaxThreads) {
       return tl::make_unexpected(Error{ErrorKind::kTooLarge, 0, {}});
     }
     --reads_left_;
     const TaskFile file = read_task_file(tasks.get(), tid, "stat", buffer);
-    if (tid == 0 || file.state != TaskFileState::kText) {
+    if (file.state != TaskFileState::kText) {
       return {};
     }
-    if (const auto stat = parse_pid_stat(file.text)) {
-      const std::uint64_t ticks = stat->user_ticks + stat->system_ticks;
-      const auto before = detail.last_ticks.find(tid);
-      // A number that was reused by a thread that has done less is another thread.
-      const std::uint64_t known =
-          before != detail.last_ticks.end() && before->second <= ticks ? before->second : 0;
-      add_time(detail.threads, stat->comm.view(), ticks - known);
-      now.emplace(tid, ticks);
+    const auto stat = parse_pid_stat(file.text);
+    if (!stat) {
+      return {};
     }
+    const std::uint64_t ticks = stat->user_ticks + stat->system_ticks;
+    // What a thread did before the first look does not count; one that came since has done all of it
+    // since. A number that was reused by a thread that has done less is another thread.
+    const std::uint64_t known = ticks_of(detail.last_round, tid, detail.has_rounds ? 0 : ticks);
+    add_time(detail.threads, sanitize_label(stat->comm.view(), sizeof(TaskName)),
+             known <= ticks ? ticks - known : ticks);
+    detail.round.push_back({tid, ticks});
     return {};
-  }));
-  // Threads beyond this pass's reads keep what is known of them.
-  if (reads_left_ != 0) {
-    detail.last_ticks = std::move(now);
-  } else {
-    for (const auto& [tid, ticks] : now) {
-      detail.last_ticks.insert_or_assign(tid, ticks);
-    }
+  });
+  if (walked || detail.round.size() >= kMaxThreads) {
+    detail.last_round.swap(detail.round);
+    detail.round.clear();
+    detail.has_rounds = true;
   }
   std::sort(detail.threads.begin(), detail.threads.end(),
             [](const ThreadGroupTime& a, const ThreadGroupTime& b) {
@@ -145,6 +162,42 @@ void ProcessDetails::look(ProcessDetail& detail, bool has_threads) {
   }
   if (has_threads) {
     look_at_threads(detail);
+  }
+}
+
+void ProcessDetails::look_at_mappings(const std::vector<const TrackedProcess*>& processes,
+                                      std::int64_t now_ns) {
+  if (mappings_read_ns_ && now_ns - *mappings_read_ns_ < kMappingsIntervalNs) {
+    return;
+  }
+  const auto growth = [](const TrackedProcess* process) {
+    return process->scores.per_second[static_cast<std::size_t>(TopCriterion::kMemoryGrowth)];
+  };
+  const TrackedProcess* suspect = nullptr;
+  for (const TrackedProcess* process : processes) {
+    const TaskGauges& gauges = process->sample.gauges;
+    const std::uint64_t resident = gauges[TaskGauge::kAnonBytes] + gauges[TaskGauge::kFileBytes] +
+                                   gauges[TaskGauge::kShmemBytes];
+    if (process->sample.alive && growth(process) > 0 && resident <= kMostResidentBytes &&
+        (suspect == nullptr || growth(process) > growth(suspect))) {
+      suspect = process;
+    }
+  }
+  const auto detail =
+      suspect == nullptr
+          ? details_.end()
+          : std::find_if(details_.begin(), details_.end(),
+                         [&](const ProcessDetail& one) { return one.key == suspect->sample.key; });
+  if (detail == details_.end()) {
+    return;
+  }
+  mappings_read_ns_ = now_ns;
+  const auto text = timed_.read(files_.proc(std::to_string(detail->key.pid) + "/smaps_rollup"),
+                                kMaxSmallFileBytes, kMappingsLimitNs);
+  if (text) {
+    if (const auto parsed = parse_pid_smaps_rollup(*text)) {
+      detail->mappings = *parsed;
+    }
   }
 }
 

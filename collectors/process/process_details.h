@@ -6,19 +6,25 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "collectors/core/kernel_files.h"
+#include "collectors/process/pid_smaps_rollup.h"
 #include "collectors/process/process_tracker.h"
+#include "collectors/process/timed_reader.h"
 
 namespace tidegauge {
 
 struct ThreadGroupTime {
-  std::string name;             // as the threads call themselves
-  std::uint64_t cpu_ticks = 0;  // cumulative since the process was first looked at
+  std::string name;             // as the threads call themselves; valid UTF-8
+  std::uint64_t cpu_ticks = 0;  // since the process was first looked at
+};
+
+struct ThreadTicks {
+  std::uint32_t tid = 0;
+  std::uint64_t ticks = 0;
 };
 
 struct ProcessDetail {
@@ -28,22 +34,30 @@ struct ProcessDetail {
   std::string allowed_cpus;  // "0-3,8"; empty: unknown
   std::optional<std::uint64_t> allowed_cpu_count;
   std::vector<ThreadGroupTime> threads;  // of processes with several, at most kMaxThreadNames
+  std::optional<PidSmapsRollup> mappings;
 
-  // Ticks at the last look, to count what each thread has done since.
-  std::map<std::uint32_t, std::uint64_t> last_ticks;
-  bool listed = false;  // scratch
+  // Threads are looked at in rounds of several passes: what was seen in the last whole round, and in this
+  // one so far. By rising tid.
+  std::vector<ThreadTicks> last_round;
+  std::vector<ThreadTicks> round;
+  bool has_rounds = false;  // a round was finished: who was not in it is new
+  bool listed = false;      // scratch
 };
 
 inline constexpr std::size_t kMaxThreadNames = 16;   // kept; further names count for "other"
 inline constexpr std::size_t kShownThreadNames = 5;  // with series, busiest first
 
-// Not thread-safe. Never reads what takes the target's mmap lock.
+// Not thread-safe. In the ordinary run of things it reads nothing that takes the target's mmap lock.
 class ProcessDetails {
  public:
   explicit ProcessDetails(const KernelFiles& files) : files_(files) {}
 
   // Looks at a few of `processes`, in turn; forgets those that are not among them any more.
   void update(const std::vector<const TrackedProcess*>& processes);
+  // Reads the mappings of the one of `processes` whose memory grows most, if any's does: for when somebody
+  // asks who is to blame. Once a minute at most and not of the largest, because the target's page faults
+  // wait meanwhile.
+  void look_at_mappings(const std::vector<const TrackedProcess*>& processes, std::int64_t now_ns);
 
   [[nodiscard]] const std::vector<ProcessDetail>& all() const { return details_; }
 
@@ -55,6 +69,8 @@ class ProcessDetails {
   std::vector<ProcessDetail> details_;
   std::size_t next_ = 0;
   std::size_t reads_left_ = 0;
+  TimedReader timed_;
+  std::optional<std::int64_t> mappings_read_ns_;
 };
 
 // Of a kernel's CPU list ("0-3,8,10-11"); nothing for what is none.

@@ -9,7 +9,7 @@ namespace {
 
 // Looking for groups to forget reads all of them: not for every name of a fork bomb.
 constexpr std::int64_t kSearchNs = 10'000'000'000;
-constexpr std::int64_t kLeastForgetNs = 300'000'000'000;
+constexpr std::int64_t kLeastForgetNs = 60'000'000'000;
 constexpr std::int64_t kMostForgetNs = 3'600'000'000'000;
 
 bool is_forgotten(const ProcessGroup& group, std::int64_t now_ns) {
@@ -26,19 +26,53 @@ ProcessGroups::ProcessGroups(std::size_t max_groups)
   index_.emplace("other", kOther);
 }
 
-std::uint32_t ProcessGroups::find_or_add(std::string_view name, bool alive, std::int64_t now_ns) {
-  const std::string key(name);
+void ProcessGroups::count(const ProcessGroup& group, bool taken) {
+  const auto add = [taken](std::size_t& places) { taken ? ++places : --places; };
+  if (!group.alive) {
+    add(ended_);
+  }
+  if (group.chosen) {
+    add(chosen_);
+    std::size_t& of_uid = chosen_by_uid_[group.uid];
+    add(of_uid);
+    if (of_uid == 0) {
+      chosen_by_uid_.erase(group.uid);
+    }
+  }
+}
+
+bool ProcessGroups::has_room(const GroupClaim& claim) const {
+  const std::size_t quarter = (max_groups_ + 3) / 4;
+  if (index_.size() > max_groups_) {  // "other" is among them and takes no place
+    return false;
+  }
+  if (!claim.alive && ended_ >= quarter) {
+    return false;
+  }
+  if (!claim.chosen) {
+    return true;
+  }
+  const auto of_uid = chosen_by_uid_.find(claim.uid);
+  return chosen_ < max_groups_ - max_groups_ / 4 &&
+         (claim.uid == 0 || of_uid == chosen_by_uid_.end() || of_uid->second < quarter);
+}
+
+std::uint32_t ProcessGroups::find_or_add(const GroupClaim& claim, std::int64_t now_ns) {
+  const std::string key(claim.name);
   if (const auto at = index_.find(key); at != index_.end()) {
-    groups_[at->second].last_member_ns = now_ns;
+    ProcessGroup& group = groups_[at->second];
+    group.last_member_ns = now_ns;
+    if (claim.alive && !group.alive) {
+      group.alive = true;
+      --ended_;
+    }
     return at->second;
   }
-  const std::size_t places = alive ? max_groups_ : (max_groups_ + 1) / 2;
-  if (index_.size() > places) {
+  if (!has_room(claim)) {
     make_room(now_ns);
-  }
-  if (index_.size() > places) {
-    ++overflows_;
-    return kOther;
+    if (!has_room(claim)) {
+      return kOther;
+    }
   }
   std::uint32_t place = 0;
   if (free_.empty()) {
@@ -51,6 +85,10 @@ std::uint32_t ProcessGroups::find_or_add(std::string_view name, bool alive, std:
   groups_[place].name = key;
   groups_[place].first_member_ns = now_ns;
   groups_[place].last_member_ns = now_ns;
+  groups_[place].chosen = claim.chosen;
+  groups_[place].alive = claim.alive;
+  groups_[place].uid = claim.uid;
+  count(groups_[place], true);
   index_.emplace(key, place);
   return place;
 }
@@ -64,6 +102,7 @@ void ProcessGroups::make_room(std::int64_t now_ns) {
     ProcessGroup& group = groups_[i];
     if (!group.name.empty() && is_forgotten(group, now_ns)) {
       index_.erase(group.name);
+      count(group, false);
       group = {};
       free_.push_back(i);
     }

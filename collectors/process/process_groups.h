@@ -16,6 +16,16 @@
 
 namespace tidegauge {
 
+// Who asks for a group's place. Names that processes choose themselves may take three quarters of the places,
+// those of processes that are only known by their end a quarter, and those of one user other than root a
+// quarter: so that nobody can drive services, or others' processes, into "other".
+struct GroupClaim {
+  std::string_view name;
+  bool chosen = false;  // see GroupName
+  bool alive = true;
+  std::uint32_t uid = 0;
+};
+
 struct ProcessGroup {
   std::string name;
   TaskCounters counters;
@@ -25,6 +35,10 @@ struct ProcessGroup {
   std::int64_t first_member_ns = 0;
   std::int64_t last_member_ns = 0;
   std::uint64_t holders = 0;  // who keeps its number, see hold()
+  // What its place was taken for.
+  bool chosen = false;
+  bool alive = true;
+  std::uint32_t uid = 0;
 };
 
 class ProcessGroups {
@@ -33,12 +47,10 @@ class ProcessGroups {
 
   explicit ProcessGroups(std::size_t max_groups);
 
-  // The group of that name, made when there is room. A group that nobody has asked for or been in for
-  // as long as it lived (5 minutes at least, an hour at most) gives its place up when it is needed,
+  // The group of that name, made when there is room, else "other". A group that nobody has asked for or been
+  // in for as long as it lived (a minute at least, an hour at most) gives its place up when it is needed,
   // and its series end, as those of a process do.
-  // `alive`: for a process that lives. The dead may only take half of the places, so that a storm of
-  // short-lived names does not drive services into "other".
-  std::uint32_t find_or_add(std::string_view name, bool alive, std::int64_t now_ns);
+  std::uint32_t find_or_add(const GroupClaim& claim, std::int64_t now_ns);
 
   // Whoever keeps the number from one pass to the next: its place is not given up meanwhile.
   void hold(std::uint32_t group) { ++groups_[group].holders; }
@@ -53,17 +65,19 @@ class ProcessGroups {
   [[nodiscard]] const ProcessGroup& operator[](std::uint32_t group) const { return groups_[group]; }
   // Calls visit(group) for each, "other" first.
   void for_each(const std::function<void(const ProcessGroup&)>& visit) const;
-  // Groups that were asked for and found no room, cumulative.
-  [[nodiscard]] std::uint64_t overflows() const { return overflows_; }
 
  private:
+  [[nodiscard]] bool has_room(const GroupClaim& claim) const;
   void make_room(std::int64_t now_ns);
+  void count(const ProcessGroup& group, bool taken);
 
   std::size_t max_groups_;
+  std::size_t chosen_ = 0;  // places taken
+  std::size_t ended_ = 0;
+  tsl::robin_map<std::uint32_t, std::size_t> chosen_by_uid_;
   std::vector<ProcessGroup> groups_;  // a free place has an empty name
   std::vector<std::uint32_t> free_;
   tsl::robin_map<std::string, std::uint32_t> index_;
-  std::uint64_t overflows_ = 0;
   std::int64_t last_search_ns_ = 0;
 };
 

@@ -13,6 +13,9 @@ constexpr std::size_t kMaxCommandLineBytes = 4096;
 // A command line takes microseconds unless its process is in trouble.
 constexpr std::int64_t kCommandLineLimitNs = 20'000'000;
 constexpr std::int64_t kCommandLinesPerPassNs = 200'000'000;
+constexpr std::uint64_t kFirstWaitPasses = 64;
+constexpr std::uint64_t kLongestWaitPasses = 4096;
+constexpr std::size_t kMaxUnanswered = 256;
 constexpr std::size_t kMaxOwners = 8192;
 constexpr std::uint64_t kForgetPasses = 64;
 constexpr std::size_t kMaxPathBytes = 1024;
@@ -37,15 +40,21 @@ void ProcessIdentifier::begin_pass(ReadBuffer& buffer) {
 // An owner that only the maps hold has no process any more. Those of keys stay a round longer: what
 // ended meanwhile is still to be classified.
 void ProcessIdentifier::forget_unused() {
-  // Several keys of one owner keep each other alive.
-  if (by_key_.size() > kMaxOwners / 2) {
-    by_key_.clear();
-  }
   for (auto at = by_path_.begin(); at != by_path_.end();) {
     at = at->second.use_count() <= 1 ? by_path_.erase(at) : std::next(at);
   }
+  tsl::robin_map<const ProcessOwner*, long> keys;
+  for (const auto& [key, owner] : by_key_) {
+    ++keys[owner.get()];
+  }
   for (auto at = by_key_.begin(); at != by_key_.end();) {
-    at = at->second.use_count() <= 2 ? by_key_.erase(at) : std::next(at);
+    // Used by its keys and at most by `by_path_`.
+    const bool unused = at->second.use_count() <= keys[at->second.get()] + 1;
+    at = unused ? by_key_.erase(at) : std::next(at);
+  }
+  for (auto at = unanswered_.begin(); at != unanswered_.end();) {
+    const bool over = at->second.next_pass + kLongestWaitPasses < passes_;
+    at = over ? unanswered_.erase(at) : std::next(at);
   }
 }
 
@@ -85,6 +94,32 @@ std::shared_ptr<const ProcessOwner> ProcessIdentifier::owner_of(const ProcessSam
   return owner;
 }
 
+std::optional<std::string> ProcessIdentifier::command_line_of(const ProcessSample& sample) {
+  const auto known = unanswered_.find(sample.key.pid);
+  const bool has_failed =
+      known != unanswered_.end() && known->second.start_ns == sample.key.start_ns;
+  if (command_lines_left_ns_ <= 0 || (has_failed && passes_ < known->second.next_pass)) {
+    return std::nullopt;
+  }
+  auto text = timed_.read(files_.proc(file_of(sample.key.pid, "cmdline")), kMaxCommandLineBytes,
+                          kCommandLineLimitNs);
+  if (!text && text.error().kind == ErrorKind::kTimeout) {
+    command_lines_left_ns_ -= kCommandLineLimitNs;
+    const std::uint64_t wait =
+        has_failed ? std::min(known->second.wait_passes * 2, kLongestWaitPasses) : kFirstWaitPasses;
+    if (has_failed || unanswered_.size() < kMaxUnanswered) {
+      unanswered_[sample.key.pid] = {sample.key.start_ns, passes_ + wait, wait};
+    }
+    return std::nullopt;
+  }
+  if (known != unanswered_.end()) {
+    unanswered_.erase(known);
+  }
+  std::string line = text ? std::move(*text) : std::string();
+  std::replace(line.begin(), line.end(), '\0', ' ');
+  return line;
+}
+
 Classified ProcessIdentifier::classify(const ProcessSample& sample) {
   Classified out;
   out.owner = owner_of(sample);
@@ -103,22 +138,11 @@ Classified ProcessIdentifier::classify(const ProcessSample& sample) {
     }
     identity.executable = executable;
   }
-  std::string command_line;
-  const bool wants_command_line =
-      rules_.needs_command_line() && sample.alive && !sample.kernel_thread;
-  if (wants_command_line && command_lines_left_ns_ <= 0) {
-    out.is_complete = false;
-  } else if (wants_command_line) {
-    auto text = timed_.read(files_.proc(file_of(sample.key.pid, "cmdline")), kMaxCommandLineBytes,
-                            kCommandLineLimitNs);
-    if (text) {
-      command_line = std::move(*text);
-      std::replace(command_line.begin(), command_line.end(), '\0', ' ');
-      identity.command_line = command_line;
-    } else if (text.error().kind == ErrorKind::kTimeout) {
-      command_lines_left_ns_ -= kCommandLineLimitNs;
-      out.is_complete = false;
-    }
+  std::optional<std::string> command_line;
+  if (rules_.needs_command_line() && sample.alive && !sample.kernel_thread) {
+    command_line = command_line_of(sample);
+    out.is_complete = command_line.has_value();
+    identity.command_line = command_line ? *command_line : std::string_view();
   }
   if (out.owner != nullptr) {
     identity.cgroup = out.owner->cgroup;
@@ -128,7 +152,7 @@ Classified ProcessIdentifier::classify(const ProcessSample& sample) {
   return out;
 }
 
-std::string ProcessIdentifier::classify_exited(const ExitedSample& sample) const {
+GroupName ProcessIdentifier::classify_exited(const ExitedSample& sample) const {
   ProcessIdentity identity;
   identity.comm = sample.comm.view();
   identity.kernel_thread = sample.kernel_thread;

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "collectors/core/kernel_files.h"
@@ -26,11 +27,15 @@ class ProcessIdentifier {
   void begin_pass(ReadBuffer& buffer);
   Classified classify(const ProcessSample& sample);
   // By what is left: name, user and, if a member of it was ever met, cgroup.
-  [[nodiscard]] std::string classify_exited(const ExitedSample& sample) const;
+  [[nodiscard]] GroupName classify_exited(const ExitedSample& sample) const;
+  // Processes whose command line a rule needs and that do not show it.
+  [[nodiscard]] std::size_t unanswered() const { return unanswered_.size(); }
 
  private:
   std::shared_ptr<const ProcessOwner> owner_of(const ProcessSample& sample);
   std::shared_ptr<const ProcessOwner> read_owner(std::uint32_t pid);
+  // The command line with blanks between its arguments; nothing when it could not be read in time.
+  std::optional<std::string> command_line_of(const ProcessSample& sample);
   void forget_unused();
 
   KernelFiles files_;
@@ -39,6 +44,13 @@ class ProcessIdentifier {
   TimedReader timed_;
   ReadBuffer buffer_;
   std::int64_t command_lines_left_ns_ = 0;  // of this pass's time for command lines
+  // A read that does not come back holds a thread: who did that is asked again ever more seldom.
+  struct Unanswered {
+    std::uint64_t start_ns = 0;
+    std::uint64_t next_pass = 0;
+    std::uint64_t wait_passes = 0;
+  };
+  tsl::robin_map<std::uint32_t, Unanswered> unanswered_;  // by pid
   tsl::robin_map<std::uint64_t, std::shared_ptr<const ProcessOwner>> by_key_;
   tsl::robin_map<std::string, std::shared_ptr<const ProcessOwner>> by_path_;
   std::uint64_t passes_ = 0;

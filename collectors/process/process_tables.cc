@@ -17,6 +17,11 @@ constexpr Column<PassFacts> kFacts[] = {
     {"tidegauge_uninterruptible_threads",
      "Threads in uninterruptible sleep (state D) at the moment of the last pass.",
      MetricKind::kGauge, kUnit, &PassFacts::stuck_threads},
+    {"tidegauge_zombie_processes",
+     "Processes that ended and that their parent has not waited for; those that were never seen "
+     "alive "
+     "are in no group and not in tidegauge_processes.",
+     MetricKind::kGauge, kUnit, &PassFacts::zombies},
     {"tidegauge_process_lost_exits_total",
      "Ends of processes whose last doings, since the pass before, were not seen.",
      MetricKind::kCounter, kUnit, &PassFacts::lost_exits},
@@ -45,11 +50,15 @@ constexpr std::string_view kDescriptorsHelp =
 constexpr std::string_view kCpusFamily = "tidegauge_process_allowed_cpus";
 constexpr std::string_view kCpusHelp =
     "How many CPUs one of the busiest processes may run on (affinity); the label names them.";
+constexpr std::string_view kMappingsFamily = "tidegauge_process_mappings_bytes";
+constexpr std::string_view kMappingsHelp =
+    "Memory of a process's mappings by kind (smaps_rollup), as last looked at. Only looked at when "
+    "the "
+    "host waits for memory or I/O, once a minute at most, of the process whose memory grows most.";
 constexpr std::string_view kThreadFamily = "tidegauge_process_thread_cpu_seconds_total";
 constexpr std::string_view kThreadHelp =
-    "CPU time of a process's threads by the name they gave themselves, since they were first "
-    "looked "
-    "at, as last looked at; the busiest five names of the busiest processes.";
+    "CPU time of a process's threads by the name they gave themselves, since the process was first "
+    "looked at, as last looked at; the busiest five names of the busiest processes.";
 // More kinds of sleep than this at once are one incident, not so many series.
 constexpr std::size_t kMaxStuckRows = 32;
 
@@ -68,19 +77,6 @@ std::vector<ColumnInfo> stuck_columns() {
                      NumberType::kUnsigned,
                      kNanoseconds,
                      {}}};
-}
-
-std::vector<ColumnInfo> detail_columns() {
-  const auto column = [](std::string_view family, std::string_view help) {
-    return ColumnInfo{std::string(family),
-                      {},
-                      std::string(help),
-                      MetricKind::kGauge,
-                      NumberType::kUnsigned,
-                      kUnit,
-                      {}};
-  };
-  return {column(kDescriptorsFamily, kDescriptorsHelp), column(kCpusFamily, kCpusHelp)};
 }
 
 using Cell = std::optional<std::uint64_t>;
@@ -132,21 +128,51 @@ ProcessTables::ProcessTables()
       missing_(std::string(kMissingFamily), std::string(kMissingHelp), MetricKind::kGauge,
                {"field", "reason"}),
       stuck_({"group", "wchan"}, stuck_columns()),
-      details_({"pid", "comm", "cpus"}, detail_columns()),
+      descriptors_(std::string(kDescriptorsFamily), std::string(kDescriptorsHelp),
+                   MetricKind::kGauge, {"pid", "comm"}),
+      cpus_(std::string(kCpusFamily), std::string(kCpusHelp), MetricKind::kGauge,
+            {"pid", "comm", "cpus"}),
+      mappings_(std::string(kMappingsFamily), std::string(kMappingsHelp), MetricKind::kGauge,
+                {"pid", "comm", "kind"}, kKibibytes),
       threads_(std::string(kThreadFamily), std::string(kThreadHelp), MetricKind::kCounter,
                {"pid", "comm", "thread"}, kTicks) {}
 
+void ProcessTables::fill_mappings(std::string_view pid, const ProcessDetail& detail) {
+  struct Kind {
+    std::string_view name;
+    std::optional<std::uint64_t> PidSmapsRollup::*member;
+  };
+  constexpr Kind kKinds[] = {
+      {"pss", &PidSmapsRollup::pss_kib},
+      {"private_clean", &PidSmapsRollup::private_clean_kib},
+      {"private_dirty", &PidSmapsRollup::private_dirty_kib},
+      {"shared_clean", &PidSmapsRollup::shared_clean_kib},
+      {"shared_dirty", &PidSmapsRollup::shared_dirty_kib},
+      {"anonymous", &PidSmapsRollup::anonymous_kib},
+      {"swap", &PidSmapsRollup::swap_kib},
+  };
+  for (const Kind& kind : kKinds) {
+    if (const auto& kib = (*detail.mappings).*kind.member) {
+      mappings_.add({pid, detail.comm.view(), kind.name}, *kib);
+    }
+  }
+}
+
 void ProcessTables::fill_details(const std::vector<ProcessDetail>& details) {
-  details_.begin();
+  descriptors_.begin();
+  cpus_.begin();
+  mappings_.begin();
   threads_.begin();
   for (const ProcessDetail& detail : details) {
     const std::string pid = std::to_string(detail.key.pid);
-    details_.row({pid, detail.comm.view(), detail.allowed_cpus});
     if (detail.open_descriptors) {
-      details_.set(0, *detail.open_descriptors);
+      descriptors_.add({pid, detail.comm.view()}, *detail.open_descriptors);
     }
     if (detail.allowed_cpu_count) {
-      details_.set(1, *detail.allowed_cpu_count);
+      cpus_.add({pid, detail.comm.view(), detail.allowed_cpus}, *detail.allowed_cpu_count);
+    }
+    if (detail.mappings) {
+      fill_mappings(pid, detail);
     }
     for (std::size_t i = 0; i < std::min(kShownThreadNames, detail.threads.size()); ++i) {
       threads_.add({pid, detail.comm.view(), detail.threads[i].name}, detail.threads[i].cpu_ticks);
@@ -218,7 +244,9 @@ void ProcessTables::fill(const ProcessTracker& tracker, const StuckTasks& stuck,
   fill_stuck(tracker, stuck, now_ns);
   out.tables.push_back(stuck_.take());
   fill_details(details);
-  out.tables.push_back(details_.take());
+  out.tables.push_back(descriptors_.take());
+  out.tables.push_back(cpus_.take());
+  out.tables.push_back(mappings_.take());
   out.tables.push_back(threads_.take());
   facts_.begin();
   facts_.add({}, facts);
@@ -244,8 +272,9 @@ std::vector<MetricDoc> ProcessTables::docs() {
   };
   plain(kStuckFamily, {"group", "wchan"}, kStuckHelp);
   plain(kStuckLongestFamily, {"group", "wchan"}, kStuckLongestHelp);
-  plain(kDescriptorsFamily, {"pid", "comm", "cpus"}, kDescriptorsHelp);
+  plain(kDescriptorsFamily, {"pid", "comm"}, kDescriptorsHelp);
   plain(kCpusFamily, {"pid", "comm", "cpus"}, kCpusHelp);
+  plain(kMappingsFamily, {"pid", "comm", "kind"}, kMappingsHelp);
   plain(kThreadFamily, {"pid", "comm", "thread"}, kThreadHelp);
   docs.back().kind = MetricKind::kCounter;
   document<PassFacts>(docs, kFacts, {});

@@ -24,6 +24,7 @@ struct PassFacts {
   std::uint64_t stuck_threads = 0;
   std::uint64_t lost_exits = 0;
   std::uint64_t group_overflows = 0;
+  std::uint64_t zombies = 0;
 };
 
 // Owned by the collector, filled once a pass.
@@ -41,6 +42,7 @@ class ProcessTables {
  private:
   void fill_top(const ProcessTracker& tracker, std::int64_t boot_realtime_ns);
   void fill_details(const std::vector<ProcessDetail>& details);
+  void fill_mappings(std::string_view pid, const ProcessDetail& detail);
   void fill_stuck(const ProcessTracker& tracker, const StuckTasks& stuck, std::int64_t now_ns);
 
   StructTable<ProcessRow> groups_;
@@ -49,7 +51,9 @@ class ProcessTables {
   ValueTable source_;
   ValueTable missing_;
   RowTable stuck_;
-  RowTable details_;
+  ValueTable descriptors_;
+  ValueTable cpus_;
+  ValueTable mappings_;
   ValueTable threads_;
 };
 

@@ -33,6 +33,10 @@ void carry_absent(TaskCounters& now, const TaskCounters& before) {
   }
 }
 
+bool is_overflow(std::uint32_t group, const GroupName& name) {
+  return group == ProcessGroups::kOther && name.name != "other";
+}
+
 bool is_same_work(const ProcessSample& a, const ProcessSample& b) {
   return a.comm == b.comm && a.uid == b.uid && a.cgroup_key == b.cgroup_key;
 }
@@ -64,7 +68,10 @@ void ProcessTracker::update(const TaskPass& pass, std::int64_t now_ns, const Cla
     }
   }
   for (const ExitedSample& exited : pass.exited) {
-    const std::uint32_t group = groups_.find_or_add(classify_exited(exited), false, now_ns);
+    const GroupName name = classify_exited(exited);
+    const std::uint32_t group = groups_.find_or_add(
+        {.name = name.name, .chosen = name.chosen, .alive = false, .uid = exited.uid}, now_ns);
+    overflows_ += is_overflow(group, name) ? exited.processes : 0;
     groups_.add_growth(group, {}, exited.counters);
     groups_.add_started(group, exited.processes);
   }
@@ -88,8 +95,12 @@ bool ProcessTracker::is_due_again(const TrackedProcess& process) const {
   if (!process.is_complete && (process.id + pass_) % kIncompleteEveryPasses == 0) {
     return true;
   }
+  const bool in_turn = (process.id + pass_) % kEveryPasses == 0;
+  if (process.overflowed && in_turn) {
+    return true;
+  }
   return process.sample.cgroup_key == 0 && !process.sample.kernel_thread &&
-         (pass_ == process.first_pass + 1 || (process.id + pass_) % kEveryPasses == 0);
+         (pass_ == process.first_pass + 1 || in_turn);
 }
 
 void ProcessTracker::update_one(const ProcessSample& sample, std::int64_t now_ns,
@@ -123,15 +134,7 @@ void ProcessTracker::update_one(const ProcessSample& sample, std::int64_t now_ns
   }
   const bool is_news = !is_new || sample.key.start_ns >= counted_before_ns_;
   if (is_new || look_again || !is_same_work(process.sample, sample)) {
-    Classified classified = classify(sample);
-    const std::uint32_t group = groups_.find_or_add(classified.group, sample.alive, now_ns);
-    if (is_news && (is_new || group != process.group)) {
-      groups_.add_started(group, 1);
-    }
-    groups_.hold(group);
-    groups_.release(std::exchange(process.group, group));
-    process.owner = std::move(classified.owner);
-    process.is_complete = classified.is_complete;
+    assign(process, sample, is_new, is_news, now_ns, classify);
   }
   const ProcessSample before =
       is_new ? ProcessSample{} : std::exchange(process.sample, ProcessSample{});
@@ -150,6 +153,28 @@ void ProcessTracker::update_one(const ProcessSample& sample, std::int64_t now_ns
   } else {
     remove(place);
   }
+}
+
+void ProcessTracker::assign(TrackedProcess& process, const ProcessSample& sample, bool is_new,
+                            bool is_news, std::int64_t now_ns, const Classify& classify) {
+  Classified classified = classify(sample);
+  // A zombie shows its last name: it takes no more room than others that are gone.
+  const bool alive = sample.alive && sample.state != 'Z';
+  const std::uint32_t group = groups_.find_or_add({.name = classified.group.name,
+                                                   .chosen = classified.group.chosen,
+                                                   .alive = alive,
+                                                   .uid = sample.uid},
+                                                  now_ns);
+  if (is_news && (is_new || group != process.group)) {
+    groups_.add_started(group, 1);
+  }
+  groups_.hold(group);
+  groups_.release(std::exchange(process.group, group));
+  process.owner = std::move(classified.owner);
+  process.is_complete = classified.is_complete;
+  const bool overflowed = is_overflow(group, classified.group);
+  overflows_ += overflowed && !process.overflowed ? 1 : 0;
+  process.overflowed = overflowed;
 }
 
 void ProcessTracker::rebase() {
@@ -213,7 +238,8 @@ void ProcessTracker::choose_top(std::int64_t now_ns) {
     const auto& rates = process.scores.per_second;
     if (std::any_of(rates.begin(), rates.end(), [](float rate) { return rate != 0; }) ||
         std::binary_search(shown_ids_.begin(), shown_ids_.end(), process.id)) {
-      candidates_.push_back({process.id, &process.scores, alive});
+      const std::int64_t age_ns = now_ns - static_cast<std::int64_t>(process.sample.key.start_ns);
+      candidates_.push_back({process.id, &process.scores, alive, age_ns});
       by_id.emplace(process.id, &process);
     }
   };

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "collectors/process/cgroup_identity.h"
+#include "collectors/process/group_rules.h"
 #include "collectors/process/process_groups.h"
 #include "collectors/process/task_sample.h"
 #include "collectors/process/top_processes.h"
@@ -35,17 +36,18 @@ struct TrackedProcess {
   std::uint64_t last_pass = 0;
   std::uint64_t first_pass = 0;
   bool is_complete = true;  // see Classified
+  bool overflowed = false;  // there was no room for its group: it is in "other"
 };
 
 // Asked when a process is new, when its name, user or cgroup changed, and now and then where the source
 // cannot tell that.
 struct Classified {
-  std::string group;
+  GroupName group;
   std::shared_ptr<const ProcessOwner> owner;
   bool is_complete = true;  // false: something could not be read in time, ask again
 };
 using Classify = std::function<Classified(const ProcessSample& sample)>;
-using ClassifyExited = std::function<std::string(const ExitedSample& sample)>;
+using ClassifyExited = std::function<GroupName(const ExitedSample& sample)>;
 
 class ProcessTracker {
  public:
@@ -65,9 +67,13 @@ class ProcessTracker {
   void for_each(const std::function<void(const TrackedProcess&)>& visit) const;
   [[nodiscard]] const TrackedProcess* find(std::uint32_t pid) const;
   [[nodiscard]] std::size_t size() const { return processes_.size(); }
+  // Processes that had to be counted for "other" because their group found no room, cumulative.
+  [[nodiscard]] std::uint64_t overflows() const { return overflows_; }
 
  private:
   void update_one(const ProcessSample& sample, std::int64_t now_ns, const Classify& classify);
+  void assign(TrackedProcess& process, const ProcessSample& sample, bool is_new, bool is_news,
+              std::int64_t now_ns, const Classify& classify);
   void score(TrackedProcess& process, const ProcessSample& before) const;
   [[nodiscard]] bool is_due_again(const TrackedProcess& process) const;
   void remove(std::uint32_t at);
@@ -84,6 +90,7 @@ class ProcessTracker {
   std::vector<TopProcesses::Candidate> candidates_;
   std::vector<std::uint64_t> shown_ids_;  // sorted
   std::vector<const TrackedProcess*> shown_;
+  std::uint64_t overflows_ = 0;
   std::uint64_t pass_ = 0;
   std::uint64_t next_id_ = 1;
   std::int64_t last_ns_ = 0;

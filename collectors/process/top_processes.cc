@@ -26,6 +26,22 @@ void TopScores::update(TopCriterion criterion, double growth, double elapsed_s) 
   mean = std::abs(next) >= 1e-6 ? static_cast<float>(next) : 0.0F;
 }
 
+bool TopProcesses::admit(std::size_t criterion, const Candidate& candidate, std::int64_t now_ns) {
+  if (candidate.age_ns >= kGrownUpNs) {
+    return true;
+  }
+  const auto k = static_cast<double>(k_);
+  Admission& admission = admission_[criterion];
+  const double minutes = static_cast<double>(now_ns - admission.since_ns) / 60e9;
+  admission.left = admission.since_ns == 0 ? 2 * k : std::min(2 * k, admission.left + k * minutes);
+  admission.since_ns = now_ns;
+  if (admission.left < 1) {
+    return false;
+  }
+  admission.left -= 1;
+  return true;
+}
+
 void TopProcesses::update_one(std::size_t criterion, const std::vector<Candidate>& candidates,
                               std::int64_t now_ns) {
   std::vector<Member>& members = members_[criterion];
@@ -57,11 +73,11 @@ void TopProcesses::update_one(std::size_t criterion, const std::vector<Candidate
                                  [&](const Member& member) { return member.id == id; });
     if (at != members.end()) {
       at->last_top_ns = now_ns;
-    } else {
+    } else if (admit(criterion, *ranked_[i], now_ns)) {
       members.push_back({id, now_ns, score(*ranked_[i])});
     }
   }
-  std::erase_if(members, [&](const Member& m) { return now_ns - m.last_top_ns > kHoldNs; });
+  std::erase_if(members, [&](const Member& m) { return now_ns - m.last_top_ns > hold_ns_; });
   // Too many in the hold: the least of them leave. The present K are never among those.
   if (members.size() > 2 * k_) {
     std::sort(members.begin(), members.end(), [](const Member& a, const Member& b) {
@@ -77,6 +93,8 @@ void TopProcesses::update_one(std::size_t criterion, const std::vector<Candidate
 const std::vector<std::uint64_t>& TopProcesses::update(const std::vector<Candidate>& candidates,
                                                        std::int64_t now_ns) {
   shown_.clear();
+  hold_ns_ = last_ns_ != 0 ? std::max(kHoldNs, kHoldPasses * (now_ns - last_ns_)) : kHoldNs;
+  last_ns_ = now_ns;
   for (std::size_t i = 0; i < kTopCriteria; ++i) {
     update_one(i, candidates, now_ns);
     for (const Member& member : members_[i]) {

@@ -30,14 +30,20 @@ class TopProcesses {
     std::uint64_t id = 0;  // the caller's, unique for a process's whole life
     const TopScores* scores = nullptr;
     bool alive = true;
+    std::int64_t age_ns = kGrownUpNs;
   };
+  // Younger ones may come and go by the thousand: of them, two K enter by a criterion at once, and K a
+  // minute after that.
+  static constexpr std::int64_t kGrownUpNs = 10'000'000'000;
+
   // After each pass, with every process whose scores are not all zero and every member. Returns the
   // ids that have series now, sorted; at most 2 K per criterion.
   const std::vector<std::uint64_t>& update(const std::vector<Candidate>& candidates,
                                            std::int64_t now_ns);
 
-  // A member stays for so long after it was last among the K, or alive: two scrapes at 30 s.
+  // A member stays for so long after it was last among the K, or alive: two scrapes at 30 s, and three passes.
   static constexpr std::int64_t kHoldNs = 60'000'000'000;
+  static constexpr std::int64_t kHoldPasses = 3;
 
  private:
   struct Member {
@@ -48,7 +54,16 @@ class TopProcesses {
   void update_one(std::size_t criterion, const std::vector<Candidate>& candidates,
                   std::int64_t now_ns);
 
+  [[nodiscard]] bool admit(std::size_t criterion, const Candidate& candidate, std::int64_t now_ns);
+
+  struct Admission {
+    double left = 0;
+    std::int64_t since_ns = 0;  // 0: all that there may be
+  };
   std::size_t k_;
+  std::int64_t last_ns_ = 0;
+  std::int64_t hold_ns_ = kHoldNs;
+  std::array<Admission, kTopCriteria> admission_;
   std::array<std::vector<Member>, kTopCriteria> members_;
   std::vector<const Candidate*> ranked_;  // scratch
   std::vector<std::uint64_t> shown_;

@@ -16,7 +16,7 @@ constexpr std::int64_t kLongestGapTicks = 4;
 // However rare the runs, one outlier does not decide alone; however frequent, a change is followed.
 constexpr double kLeastRunWeight = 0.25;
 // However busy the daemon is otherwise, data that can wait must not wait for ever.
-constexpr double kLeastShare = 0.1;
+constexpr double kLeastShare = 0.5;
 constexpr double kGainWorthwhile = 0.75;
 
 // Weight of a new value that stands for the last `elapsed_ns`.

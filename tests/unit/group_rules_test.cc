@@ -40,7 +40,7 @@ std::string group_of(const GroupRules& rules, const Member& member) {
   identity.cgroup = member.cgroup;
   identity.owner = &member.owner;
   identity.kernel_thread = member.kernel_thread;
-  return rules.group_of(identity);
+  return rules.group_of(identity).name;
 }
 
 struct Condition {
@@ -95,7 +95,7 @@ TEST(GroupRules, UnknownMatchesNothing) {
       {.name = "x", .cgroup_regex = "."},
   };
   for (std::size_t i = 0; i < std::size(kCases); ++i) {
-    EXPECT_EQ(rules({kCases[i]}).group_of(nobody), "unnamed") << "case " << i;
+    EXPECT_EQ(rules({kCases[i]}).group_of(nobody).name, "unnamed") << "case " << i;
   }
 }
 
@@ -213,11 +213,35 @@ TEST(DefaultGroup, ByWhatIsKnown) {
       {{.comm = "systemd", .owner = {.unit = "init.scope"}}, "systemd"},
       {{.comm = "sh", .owner = {}}, "sh"},
       {{.comm = "", .owner = {}}, "unnamed"},
+      // Any user can run a process under any name.
+      {{.comm = "sshd.service", .owner = {}}, "comm:sshd.service"},
+      {{.comm = "docker:0e1d2c3b", .owner = {}}, "comm:docker:0e1d2c3b"},
+      {{.comm = "[kworker]", .owner = {}}, "comm:[kworker]"},
+      {{.comm = "other", .owner = {}}, "comm:other"},
   };
   const GroupRules none = rules({});
   for (const Default& one : kCases) {
     EXPECT_EQ(group_of(none, one.member), one.group);
   }
+}
+
+TEST(GroupRules, SayWhoChoseTheName) {
+  CgroupIdentity owner{.unit = "shop.service"};
+  ProcessIdentity process;
+  process.comm = "java";
+  process.command_line = "java --port=80";
+  process.cgroup = "/tenant/7";
+  const auto chosen = [&](GroupRuleSpec spec) {
+    return rules({std::move(spec)}).group_of(process).chosen;
+  };
+  EXPECT_FALSE(chosen({.name = "shop", .comm = {"java"}}));
+  EXPECT_FALSE(chosen({.name = "{cgroup}"}));
+  EXPECT_FALSE(chosen({.name = "{tenant}", .cgroup_regex = "/tenant/(?P<tenant>.*)"}));
+  EXPECT_TRUE(chosen({.name = "{comm}"}));
+  EXPECT_TRUE(chosen({.name = "{port}", .command_line_regex = "--port=(?P<port>\\d+)"}));
+  EXPECT_TRUE(rules({}).group_of(process).chosen);
+  process.owner = &owner;
+  EXPECT_FALSE(rules({}).group_of(process).chosen);
 }
 
 TEST(DefaultGroup, KernelThreads) {
@@ -242,7 +266,9 @@ TEST(DefaultGroup, KernelThreads) {
   };
   const GroupRules none = rules({});
   for (const auto& [comm, group] : kCases) {
-    EXPECT_EQ(group_of(none, {.comm = comm, .owner = {}, .kernel_thread = true}), group) << comm;
+    EXPECT_EQ(group_of(none, {.comm = comm, .owner = {}, .kernel_thread = true}),
+              "[" + std::string(group) + "]")
+        << comm;
   }
   EXPECT_EQ(group_of(none, {.comm = "kswapd0", .owner = {}}), "kswapd0") << "only calls itself so";
 }

@@ -20,53 +20,77 @@ std::set<std::string> names(const ProcessGroups& groups) {
   return out;
 }
 
+std::uint32_t find_or_add(ProcessGroups& groups, std::string_view name, bool alive,
+                          std::int64_t now_ns) {
+  return groups.find_or_add({.name = name, .alive = alive}, now_ns);
+}
+
 TEST(ProcessGroups, OtherIsAlwaysThere) {
   for (const std::size_t max : {0U, 1U, 5U}) {
     ProcessGroups groups(max);
     EXPECT_EQ(names(groups), (std::set<std::string>{"other"}));
-    EXPECT_EQ(groups.find_or_add("other", true, kStartNs), ProcessGroups::kOther);
-    EXPECT_EQ(groups.find_or_add("a", true, kStartNs), 1U) << "no configuration goes without any";
+    EXPECT_EQ(find_or_add(groups, "other", true, kStartNs), ProcessGroups::kOther);
+    EXPECT_EQ(find_or_add(groups, "a", true, kStartNs), 1U) << "no configuration goes without any";
   }
 }
 
 TEST(ProcessGroups, OneNumberPerName) {
   ProcessGroups groups(5);
-  const auto a = groups.find_or_add("a", true, kStartNs);
-  const auto b = groups.find_or_add("b", true, kStartNs);
+  const auto a = find_or_add(groups, "a", true, kStartNs);
+  const auto b = find_or_add(groups, "b", true, kStartNs);
   EXPECT_NE(a, b);
-  EXPECT_EQ(groups.find_or_add("a", true, kStartNs), a);
-  EXPECT_EQ(groups.find_or_add(std::string_view("a\0b", 3), true, kStartNs), 3U);
-  EXPECT_EQ(groups.overflows(), 0U);
+  EXPECT_EQ(find_or_add(groups, "a", true, kStartNs), a);
+  EXPECT_EQ(find_or_add(groups, std::string_view("a\0b", 3), true, kStartNs), 3U);
 }
 
 TEST(ProcessGroups, FullMeansOther) {
   ProcessGroups groups(3);
   for (int i = 0; i < 100; ++i) {
-    groups.hold(groups.find_or_add(std::to_string(i), true, kStartNs));
+    groups.hold(find_or_add(groups, std::to_string(i), true, kStartNs));
   }
   EXPECT_EQ(names(groups), (std::set<std::string>{"other", "0", "1", "2"}));
-  EXPECT_EQ(groups.overflows(), 97U);
 }
 
-TEST(ProcessGroups, TheDeadTakeHalfAtMost) {
-  ProcessGroups groups(10);
+TEST(ProcessGroups, ChosenNamesLeaveRoomForServices) {
+  ProcessGroups groups(20);
+  const auto choose = [&](const std::string& name, std::uint32_t uid) {
+    return groups.find_or_add({.name = name, .chosen = true, .uid = uid}, kStartNs);
+  };
   for (int i = 0; i < 100; ++i) {
-    groups.find_or_add("dead" + std::to_string(i), false, kStartNs);
+    choose("mallory" + std::to_string(i), 1000);
   }
-  EXPECT_EQ(names(groups).size(), 6U);
+  EXPECT_EQ(names(groups).size(), 6U) << "one user's names take a quarter";
+  EXPECT_NE(choose("alice", 1001), ProcessGroups::kOther);
+  for (int i = 0; i < 100; ++i) {
+    choose("root" + std::to_string(i), 0);
+  }
+  EXPECT_EQ(names(groups).size(), 16U) << "all of them three quarters";
   for (int i = 0; i < 5; ++i) {
-    EXPECT_NE(groups.find_or_add("alive" + std::to_string(i), true, kStartNs),
+    EXPECT_NE(find_or_add(groups, std::to_string(i) + ".service", true, kStartNs),
               ProcessGroups::kOther);
   }
-  EXPECT_EQ(groups.find_or_add("alive9", true, kStartNs), ProcessGroups::kOther);
+  EXPECT_EQ(find_or_add(groups, "one-too-many.service", true, kStartNs), ProcessGroups::kOther);
+}
+
+TEST(ProcessGroups, TheDeadTakeAQuarterAtMost) {
+  ProcessGroups groups(10);
+  for (int i = 0; i < 100; ++i) {
+    find_or_add(groups, "dead" + std::to_string(i), false, kStartNs);
+  }
+  EXPECT_EQ(names(groups).size(), 4U);
+  for (int i = 0; i < 7; ++i) {
+    EXPECT_NE(find_or_add(groups, "alive" + std::to_string(i), true, kStartNs),
+              ProcessGroups::kOther);
+  }
+  EXPECT_EQ(find_or_add(groups, "alive9", true, kStartNs), ProcessGroups::kOther);
 }
 
 TEST(ProcessGroups, TheDeadMakeRoomForTheDead) {
-  ProcessGroups groups(4);
-  EXPECT_EQ(groups.find_or_add("a", false, kStartNs), 1U);
-  EXPECT_EQ(groups.find_or_add("b", false, kStartNs), 2U);
-  EXPECT_EQ(groups.find_or_add("c", false, kStartNs + kMinuteNs), ProcessGroups::kOther);
-  EXPECT_NE(groups.find_or_add("c", false, kStartNs + 6 * kMinuteNs), ProcessGroups::kOther);
+  ProcessGroups groups(8);
+  EXPECT_EQ(find_or_add(groups, "a", false, kStartNs), 1U);
+  EXPECT_EQ(find_or_add(groups, "b", false, kStartNs), 2U);
+  EXPECT_EQ(find_or_add(groups, "c", false, kStartNs + kMinuteNs / 2), ProcessGroups::kOther);
+  EXPECT_NE(find_or_add(groups, "c", false, kStartNs + 2 * kMinuteNs), ProcessGroups::kOther);
   EXPECT_EQ(names(groups), (std::set<std::string>{"other", "c"}));
 }
 
@@ -78,8 +102,8 @@ struct Forgetting {
 
 TEST(ProcessGroups, APlaceIsGivenUpAfterAsLongAsItWasUsed) {
   const Forgetting kCases[] = {
-      {0, 4 * kMinuteNs, false},
-      {0, 6 * kMinuteNs, true},
+      {0, 59 * kSecondNs, false},
+      {0, 61 * kSecondNs, true},
       {30 * kMinuteNs, 29 * kMinuteNs, false},
       {30 * kMinuteNs, 31 * kMinuteNs, true},
       {600 * kMinuteNs, 59 * kMinuteNs, false},
@@ -87,35 +111,35 @@ TEST(ProcessGroups, APlaceIsGivenUpAfterAsLongAsItWasUsed) {
   };
   for (const Forgetting& one : kCases) {
     ProcessGroups groups(1);
-    const auto a = groups.find_or_add("a", true, kStartNs);
+    const auto a = find_or_add(groups, "a", true, kStartNs);
     groups.add_member(a, {}, kStartNs + one.lived_ns);
     groups.begin_pass();
-    const auto b = groups.find_or_add("b", true, kStartNs + one.lived_ns + one.away_ns);
+    const auto b = find_or_add(groups, "b", true, kStartNs + one.lived_ns + one.away_ns);
     EXPECT_EQ(b != ProcessGroups::kOther, one.forgotten) << one.lived_ns << " " << one.away_ns;
   }
 }
 
 TEST(ProcessGroups, WhoIsAskedForOrHeldStays) {
   ProcessGroups groups(2);
-  const auto cron = groups.find_or_add("cron", false, kStartNs);
-  const auto held = groups.find_or_add("held", true, kStartNs);
+  const auto cron = find_or_add(groups, "cron", false, kStartNs);
+  const auto held = find_or_add(groups, "held", true, kStartNs);
   groups.hold(held);
   // Only ever short-lived members: in use all the same.
   for (int minute = 0; minute < 600; ++minute) {
     groups.begin_pass();
-    EXPECT_EQ(groups.find_or_add("cron", false, kStartNs + minute * kMinuteNs), cron);
+    EXPECT_EQ(find_or_add(groups, "cron", false, kStartNs + minute * kMinuteNs), cron);
   }
   const std::int64_t now_ns = kStartNs + 600 * kMinuteNs;
-  EXPECT_EQ(groups.find_or_add("new", true, now_ns), ProcessGroups::kOther);
+  EXPECT_EQ(find_or_add(groups, "new", true, now_ns), ProcessGroups::kOther);
   groups.release(held);
-  EXPECT_EQ(groups.find_or_add("new", true, now_ns + kMinuteNs), held);
+  EXPECT_EQ(find_or_add(groups, "new", true, now_ns + kMinuteNs), held);
   EXPECT_EQ(groups[held].counters, TaskCounters{}) << "a new name begins at nothing";
   EXPECT_EQ(groups[held].started, 0U);
 }
 
 TEST(ProcessGroups, GrowthIsPerFieldAndNeverNegative) {
   ProcessGroups groups(2);
-  const auto a = groups.find_or_add("a", true, kStartNs);
+  const auto a = find_or_add(groups, "a", true, kStartNs);
   TaskCounters before;
   before.set(TaskCounter::kMinorFaults, 10);
   before.set(TaskCounter::kMajorFaults, 10);
@@ -131,7 +155,7 @@ TEST(ProcessGroups, GrowthIsPerFieldAndNeverNegative) {
 
 TEST(ProcessGroups, GaugesAreOfThePresentPass) {
   ProcessGroups groups(2);
-  const auto a = groups.find_or_add("a", true, kStartNs);
+  const auto a = find_or_add(groups, "a", true, kStartNs);
   TaskGauges gauges;
   gauges.set(TaskGauge::kThreads, 3);
   groups.add_member(a, gauges, kStartNs);

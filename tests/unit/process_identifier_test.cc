@@ -37,11 +37,11 @@ TEST(ProcessIdentifier, ByUserExecutableAndCommandLine) {
       rules({{.name = "{user}:{exe}:{app}", .command_line_regex = "-Dapp=(?P<app>\\w+) "}}));
   ReadBuffer buffer;
   identifier.begin_pass(buffer);
-  EXPECT_EQ(identifier.classify(sample(10)).group, "www:java:shop");
-  EXPECT_EQ(identifier.classify(sample(11)).group, "java") << "has left: by what is left";
+  EXPECT_EQ(identifier.classify(sample(10)).group.name, "www:java:shop");
+  EXPECT_EQ(identifier.classify(sample(11)).group.name, "java") << "has left: by what is left";
   ProcessSample kernel = sample(10);
   kernel.kernel_thread = true;
-  EXPECT_EQ(identifier.classify(kernel).group, "java") << "has neither, and is not asked";
+  EXPECT_EQ(identifier.classify(kernel).group.name, "java") << "has neither, and is not asked";
 }
 
 TEST(ProcessIdentifier, OneOwnerPerCgroup) {
@@ -52,7 +52,7 @@ TEST(ProcessIdentifier, OneOwnerPerCgroup) {
   ReadBuffer buffer;
   identifier.begin_pass(buffer);
   const Classified first = identifier.classify(sample(10));
-  EXPECT_EQ(first.group, "shop.service");
+  EXPECT_EQ(first.group.name, "shop.service");
   EXPECT_EQ(first.owner, identifier.classify(sample(11)).owner);
   EXPECT_EQ(identifier.classify(sample(12)).owner, nullptr);
 }
@@ -72,10 +72,10 @@ TEST(ProcessIdentifier, KeysOutliveProcesses) {
   for (int pass = 0; pass < 300; ++pass) {
     identifier.begin_pass(buffer);
   }
-  EXPECT_EQ(identifier.classify(sample(11, 77)).group, "shop.service");
-  EXPECT_EQ(identifier.classify_exited(exited), "shop.service");
+  EXPECT_EQ(identifier.classify(sample(11, 77)).group.name, "shop.service");
+  EXPECT_EQ(identifier.classify_exited(exited).name, "shop.service");
   exited.cgroup_key = 78;
-  EXPECT_EQ(identifier.classify_exited(exited), "sh");
+  EXPECT_EQ(identifier.classify_exited(exited).name, "sh");
 }
 
 TEST(ProcessIdentifier, ForgetsCgroupsWithoutProcesses) {
@@ -91,7 +91,7 @@ TEST(ProcessIdentifier, ForgetsCgroupsWithoutProcesses) {
   ExitedSample exited;
   exited.comm.assign("sh");
   exited.cgroup_key = 77;
-  EXPECT_EQ(identifier.classify_exited(exited), "sh");
+  EXPECT_EQ(identifier.classify_exited(exited).name, "sh");
 }
 
 // One that came and went within a pass is of a kind like one that stayed.
@@ -100,9 +100,10 @@ TEST(ProcessIdentifier, KernelThreadsThatCameAndWent) {
   const ProcessIdentifier identifier(tree.files(), rules({}));
   ExitedSample exited;
   exited.comm.assign("kworker/u8:3");
-  EXPECT_EQ(identifier.classify_exited(exited), "kworker/u8:3") << "a process that calls itself so";
+  EXPECT_EQ(identifier.classify_exited(exited).name, "kworker/u8:3")
+      << "a process that calls itself so";
   exited.kernel_thread = true;
-  EXPECT_EQ(identifier.classify_exited(exited), "kworker");
+  EXPECT_EQ(identifier.classify_exited(exited).name, "[kworker]");
 }
 
 }  // namespace

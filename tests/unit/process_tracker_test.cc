@@ -56,9 +56,9 @@ class Fixture {
         pass, now_ns,
         [this](const ProcessSample& sample) {
           ++classified;
-          return Classified{.group = std::string(sample.comm.view()), .owner = nullptr};
+          return Classified{.group = {std::string(sample.comm.view())}, .owner = nullptr};
         },
-        [](const ExitedSample& sample) { return std::string(sample.comm.view()); });
+        [](const ExitedSample& sample) { return GroupName{std::string(sample.comm.view())}; });
   }
 
   // Major faults by group, those without any left out.
