@@ -5,6 +5,7 @@
 
 #include "collectors/registry.h"
 #include "daemon/commands/commands.h"
+#include "daemon/commands/process_report.h"
 #include "daemon/commands/top.h"
 #include "daemon/config/flags.h"
 #include "daemon/config/generate.h"
@@ -42,7 +43,7 @@ int run(std::span<const char* const> arguments) {
     case Command::kTop:
       return top(*command_line, registry);
     case Command::kProcess:
-      return 2;
+      return process_report(*command_line, registry);
     case Command::kMetrics:
       return print(metrics_reference(registry));
     case Command::kConfigReference:

@@ -136,8 +136,7 @@ bool Terminal::write(std::string_view text) {
     if (ready == 0 || (ready > 0 && (waiting[0].revents & (POLLERR | POLLHUP)) != 0)) {
       return false;
     }
-    if (may_end && (waiting[1].revents & POLLIN) != 0 &&
-        take_signal() == TerminalEvent::kEnd) {
+    if (may_end && (waiting[1].revents & POLLIN) != 0 && take_signal() == TerminalEvent::kEnd) {
       return false;
     }
   }

@@ -137,7 +137,7 @@ std::string human(std::optional<double> value, double base) {
   }
   std::array<char, 32> text{};
   const bool is_whole = std::abs(number - std::round(number)) < 0.05;
-  const int decimals = unit == 0 ? (number < 9.95 && !is_whole ? 1 : 0)
+  const int decimals = unit == 0         ? (number < 9.95 && !is_whole ? 1 : 0)
                        : number >= 99.95 ? 0
                        : number >= 9.995 ? 1
                                          : 2;

@@ -110,8 +110,8 @@ int run_plain(TopSession& session, const TopOptions& options, const TopView& vie
       complain(stepped.error().message());
       return 1;
     }
-    std::string text = options.json ? top_json(session.frame(), view)
-                                    : table_of(session.frame(), view);
+    std::string text =
+        options.json ? top_json(session.frame(), view) : table_of(session.frame(), view);
     if (!options.json && done != 0) {
       text.insert(0, "\n");
     }
@@ -168,8 +168,8 @@ bool obey(std::string_view keys, TopView& view) {
         break;
       default:
         constexpr std::pair<char, TopSort> kKeys[] = {
-            {'i', TopSort::kIo},     {'r', TopSort::kRead},   {'w', TopSort::kWrite},
-            {'c', TopSort::kCpu},    {'m', TopSort::kMemory}, {'f', TopSort::kFaults},
+            {'i', TopSort::kIo},    {'r', TopSort::kRead},   {'w', TopSort::kWrite},
+            {'c', TopSort::kCpu},   {'m', TopSort::kMemory}, {'f', TopSort::kFaults},
             {'d', TopSort::kDelay},
         };
         for (const auto& [wanted, sort] : kKeys) {

@@ -13,8 +13,12 @@ using Json = nlohmann::ordered_json;
 
 // Of rates, in the order of TopRate.
 constexpr const char* kRateNames[kTopRates] = {
-    "read_bytes_per_second", "written_bytes_per_second", "cancelled_bytes_per_second",
-    "io_delay_ratio",        "cpu_ratio",                "major_faults_per_second",
+    "read_bytes_per_second",
+    "written_bytes_per_second",
+    "cancelled_bytes_per_second",
+    "io_delay_ratio",
+    "cpu_ratio",
+    "major_faults_per_second",
     "switches_per_second",
 };
 

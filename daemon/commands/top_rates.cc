@@ -27,8 +27,8 @@ struct RateField {
 constexpr RateField kFields[] = {
     {TopRate::kRead, TaskCounter::kStorageReadBytes, TaskCounter::kStorageReadBytes, 1},
     {TopRate::kWrite, TaskCounter::kStorageWriteBytes, TaskCounter::kStorageWriteBytes, 1},
-    {TopRate::kCancelled, TaskCounter::kStorageCancelledBytes,
-     TaskCounter::kStorageCancelledBytes, 1},
+    {TopRate::kCancelled, TaskCounter::kStorageCancelledBytes, TaskCounter::kStorageCancelledBytes,
+     1},
     {TopRate::kDelay, TaskCounter::kBlockDelayNs, TaskCounter::kBlockDelayNs, 1e-9},
     {TopRate::kCpu, TaskCounter::kUserNs, TaskCounter::kSystemNs, 1e-9},
     {TopRate::kMajorFaults, TaskCounter::kMajorFaults, TaskCounter::kMajorFaults, 1},

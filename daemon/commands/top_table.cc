@@ -77,11 +77,10 @@ Layout layout_of(const TopView& view) {
     layout.group = std::clamp(left, kMinNameColumns, kMaxGroupColumns);
     return layout;
   }
-  layout.command = std::clamp((left - std::min<std::size_t>(left, 1)) / 2, kMinNameColumns,
-                              kMaxCommandColumns);
-  layout.group =
-      std::clamp(left > layout.command + 1 ? left - layout.command - 1 : 0, kMinNameColumns,
-                 kMaxGroupColumns);
+  layout.command =
+      std::clamp((left - std::min<std::size_t>(left, 1)) / 2, kMinNameColumns, kMaxCommandColumns);
+  layout.group = std::clamp(left > layout.command + 1 ? left - layout.command - 1 : 0,
+                            kMinNameColumns, kMaxGroupColumns);
   return layout;
 }
 
@@ -181,6 +180,9 @@ constexpr FieldName kShownFields[] = {
 };
 
 std::string missing_line(const char* what, const MissingField& missing) {
+  if (missing.field == "block_delay" && missing.reason.starts_with("delay accounting is off")) {
+    return "IO% unknown: delay accounting is off (sysctl kernel.task_delayacct=1)";
+  }
   // What to do about it, where that stands behind an explanation.
   const std::size_t needs = missing.reason.find("needs ");
   const std::string remedy =
@@ -188,7 +190,7 @@ std::string missing_line(const char* what, const MissingField& missing) {
   const std::string who =
       missing.field == "processes" ? " of " + std::to_string(missing.processes) + " threads"
       : missing.processes == 0     ? std::string()
-                               : " of " + std::to_string(missing.processes) + " processes";
+                                   : " of " + std::to_string(missing.processes) + " processes";
   return std::string(what) + who + " unknown: " + remedy;
 }
 
@@ -207,10 +209,9 @@ std::vector<std::string> head_of(const TopFrame& frame, const TopView& view) {
   const std::string host = printable(frame.host, view.columns / 4, view.charset);
   add("top - " + host + " - " + clock_text(facts.realtime_ns) + " - " +
       std::to_string(facts.processes) + " processes, " + std::to_string(ended) + " ended, " +
-      std::to_string(facts.threads) + " threads, " + std::to_string(facts.stuck_threads) +
-      " in D");
-  add("over " + std::string(interval.data()) + ", sorted by " +
-      std::string(to_string(view.sort)) + ", source " + facts.source +
+      std::to_string(facts.threads) + " threads, " + std::to_string(facts.stuck_threads) + " in D");
+  add("over " + std::string(interval.data()) + ", sorted by " + std::string(to_string(view.sort)) +
+      ", source " + facts.source +
       (facts.source == "procfs" ? ": " + facts.reason : std::string()));
   for (const FieldName& shown : kShownFields) {
     for (const MissingField& missing : facts.missing) {

@@ -43,11 +43,8 @@ void set_report_switch(CommandOptions& options, const OptionValue& value) {
 }
 
 constexpr OptionSpec a_switch(std::string_view name, std::string_view help) {
-  return {.key = name,
-          .flag = name,
-          .type = OptionType::kBool,
-          .default_text = "false",
-          .help = help};
+  return {
+      .key = name, .flag = name, .type = OptionType::kBool, .default_text = "false", .help = help};
 }
 
 constexpr OptionSpec a_number(std::string_view name, std::int64_t max, std::string_view help) {
@@ -84,8 +81,8 @@ constexpr CommandFlag kFlags[] = {
       nullptr},
      set_top_number<&TopOptions::count>},
     {{"top", kSort, "io, read, write, cpu, memory, faults or delay", is_sort, nullptr}, set_sort},
-    {{"top", a_number("rows", 100'000, "Rows, by default what fits and 20 without a terminal."),
-      "", nullptr, nullptr},
+    {{"top", a_number("rows", 100'000, "Rows, by default what fits and 20 without a terminal."), "",
+      nullptr, nullptr},
      set_top_number<&TopOptions::rows>},
     {{"top", a_switch("groups", "Rows are groups of processes."), "", nullptr, nullptr},
      set_top_switch<&TopOptions::groups>},
@@ -93,8 +90,8 @@ constexpr CommandFlag kFlags[] = {
       a_switch("smaps", "Read smaps_rollup also where it takes long: over 32 GiB resident."), "",
       nullptr, nullptr},
      set_report_switch<&ReportOptions::smaps>},
-    {{"process", a_switch("cmdline", "Show the command line, which may hold secrets."), "",
-      nullptr, nullptr},
+    {{"process", a_switch("cmdline", "Show the command line, which may hold secrets."), "", nullptr,
+      nullptr},
      set_report_switch<&ReportOptions::command_line>},
 };
 
@@ -137,8 +134,8 @@ ConfigResult<std::uint32_t> parse_pid_argument(std::string_view text) {
   constexpr std::uint64_t kMaxPid = 1U << 22U;  // include/linux/threads.h, PID_MAX_LIMIT
   const auto pid = parse_unsigned(text);
   if (!pid || *pid == 0 || *pid > kMaxPid) {
-    return tl::make_unexpected(ConfigError{"process: expected the number of a process, got " +
-                                           quote(text)});
+    return tl::make_unexpected(
+        ConfigError{"process: expected the number of a process, got " + quote(text)});
   }
   return static_cast<std::uint32_t>(*pid);
 }

@@ -164,9 +164,9 @@ class Tokenizer {
 
   CLI::App app_;
   std::vector<FlagTarget> targets_;
-  std::vector<CLI::Option*> options_;  // parallel to targets_
+  std::vector<CLI::Option*> options_;          // parallel to targets_
   std::vector<CLI::Option*> command_options_;  // parallel to command_flags()
-  std::vector<CLI::Option*> ignored_;  // parallel to ignored_flags()
+  std::vector<CLI::Option*> ignored_;          // parallel to ignored_flags()
   CLI::Option* help_ = nullptr;
   CLI::Option* version_ = nullptr;
   CLI::Option* config_file_ = nullptr;
