@@ -143,7 +143,8 @@ void add_details(ProcessReport& report, const KernelFiles& files) {
   tracked.sample = report.process.sample;
   ProcessDetails details(files);
   details.update({&tracked});
-  report.open_files.reason = "needs CAP_SYS_PTRACE";
+  report.open_files.reason =
+      tracked.sample.kernel_thread ? "a kernel thread has none" : "needs CAP_SYS_PTRACE";
   for (const ProcessDetail& detail : details.all()) {
     report.open_files.value = detail.open_descriptors;
     report.allowed_cpus = detail.allowed_cpus;
@@ -197,7 +198,11 @@ tl::expected<ProcessReport, std::string> look(TopCollector& collector,
     return tl::make_unexpected(done.error().message());
   }
   if (!find(pass, options.pid, report.process)) {
-    return tl::make_unexpected("process " + std::to_string(options.pid) + " has ended");
+    const std::string number = std::to_string(options.pid);
+    return tl::make_unexpected(process.start_ticks() != start_ticks
+                                   ? "process " + number + " has ended"
+                                   : "the " + collector.facts().source + " does not show process " +
+                                         number + "; --collector.process.source=procfs may");
   }
   report.facts = collector.facts();
   report.user = collector.user(report.process.sample.uid);
