@@ -23,8 +23,8 @@ namespace {
 constexpr std::string_view kEnter = "\x1b[?1049h\x1b[?25l";  // alternate screen, no cursor
 constexpr std::string_view kLeave = "\x1b[0m\x1b[?25h\x1b[?1049l";
 constexpr std::size_t kMaxColumns = 1000;
-// A terminal that takes no text for so long is given up.
-constexpr int kWriteLimitMs = 5'000;
+// At the end, a terminal that takes no text for so long is left as it is.
+constexpr int kLeaveLimitMs = 500;
 
 constexpr int kSignals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH, SIGTSTP};
 
@@ -132,7 +132,7 @@ bool Terminal::write(std::string_view text) {
     }
     std::array<pollfd, 2> waiting{{{out_, POLLOUT, 0}, {signals_, POLLIN, 0}}};
     const bool may_end = entered_;  // while leaving, the signal has been heard
-    const int ready = ::poll(waiting.data(), may_end ? 2 : 1, kWriteLimitMs);
+    const int ready = ::poll(waiting.data(), may_end ? 2 : 1, may_end ? -1 : kLeaveLimitMs);
     if (ready == 0 || (ready > 0 && (waiting[0].revents & (POLLERR | POLLHUP)) != 0)) {
       return false;
     }

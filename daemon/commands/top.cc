@@ -124,7 +124,7 @@ int run_plain(TopSession& session, const TopOptions& options, const TopView& vie
 }
 
 constexpr std::string_view kHelp =
-    "q quit  sort: i I/O  r read  w write  c CPU  m memory  f faults  d delay  g groups";
+    "q quit   sort: i I/O r read w write c CPU m memory f faults d delay   g groups";
 
 std::vector<std::string> screen_of(const TopFrame* frame, TopView view, bool all_rows) {
   const TerminalSize size = terminal_size();
@@ -153,28 +153,40 @@ std::vector<std::string> screen_of(const TopFrame* frame, TopView view, bool all
   return lines;
 }
 
+// What an arrow or a function key sends is one sequence: ESC [ numbers and a letter, or ESC O and one.
+std::string_view without_escape(std::string_view keys) {
+  keys.remove_prefix(1);
+  if (keys.starts_with('O')) {
+    return keys.substr(std::min<std::size_t>(keys.size(), 2));
+  }
+  if (!keys.starts_with('[')) {
+    return keys;
+  }
+  const auto last =
+      std::find_if(keys.begin() + 1, keys.end(), [](char c) { return c >= '@' && c <= '~'; });
+  return {last == keys.end() ? last : last + 1, keys.end()};
+}
+
 // False: to the end.
 bool obey(std::string_view keys, TopView& view) {
-  for (const char key : keys) {
-    switch (key) {
-      case 'q':
-      case 'Q':
-      case '\x04':
-        return false;
-      case '\x1b':  // of an arrow or a function key: the rest belongs to it
-        return true;
-      case 'g':
-        view.groups = !view.groups;
-        break;
-      default:
-        constexpr std::pair<char, TopSort> kKeys[] = {
-            {'i', TopSort::kIo},    {'r', TopSort::kRead},   {'w', TopSort::kWrite},
-            {'c', TopSort::kCpu},   {'m', TopSort::kMemory}, {'f', TopSort::kFaults},
-            {'d', TopSort::kDelay},
-        };
-        for (const auto& [wanted, sort] : kKeys) {
-          view.sort = wanted == key ? sort : view.sort;
-        }
+  constexpr std::pair<char, TopSort> kSorts[] = {
+      {'i', TopSort::kIo},    {'r', TopSort::kRead},   {'w', TopSort::kWrite},
+      {'c', TopSort::kCpu},   {'m', TopSort::kMemory}, {'f', TopSort::kFaults},
+      {'d', TopSort::kDelay},
+  };
+  while (!keys.empty()) {
+    const char key = keys.front();
+    if (key == '\x1b') {
+      keys = without_escape(keys);
+      continue;
+    }
+    keys.remove_prefix(1);
+    if (key == 'q' || key == 'Q' || key == '\x04') {
+      return false;
+    }
+    view.groups = view.groups != (key == 'g');
+    for (const auto& [wanted, sort] : kSorts) {
+      view.sort = wanted == key ? sort : view.sort;
     }
   }
   return true;

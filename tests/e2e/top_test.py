@@ -230,7 +230,7 @@ class Live(TopTest):
         while wanted not in data:
             ready, _, _ = select.select([master], [], [], max(0, deadline - time.monotonic()))
             if not ready:
-                raise AssertionError(f"no {wanted!r} in {data!r}")
+                raise AssertionError(f"no {wanted!r} in {data[-2000:]!r}")
             data += os.read(master, 65536)
         return data
 
@@ -280,8 +280,7 @@ class Live(TopTest):
         self.read_until(master, b"sorted by io")
         os.write(master, b"c")
         self.read_until(master, b"sorted by cpu")
-        os.write(master, b"\x1b[Ag")
-        os.write(master, b"g")
+        os.write(master, b"\x1b[A\x1bOP\x1b[15~g")
         self.read_until(master, b"PROCS")
         os.write(master, b"g")
         self.read_until(master, b"COMMAND")
@@ -295,7 +294,7 @@ class Live(TopTest):
         data = self.read_until(master, b"\x1b[J")
         lines = data.decode().split("\x1b[H")[-1].split("\r\n")
         self.assertEqual(len(lines), 10)
-        self.assertIn("q quit  sort: i I/O  r read  +", lines[-1])
+        self.assertIn("q quit   sort: i I/O r read w+", lines[-1])
         os.write(master, b"q")
         self.check_restored(process, master, before)
 
