@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/commands/process_report.h"
 
-#include <signal.h>
-#include <time.h>
-
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
+#include <ctime>
 #include <utility>
 
 #include "collectors/core/text.h"

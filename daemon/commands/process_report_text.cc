@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <time.h>
 
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <ctime>
 
 #include "daemon/commands/process_report.h"
 

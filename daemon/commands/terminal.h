@@ -4,9 +4,9 @@
 // The terminal, while `tidegauge top` has it to itself: alternate screen, keys one by one, signals as
 // events. The destructor gives it back as it was.
 
-#include <signal.h>
 #include <termios.h>
 
+#include <csignal>
 #include <cstddef>
 #include <cstdint>
 #include <memory>

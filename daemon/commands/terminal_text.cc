@@ -2,13 +2,13 @@
 #include "daemon/commands/terminal_text.h"
 
 #include <langinfo.h>
-#include <wchar.h>
 
 #include <algorithm>
 #include <array>
 #include <clocale>
 #include <cmath>
 #include <cstdio>
+#include <cwchar>
 
 #include "collectors/core/text.h"
 
