@@ -5,6 +5,8 @@
 
 #include "collectors/registry.h"
 #include "daemon/commands/commands.h"
+#include "daemon/commands/process_report.h"
+#include "daemon/commands/top.h"
 #include "daemon/config/flags.h"
 #include "daemon/config/generate.h"
 #include "daemon/exporter/own_metrics.h"
@@ -38,6 +40,10 @@ int run(std::span<const char* const> arguments) {
       return check_config(*command_line, registry);
     case Command::kCollect:
       return collect(*command_line, registry);
+    case Command::kTop:
+      return top(*command_line, registry);
+    case Command::kProcess:
+      return process_report(*command_line, registry);
     case Command::kMetrics:
       return print(metrics_reference(registry));
     case Command::kConfigReference:

@@ -9,6 +9,7 @@
 //   yaml_value.h  a node of it to one value
 //   yaml.h        tree to settings, strict
 //   flags.h       command line to command and flags              (the only user of CLI11)
+//   command_flags.h  flags of `top` and `process`
 //   builder.h     the layers: defaults < file < flags
 //   load.h        all of it in one call; SIGHUP makes the same call again
 //   generate.h    config/tidegauge.yaml and --help, from the same tables

@@ -25,7 +25,8 @@ struct CommandName {
 };
 constexpr CommandName kCommands[] = {
     {"serve", Command::kServe},     {"check-config", Command::kCheckConfig},
-    {"collect", Command::kCollect}, {"metrics", Command::kMetrics},
+    {"collect", Command::kCollect}, {"top", Command::kTop},
+    {"process", Command::kProcess}, {"metrics", Command::kMetrics},
     {"help", Command::kHelp},       {"config-reference", Command::kConfigReference},
 };
 
@@ -63,9 +64,10 @@ class Tokenizer {
     version_ = app_.add_flag("--version");
     config_file_ = repeatable(app_.add_option("--config.file"));
     for (const FlagTarget& flag : targets_) {
-      const bool is_switch = flag.target.spec().type == OptionType::kBool;
-      options_.push_back(is_switch ? app_.add_flag("--" + flag.name + ",!--no-" + flag.name)
-                                   : repeatable(app_.add_option("--" + flag.name)));
+      options_.push_back(add(flag.name, flag.target.spec()));
+    }
+    for (const CommandFlag& flag : command_flags()) {
+      command_options_.push_back(add(std::string(flag.setting.spec.flag), flag.setting.spec));
     }
     for (const IgnoredFlag& flag : ignored_flags()) {
       ignored_.push_back(repeatable(app_.add_option("--" + std::string(flag.name))));
@@ -104,6 +106,9 @@ class Tokenizer {
         line.flags.push_back({targets_[i].name, texts(*options_[i])});
       }
     }
+    if (auto done = take_command_flags(line); !done) {
+      return done;
+    }
     for (std::size_t i = 0; i < ignored_.size(); ++i) {
       const auto& [name, why] = ignored_flags()[i];
       if (ignored_[i]->count() > 0) {
@@ -119,6 +124,26 @@ class Tokenizer {
   [[nodiscard]] const std::vector<FlagTarget>& targets() const { return targets_; }
 
  private:
+  CLI::Option* add(const std::string& name, const OptionSpec& spec) {
+    return spec.type == OptionType::kBool ? app_.add_flag("--" + name + ",!--no-" + name)
+                                          : repeatable(app_.add_option("--" + name));
+  }
+
+  ConfigResult<void> take_command_flags(CommandLine& line) const {
+    if (line.command == Command::kHelp || line.command == Command::kVersion) {
+      return {};
+    }
+    for (std::size_t i = 0; i < command_options_.size(); ++i) {
+      for (const std::string& text : texts(*command_options_[i])) {
+        auto done = apply_command_flag(command_flags()[i], explicit_command_, text, line.options);
+        if (!done) {
+          return done;
+        }
+      }
+    }
+    return {};
+  }
+
   static CLI::Option* repeatable(CLI::Option* option) {
     return option->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   }
@@ -139,8 +164,9 @@ class Tokenizer {
 
   CLI::App app_;
   std::vector<FlagTarget> targets_;
-  std::vector<CLI::Option*> options_;  // parallel to targets_
-  std::vector<CLI::Option*> ignored_;  // parallel to ignored_flags()
+  std::vector<CLI::Option*> options_;          // parallel to targets_
+  std::vector<CLI::Option*> command_options_;  // parallel to command_flags()
+  std::vector<CLI::Option*> ignored_;          // parallel to ignored_flags()
   CLI::Option* help_ = nullptr;
   CLI::Option* version_ = nullptr;
   CLI::Option* config_file_ = nullptr;
@@ -186,6 +212,11 @@ ConfigResult<void> judge_unknown_flag(const std::string& argument, const Tokeniz
       known.push_back(flag.name);
     }
   }
+  for (const CommandFlag& flag : command_flags()) {
+    if (belongs_to(flag, tokenizer.explicit_command())) {
+      known.emplace_back(flag.setting.spec.flag);
+    }
+  }
   const std::string hint = did_you_mean(name, known, negated ? "--no-" : "--");
   return fail("unknown flag " + quote(shown) +
               (hint.empty() ? "; `tidegauge help` lists all flags" : hint));
@@ -221,6 +252,14 @@ ConfigResult<void> take_positional(const std::string& argument, const Tokenizer&
   }
   if (command == "check-config" && !line.config_file) {
     line.config_file = argument;
+    return {};
+  }
+  if (command == "process" && line.options.report.pid == 0) {
+    const auto pid = parse_pid_argument(argument);
+    if (!pid) {
+      return tl::make_unexpected(pid.error());
+    }
+    line.options.report.pid = *pid;
     return {};
   }
   return fail("unexpected argument " + quote(argument));
@@ -265,6 +304,9 @@ ConfigResult<CommandLine> parse_command_line(std::span<const char* const> argume
     if (!done) {
       return tl::make_unexpected(done.error());
     }
+  }
+  if (line.command == Command::kProcess && line.options.report.pid == 0) {
+    return fail("process: expected the number of a process: `tidegauge process PID`");
   }
   ConfigBuilder scratch(registry);
   if (auto done = apply_flags(line, registry, scratch); !done) {

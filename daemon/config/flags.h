@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "daemon/config/builder.h"
+#include "daemon/config/command_flags.h"
 
 namespace tidegauge {
 
@@ -18,6 +19,8 @@ enum class Command : std::uint8_t {
   kServe,        // the default
   kCheckConfig,  // FILE
   kCollect,      // [NAME...]
+  kTop,
+  kProcess,  // PID
   kMetrics,
   kConfigReference,  // hidden: prints config/tidegauge.yaml
   kHelp,             // also -h, --help
@@ -35,6 +38,7 @@ struct CommandLine {
   // nullopt: the default file if there is one. "" (--config.file=): none at all.
   std::optional<std::string> config_file;
   std::vector<FlagValue> flags;       // all valid
+  CommandOptions options;             // of `top` and `process`
   std::vector<std::string> warnings;  // one line each, for the log
 };
 

@@ -139,6 +139,8 @@ Commands:
   serve                       Collect and serve metrics over HTTP; the default.
   check-config [FILE]         Check a configuration file, by default the one `serve` would read.
   collect [NAME...]           Run collectors once and print what they say.
+  top                         Who does it: processes or groups by I/O, CPU, memory, waits.
+  process PID                 Everything about one process.
   metrics                     Print the documentation of every metric.
   help                        Print this text.
 
@@ -203,6 +205,15 @@ void append_settings(std::string& out, std::string_view section) {
   }
 }
 
+void append_command_flags(std::string& out, std::string_view command) {
+  out.append("\nOf `tidegauge ").append(command).append("`:\n");
+  for (const CommandFlag& flag : command_flags()) {
+    if (belongs_to(flag, command)) {
+      append_option(out, std::string(flag.setting.spec.flag), Target{.setting = &flag.setting});
+    }
+  }
+}
+
 std::string capitalized(std::string_view word) {
   std::string text(word);
   text[0] = static_cast<char>(text[0] - 'a' + 'A');
@@ -261,6 +272,10 @@ std::string help_text(CollectorRegistry registry) {
       out.append("\n").append(capitalized(section.key)).append(":\n");
     }
     append_settings(out, section.key);
+    if (section.key.empty()) {
+      append_command_flags(out, "top");
+      append_command_flags(out, "process");
+    }
   }
   append_flag(out, "--collector.NAME.interval=DURATION", std::string(kCollectorInterval.help));
   for (const CollectorConfig& collector : default_config(registry).collectors) {

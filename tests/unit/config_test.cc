@@ -837,7 +837,7 @@ TEST(CommandLineFlags, RecordsHaveNone) {
   }
   EXPECT_NE(error_of(parse({"--collector.disk.groups=x"})), "accepted");
   EXPECT_NE(error_of(parse({"--collector.disk.=x"})), "accepted");
-  EXPECT_EQ(help_text(kRegistry).find("groups"), std::string::npos);
+  EXPECT_EQ(help_text(kRegistry).find(".groups"), std::string::npos);
 }
 
 TEST(CommandLineFlags, Switches) {

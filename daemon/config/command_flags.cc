@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/config/command_flags.h"
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+#include "collectors/core/text.h"
+
+namespace tidegauge {
+
+namespace {
+
+// In the order of TopSort.
+constexpr std::string_view kSorts[] = {"io", "read", "write", "cpu", "memory", "faults", "delay"};
+
+bool is_sort(std::string_view text) {
+  return std::find(std::begin(kSorts), std::end(kSorts), text) != std::end(kSorts);
+}
+
+template <auto Member>
+void set_top_switch(CommandOptions& options, const OptionValue& value) {
+  options.top.*Member = std::get<bool>(value);
+}
+
+template <auto Member>
+void set_top_number(CommandOptions& options, const OptionValue& value) {
+  options.top.*Member = std::get<std::int64_t>(value);
+}
+
+void set_sort(CommandOptions& options, const OptionValue& value) {
+  const auto* at = std::find(std::begin(kSorts), std::end(kSorts), std::get<std::string>(value));
+  options.top.sort = static_cast<TopSort>(at - std::begin(kSorts));
+}
+
+void set_json(CommandOptions& options, const OptionValue& value) {
+  options.top.json = options.report.json = std::get<bool>(value);
+}
+
+template <auto Member>
+void set_report_switch(CommandOptions& options, const OptionValue& value) {
+  options.report.*Member = std::get<bool>(value);
+}
+
+constexpr OptionSpec a_switch(std::string_view name, std::string_view help) {
+  return {
+      .key = name, .flag = name, .type = OptionType::kBool, .default_text = "false", .help = help};
+}
+
+constexpr OptionSpec a_number(std::string_view name, std::int64_t max, std::string_view help) {
+  return {.key = name,
+          .flag = name,
+          .type = OptionType::kInteger,
+          .default_text = "",
+          .help = help,
+          .min = 1,
+          .max = max};
+}
+
+constexpr OptionSpec kInterval{.key = "interval",
+                               .flag = "interval",
+                               .type = OptionType::kDuration,
+                               .default_text = "1s",
+                               .help = "Time that rates are taken over.",
+                               .min = 100'000'000,
+                               .max = 3'600'000'000'000};
+constexpr OptionSpec kSort{.key = "sort",
+                           .flag = "sort",
+                           .type = OptionType::kString,
+                           .default_text = "io",
+                           .help = "What the first row has most of; io is read and written."};
+
+constexpr CommandFlag kFlags[] = {
+    {{"top", a_switch("once", "One interval, then the end."), "", nullptr, nullptr},
+     set_top_switch<&TopOptions::once>},
+    {{"top process", a_switch("json", "One JSON object per interval and line."), "", nullptr,
+      nullptr},
+     set_json},
+    {{"top", kInterval, "", nullptr, nullptr}, set_top_number<&TopOptions::interval_ns>},
+    {{"top", a_number("count", 1'000'000'000, "The end after so many intervals."), "", nullptr,
+      nullptr},
+     set_top_number<&TopOptions::count>},
+    {{"top", kSort, "io, read, write, cpu, memory, faults or delay", is_sort, nullptr}, set_sort},
+    {{"top", a_number("rows", 100'000, "Rows, by default what fits and 20 without a terminal."), "",
+      nullptr, nullptr},
+     set_top_number<&TopOptions::rows>},
+    {{"top", a_switch("groups", "Rows are groups of processes."), "", nullptr, nullptr},
+     set_top_switch<&TopOptions::groups>},
+    {{"process",
+      a_switch("smaps", "Read smaps_rollup also where it takes long: over 32 GiB resident."), "",
+      nullptr, nullptr},
+     set_report_switch<&ReportOptions::smaps>},
+    {{"process", a_switch("cmdline", "Show the command line, which may hold secrets."), "", nullptr,
+      nullptr},
+     set_report_switch<&ReportOptions::command_line>},
+};
+
+}  // namespace
+
+std::span<const CommandFlag> command_flags() { return kFlags; }
+
+bool belongs_to(const CommandFlag& flag, std::string_view command) {
+  std::string_view commands = flag.setting.section;
+  for (std::string_view name; !(name = next_field(commands)).empty();) {
+    if (name == command) {
+      return true;
+    }
+  }
+  return false;
+}
+
+std::string_view to_string(TopSort sort) { return kSorts[static_cast<std::size_t>(sort)]; }
+
+ConfigResult<void> apply_command_flag(const CommandFlag& flag, std::string_view command,
+                                      std::string_view text, CommandOptions& options) {
+  const std::string name = "--" + std::string(flag.setting.spec.flag);
+  if (!belongs_to(flag, command)) {
+    std::string_view commands = flag.setting.section;
+    std::string owners;
+    for (std::string_view owner; !(owner = next_field(commands)).empty();) {
+      owners.append(owners.empty() ? "`tidegauge " : " and `tidegauge ").append(owner).append("`");
+    }
+    return tl::make_unexpected(ConfigError{name + " is a flag of " + owners});
+  }
+  const auto value = parse_value(Target{.setting = &flag.setting}, text);
+  if (!value) {
+    return tl::make_unexpected(ConfigError{name + ": " + value.error().message});
+  }
+  flag.apply(options, *value);
+  return {};
+}
+
+ConfigResult<std::uint32_t> parse_pid_argument(std::string_view text) {
+  constexpr std::uint64_t kMaxPid = 1U << 22U;  // include/linux/threads.h, PID_MAX_LIMIT
+  const auto pid = parse_unsigned(text);
+  if (!pid || *pid == 0 || *pid > kMaxPid) {
+    return tl::make_unexpected(
+        ConfigError{"process: expected the number of a process, got " + quote(text)});
+  }
+  return static_cast<std::uint32_t>(*pid);
+}
+
+}  // namespace tidegauge

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Flags that belong to one command and to no configuration file: what `top` and `process` show.
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "daemon/config/value.h"
+
+namespace tidegauge {
+
+enum class TopSort : std::uint8_t { kIo, kRead, kWrite, kCpu, kMemory, kFaults, kDelay };
+
+struct TopOptions {
+  bool once = false;
+  bool json = false;
+  std::int64_t interval_ns = 1'000'000'000;
+  std::int64_t count = 0;  // 0: until it is ended
+  TopSort sort = TopSort::kIo;
+  std::int64_t rows = 0;  // 0: as many as fit
+  bool groups = false;
+};
+
+struct ReportOptions {
+  std::uint32_t pid = 0;
+  bool json = false;
+  bool smaps = false;  // also where it is dear
+  bool command_line = false;
+};
+
+struct CommandOptions {
+  TopOptions top;
+  ReportOptions report;
+};
+
+struct CommandFlag {
+  Setting setting;  // `section`: the commands that have it, separated by blanks
+  void (*apply)(CommandOptions& options, const OptionValue& value);
+};
+std::span<const CommandFlag> command_flags();
+bool belongs_to(const CommandFlag& flag, std::string_view command);
+
+// As in --sort.
+std::string_view to_string(TopSort sort);
+
+// One flag into `options`; the error says what is accepted, or whose flag it is.
+ConfigResult<void> apply_command_flag(const CommandFlag& flag, std::string_view command,
+                                      std::string_view text, CommandOptions& options);
+
+// `tidegauge process PID`.
+ConfigResult<std::uint32_t> parse_pid_argument(std::string_view text);
+
+}  // namespace tidegauge

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/config/command_flags.h"
+
+#include <gtest/gtest.h>
+
+#include <vector>
+
+#include "collectors/registry.h"
+#include "daemon/config/flags.h"
+#include "daemon/config/generate.h"
+
+namespace tidegauge {
+namespace {
+
+ConfigResult<CommandLine> parse(const std::vector<const char*>& arguments) {
+  return parse_command_line(arguments, all_collectors());
+}
+
+std::string error_of(const std::vector<const char*>& arguments) {
+  const auto line = parse(arguments);
+  return line ? "accepted" : line.error().message;
+}
+
+TEST(CommandFlags, TopHasDefaults) {
+  const auto line = parse({"top"});
+  ASSERT_TRUE(line);
+  EXPECT_EQ(line->command, Command::kTop);
+  const TopOptions& options = line->options.top;
+  EXPECT_FALSE(options.once || options.json || options.groups);
+  EXPECT_EQ(options.interval_ns, 1'000'000'000);
+  EXPECT_EQ(options.count, 0);
+  EXPECT_EQ(options.rows, 0);
+  EXPECT_EQ(options.sort, TopSort::kIo);
+}
+
+TEST(CommandFlags, AllOfTop) {
+  const auto line =
+      parse({"top", "--once", "--json", "--groups", "--interval=250ms", "--count=3", "--sort=delay",
+             "--rows", "7", "--path.procfs=/host/proc", "--collector.process.source=procfs"});
+  ASSERT_TRUE(line) << line.error().message;
+  const TopOptions& options = line->options.top;
+  EXPECT_TRUE(options.once && options.json && options.groups);
+  EXPECT_EQ(options.interval_ns, 250'000'000);
+  EXPECT_EQ(options.count, 3);
+  EXPECT_EQ(options.rows, 7);
+  EXPECT_EQ(options.sort, TopSort::kDelay);
+  EXPECT_EQ(line->flags.size(), 2U);
+  EXPECT_EQ(parse({"top", "--sort=cpu", "--sort=read", "--no-json"})->options.top.sort,
+            TopSort::kRead);
+  for (const char* sort : {"io", "read", "write", "cpu", "memory", "faults", "delay"}) {
+    const std::string flag = std::string("--sort=") + sort;
+    EXPECT_EQ(to_string(parse({"top", flag.c_str()})->options.top.sort), sort);
+  }
+}
+
+TEST(CommandFlags, AllOfProcess) {
+  const auto line = parse({"process", "42", "--json", "--smaps", "--cmdline"});
+  ASSERT_TRUE(line) << line.error().message;
+  EXPECT_EQ(line->command, Command::kProcess);
+  EXPECT_EQ(line->options.report.pid, 42U);
+  EXPECT_TRUE(line->options.report.json && line->options.report.smaps &&
+              line->options.report.command_line);
+  EXPECT_FALSE(parse({"process", "42"})->options.report.command_line);
+}
+
+TEST(CommandFlags, NamesOfCommandsAreStillNamesOfCollectors) {
+  EXPECT_EQ(parse({"collect", "process"})->names, std::vector<std::string>{"process"});
+}
+
+TEST(CommandFlags, WrongOnes) {
+  EXPECT_EQ(error_of({"top", "--onec"}), "unknown flag \"--onec\"; did you mean \"--once\"?");
+  EXPECT_EQ(error_of({"--once"}), "--once is a flag of `tidegauge top`");
+  EXPECT_EQ(error_of({"serve", "--json"}),
+            "--json is a flag of `tidegauge top` and `tidegauge process`");
+  EXPECT_EQ(error_of({"top", "--smaps"}), "--smaps is a flag of `tidegauge process`");
+  EXPECT_EQ(error_of({"top", "--sort=io2"}),
+            "--sort: expected io, read, write, cpu, memory, faults or delay, got \"io2\"");
+  EXPECT_EQ(error_of({"top", "--interval=10ms"}),
+            "--interval: expected a duration such as 500ms or 15s, from 100ms to 1h, got \"10ms\"");
+  EXPECT_EQ(error_of({"top", "--rows=0"}),
+            "--rows: expected an integer from 1 to 100000, got \"0\"");
+  EXPECT_EQ(error_of({"top", "--count"}), "--count: expected a value");
+  EXPECT_EQ(error_of({"top", "x"}), "unexpected argument \"x\"");
+  EXPECT_EQ(error_of({"process"}),
+            "process: expected the number of a process: `tidegauge process PID`");
+  EXPECT_EQ(error_of({"process", "init"}),
+            "process: expected the number of a process, got \"init\"");
+  EXPECT_EQ(error_of({"process", "0"}), "process: expected the number of a process, got \"0\"");
+  EXPECT_EQ(error_of({"process", "1", "2"}), "unexpected argument \"2\"");
+}
+
+TEST(CommandFlags, HelpNamesThem) {
+  const std::string help = help_text(all_collectors());
+  for (const CommandFlag& flag : command_flags()) {
+    EXPECT_NE(help.find(flag.setting.spec.flag), std::string::npos);
+  }
+}
+
+}  // namespace
+}  // namespace tidegauge
