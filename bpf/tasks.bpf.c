@@ -214,10 +214,9 @@ static __always_inline void read_memory(struct tg_leader_record* out, struct tas
     pages[2] = now->rss_stat[2].count;
     pages[3] = now->rss_stat[3].count;
   } else {
-    pages[0] = mm->rss_stat.count[0].counter;
-    pages[1] = mm->rss_stat.count[1].counter;
-    pages[2] = mm->rss_stat.count[2].counter;
-    pages[3] = mm->rss_stat.count[3].counter;
+    // Copied: the verifier of 6.1 takes no plain load through an array of typedefs ("Type
+    // 'atomic_long_t' is not a struct").
+    bpf_core_read(pages, sizeof(pages), &mm->rss_stat.count);
   }
   out->thread.flags |= TG_HAS_MM;
   // Per-CPU parts that are still out may leave the sum below zero.
