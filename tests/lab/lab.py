@@ -19,8 +19,8 @@ ROOT = HERE.parents[1]
 sys.path.insert(0, str(HERE.parent / "e2e"))
 import expo_compare  # noqa: E402
 
-TIDEGAUGE = Path(os.environ.get("TIDEGAUGE") or ROOT / "build/tidegauge").resolve()
-HELPERS = (ROOT / "build/lab_workload", ROOT / "build/idle_processes")
+PROGRAMS = {"tidegauge": Path(os.environ.get("TIDEGAUGE") or ROOT / "build/tidegauge").resolve(),
+            "lab_workload": ROOT / "build/lab_workload", "idle_processes": ROOT / "build/idle_processes"}
 
 
 def within(value, share=0.0, margin=0.0):
@@ -75,7 +75,7 @@ class LabTest(unittest.TestCase):
         temporary = tempfile.TemporaryDirectory(prefix="tidegauge-lab-")
         cls.addClassCleanup(temporary.cleanup)
         print(f"{cls.suite}: {kernel.release}", file=sys.stderr, flush=True)
-        cls.machine = vm.Machine(kernel, (TIDEGAUGE, *HELPERS), temporary.name, disks=cls.disks, modules=cls.modules)
+        cls.machine = vm.Machine(kernel, PROGRAMS, temporary.name, disks=cls.disks, modules=cls.modules)
         cls.addClassCleanup(cls.machine.stop)
         print(f"{cls.suite}: booted in {cls.machine.boot_seconds:.1f} s", file=sys.stderr, flush=True)
 

@@ -119,7 +119,8 @@ class Process(LabTest):
                     ("tidegauge_group_write_syscalls_total", group, within(count, share=0.01)),
                     ("tidegauge_group_processes_started_total", group, within(count + 1, share=0.01)),
                     ("tidegauge_group_processes", group, 1),
-                    ("tidegauge_process_lost_exits_total", {}, 0)]
+                    # Programs that can be preempted may miss one (7.2).
+                    ("tidegauge_process_lost_exits_total", {}, (0, count * 0.01))]
         self.expect(self.iterator, wanted)
         time.sleep(2.5)  # what is counted twice would come now
         self.expect(self.iterator, wanted, seconds=0)

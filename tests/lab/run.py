@@ -33,7 +33,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("suites", nargs="*", metavar="SUITE[.test]", default=list(SUITES))
     chosen = parser.parse_args().suites
-    for program in (lab.TIDEGAUGE, *lab.HELPERS):
+    for program in lab.PROGRAMS.values():
         if not os.access(program, os.X_OK):
             sys.exit(f"{program}: no such program; `make lab` builds it")
     tests = unittest.TestSuite()

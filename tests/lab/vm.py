@@ -57,7 +57,7 @@ def shared_libraries(program):
 
 
 def make_initramfs(target, programs, kernel, modules):
-    """`programs` are installed to /bin with the libraries they need, wherever they want them."""
+    """`programs`, {name: path}, are installed to /bin with the libraries they need, wherever they want them."""
     with tempfile.TemporaryDirectory(prefix="root-", dir=target.parent) as temporary:
         root = Path(temporary)
         for name in ("bin", "dev", "proc", "sys", "tmp", "etc", "run", "modules", "mnt"):
@@ -70,8 +70,8 @@ def make_initramfs(target, programs, kernel, modules):
             subprocess.run(["strip", "--strip-debug", "-o", path, Path(source).resolve()], check=True)
             path.chmod(0o755)
 
-        for program in ("/bin/busybox", *programs):
-            install(program, f"bin/{Path(program).name}")
+        for name, program in {"busybox": "/bin/busybox", **programs}.items():
+            install(program, f"bin/{name}")
             if subprocess.run(["ldd", program], capture_output=True, check=False).returncode == 0:
                 for library in shared_libraries(program):
                     install(library, library)
