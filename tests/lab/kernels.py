@@ -80,8 +80,8 @@ def mirror():
     """The address of the Debian archive this machine installs from."""
     if not shutil.which("apt-get"):
         raise Unavailable("no apt-get here")
-    lines = run("apt-get", "indextargets", "--format", "$(ORIGIN) $(CODENAME) $(REPO_URI)", "Created-By: Packages").splitlines()
-    for line in lines:
+    targets = run("apt-get", "indextargets", "--format", "$(ORIGIN) $(CODENAME) $(REPO_URI)", "Created-By: Packages")
+    for line in targets.splitlines():
         origin, codename, address = line.split(" ", 2)
         if origin == "Debian" and codename.isalpha():  # not -updates, not -security
             return address
@@ -99,7 +99,8 @@ class PrivateApt:
             (root / name).mkdir(parents=True)
         (root / "status").touch()
         (root / "lab.sources").write_text(
-            f"Types: deb\nURIs: {mirror()}\nSuites: {suite}\nComponents: main\nArchitectures: amd64\nSigned-By: {KEYRING}\n")
+            f"Types: deb\nURIs: {mirror()}\nSuites: {suite}\nComponents: main\nArchitectures: amd64\n"
+            f"Signed-By: {KEYRING}\n")
         (root / "apt.conf").write_text(
             f'Dir::State "{root}/state";\nDir::State::lists "{root}/lists";\nDir::State::status "{root}/status";\n'
             f'Dir::Cache "{root}";\nDir::Cache::archives "{root}/archives";\n'

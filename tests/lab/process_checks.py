@@ -6,7 +6,8 @@ import time
 from lab import Daemon, LabTest, value_of, within
 from vm import Disk
 
-FLAGS = ("--collector.disable-defaults", "--collector.process", "--collector.process.interval=1s", "--cpu-budget=off")
+FLAGS = ("--config.file=/etc/lab.yaml", "--collector.disable-defaults", "--collector.process", "--collector.process.interval=1s",
+         "--cpu-budget=off")
 # CAP_DAC_READ_SEARCH, CAP_SYS_PTRACE, CAP_PERFMON, CAP_BPF: what systemd/tidegauge.service grants.
 UNIT_CAPABILITIES = "2,19,38,39"
 BPF_CAPABILITIES = "21,38,39"  # CAP_SYS_ADMIN, CAP_PERFMON, CAP_BPF
@@ -31,7 +32,7 @@ class Process(LabTest):
                                   before="ln -s /bin/lab_workload /tmp/labearly;")
         machine.text("until grep -q ready /tmp/labearly.out; do usleep 20000; done")
         machine.run("sysctl -w kernel.task_delayacct=1")  # since 5.14; before it was always on
-        cls.daemons = [Daemon(machine, source, port, "--config.file=/etc/lab.yaml", *FLAGS, f"--collector.process.source={source}")
+        cls.daemons = [Daemon(machine, source, port, *FLAGS, f"--collector.process.source={source}")
                        for source, port in (("iterator", 10070), ("procfs", 10071))]
 
     @property
@@ -71,7 +72,8 @@ class Process(LabTest):
 
     def test_unit_capabilities_suffice(self):
         # With its LimitMEMLOCK, too: maps count as locked memory before 5.11.
-        done, source = self.collect("iterator", ("sh", "-c", 'ulimit -l unlimited; exec "$@"', "sh", "lab_workload", "with", UNIT_CAPABILITIES))
+        unlimited = ("sh", "-c", 'ulimit -l unlimited; exec "$@"', "sh")
+        done, source = self.collect("iterator", (*unlimited, "lab_workload", "with", UNIT_CAPABILITIES))
         self.assertEqual(done.status, 0, done.stderr)
         self.assertIn('source="iterator"', source)
 
@@ -178,7 +180,8 @@ class Process(LabTest):
 
     def test_cgroup(self):
         self.machine.text("mkdir -p /sys/fs/cgroup/test.service")
-        pid = self.workload("labunit", "write", "/tmp/labunit.data", 16, 4096, before="echo $$ >/sys/fs/cgroup/test.service/cgroup.procs;")
+        pid = self.workload("labunit", "write", "/tmp/labunit.data", 16, 4096,
+                            before="echo $$ >/sys/fs/cgroup/test.service/cgroup.procs;")
         self.assertEqual(self.machine.text(f"cat /proc/{pid}/cgroup"), "0::/test.service\n")
         labels = {"pid": pid, "group": "test.service", "unit": "test.service"}
         self.expect_both(lambda: [
@@ -202,9 +205,9 @@ class Process(LabTest):
 
     def test_nested_pid_namespace(self):
         """A daemon in a pid namespace: numbers are those of the namespace, the rest of the host is not there."""
-        script = ("ln -sf /bin/lab_workload /tmp/labinner; /tmp/labinner write /tmp/labinner.data 32 4096 >/tmp/labinner.out & "
-                  'exec "$@"')
-        daemon = Daemon(self.machine, "nested", 10072, "--config.file=/etc/lab.yaml", *FLAGS, "--collector.process.source=iterator",
+        script = ("ln -sf /bin/lab_workload /tmp/labinner; "
+                  '/tmp/labinner write /tmp/labinner.data 32 4096 >/tmp/labinner.out & exec "$@"')
+        daemon = Daemon(self.machine, "nested", 10072, *FLAGS, "--collector.process.source=iterator",
                         wrapper=("unshare", "--pid", "--mount-proc", "-f", "sh", "-c", script, "sh"))
         self.kill_later("labinner")
         self.machine.text("until pidof labinner && grep -q ready /tmp/labinner.out; do usleep 50000; done")

@@ -33,12 +33,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("suites", nargs="*", metavar="SUITE[.test]", default=list(SUITES))
     chosen = parser.parse_args().suites
+    unknown = {word.split(".")[0] for word in chosen} - set(SUITES)
+    if unknown:
+        parser.error(f"no such suite here: {' '.join(unknown)}")
     for program in lab.PROGRAMS.values():
         if not os.access(program, os.X_OK):
             sys.exit(f"{program}: no such program; `make lab` builds it")
     tests = unittest.TestSuite()
     for suite in dict.fromkeys(word.split(".")[0] for word in chosen):
-        names = [word.split(".")[1] for word in chosen if word.startswith(f"{suite}.")]
+        names = [word.split(".", 1)[1] for word in chosen if word.startswith(f"{suite}.")]
         for checks, suites in CHECKS.items():
             made = type(f"{checks.__name__}_{suite}", (checks,), {"suite": suite, "__module__": "lab"})
             found = unittest.defaultTestLoader.getTestCaseNames(made) if suite in suites else []
