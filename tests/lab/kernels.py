@@ -108,12 +108,11 @@ class PrivateApt:
             'APT::Architecture "amd64";\nAPT::Get::AllowUnauthenticated "false";\nAcquire::Languages "none";\n'
             'Acquire::AllowInsecureRepositories "false";\nAcquire::Retries "2";\n'
             f'APT::Sandbox::User "{"root" if os.geteuid() == 0 else ""}";\n'  # others cannot reach a home
-            'APT::Update::Post-Invoke-Success "";\n#clear APT::Update::Post-Invoke-Success;\n'
-            '#clear APT::Update::Post-Invoke;\n#clear DPkg::Post-Invoke;\n')
+            "#clear APT::Update::Post-Invoke;\n#clear APT::Update::Post-Invoke-Success;\n")
         self("apt-get", "update", "--error-on=any")
 
     def __call__(self, program, *arguments):
-        return run(program, *arguments, cwd=self.root / "archives", env={**os.environ, "APT_CONFIG": str(self.root / "apt.conf")})
+        return run(program, "-c", self.root / "apt.conf", *arguments, cwd=self.root / "archives")
 
     def depends(self, package):
         text = self("apt-cache", "show", "--no-all-versions", package)
