@@ -34,6 +34,9 @@ class Process(LabTest):
         machine.run("sysctl -w kernel.task_delayacct=1")  # since 5.14; before it was always on
         cls.daemons = [Daemon(machine, source, port, *FLAGS, f"--collector.process.source={source}")
                        for source, port in (("iterator", 10070), ("procfs", 10071))]
+        for daemon in cls.daemons:
+            machine.run(f"until wget -q -O - http://127.0.0.1:{daemon.port}/metrics | grep -q ^tidegauge_process_source_info; "
+                        "do usleep 100000; done")
 
     @property
     def iterator(self):
