@@ -11,7 +11,8 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 # The one list of Debian packages. The daemon and its unit tests need the first part: one CMake
-# configuration serves both. The second part is only for `make test`, `make bench` and the linters.
+# configuration serves both. The second part is only for `make test`, `make bench` and the linters, the
+# third for the machines of `make lab`.
 BUILD_PACKAGES := \
   build-essential cmake ninja-build ccache pkg-config \
   prometheus-cpp-dev libmicrohttpd-dev libgnutls28-dev libspdlog-dev libyaml-cpp-dev libcli11-dev \
@@ -21,6 +22,7 @@ BUILD_PACKAGES := \
 TEST_PACKAGES := \
   clang-format clang-tidy libclang-rt-14-dev python3 curl \
   prometheus prometheus-node-exporter sysstat wrk systemd
+LAB_PACKAGES := qemu-system-x86 busybox-static cpio debian-archive-keyring
 
 CONFIG ?= config/tidegauge.yaml
 ARGS ?=
@@ -119,8 +121,8 @@ awk '
 exit $$status
 endef
 
-.PHONY: help deps deps-build deps-test build build-all run test test-asan bench fmt fmt-check tidy \
-  tidy-files lint clean install
+.PHONY: help deps deps-build deps-test deps-lab build build-all run test test-asan bench lab fmt \
+  fmt-check tidy tidy-files lint clean install
 
 help: ## list these targets
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
@@ -132,6 +134,9 @@ deps-build:
 
 deps-test: deps-build
 	@$(call install_packages,$(TEST_PACKAGES),quiet-services)
+
+deps-lab: deps
+	@$(call install_packages,$(LAB_PACKAGES),)
 
 build: deps-build ## build the daemon: build/tidegauge
 	@$(call configure,release,build)
@@ -163,6 +168,12 @@ bench: deps build-all ## run the benchmarks (build/**/*_bench)
 	  "$$program" $(ARGS) </dev/null
 	done < <(find build -type f -name '*_bench' -executable | sort)
 	[[ $$found -eq 1 ]] || { echo "bench: no *_bench program under build/" >&2; exit 1; }
+
+# Fetches kernels once, then needs no network; ARGS=bookworm.test_io for one test on one of them.
+lab: deps-lab ## boot the kernels of other releases in virtual machines and test there
+	@$(call configure,release,build)
+	cmake --build build --target tidegauge lab_workload idle_processes
+	python3 -B tests/lab/run.py $(ARGS)
 
 fmt: deps-test ## format C and C++ in place
 	@clang-format -i $(FORMATTED)

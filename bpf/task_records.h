@@ -129,6 +129,7 @@ struct tg_task_memory {
 struct tg_exit_losses {
   __u64 unrecorded; /* ends of tasks for which both maps had no room */
   __u64 syncs;      /* that were not counted: more than TG_SYNC_ENTRIES tasks */
+  __u64 met_again;  /* missed by task_exits, met by task_exits_2 or _3 */
 };
 
 #define TG_EXIT_ENTRIES 8192

@@ -59,11 +59,11 @@ struct slot_map slots_1 SEC(".maps");
 struct tg_task_memory memory = {};
 
 // Tasks on their way out, until they are zombies or gone. Least recently used leave first: what is
-// between the tracepoint and exit_notify() is a handful of tasks, not so many.
+// between the tracepoint and exit_notify() is a handful of tasks, not so many. A thread that calls
+// exec takes over its leader's pid and start, but not the address.
 struct task_identity {
   __u64 start_ns;
-  __u32 pid;
-  __u32 zero;
+  __u64 address;
 };
 struct {
   __uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -214,10 +214,9 @@ static __always_inline void read_memory(struct tg_leader_record* out, struct tas
     pages[2] = now->rss_stat[2].count;
     pages[3] = now->rss_stat[3].count;
   } else {
-    pages[0] = mm->rss_stat.count[0].counter;
-    pages[1] = mm->rss_stat.count[1].counter;
-    pages[2] = mm->rss_stat.count[2].counter;
-    pages[3] = mm->rss_stat.count[3].counter;
+    // Copied: the verifier of 6.1 takes no plain load through an array of typedefs ("Type
+    // 'atomic_long_t' is not a struct").
+    bpf_core_read(pages, sizeof(pages), &mm->rss_stat.count);
   }
   out->thread.flags |= TG_HAS_MM;
   // Per-CPU parts that are still out may leave the sum below zero.
@@ -236,7 +235,7 @@ static __always_inline __u32 flags_of(struct task_struct* task) {
 }
 
 static __always_inline struct task_identity identity_of(struct task_struct* task) {
-  struct task_identity identity = {.start_ns = task->start_boottime, .pid = task->pid};
+  struct task_identity identity = {.start_ns = task->start_boottime, .address = (__u64)task};
   return identity;
 }
 
@@ -454,14 +453,15 @@ static __always_inline int is_last(struct task_struct* task, __u64 start_ns) {
   return bpf_map_update_elem(&dead, &process, &told, BPF_NOEXIST) != -EEXIST;
 }
 
-SEC("tp_btf/sched_process_exit")
-int BPF_PROG(task_exits, struct task_struct* task) {
+static __always_inline int account_exit(struct task_struct* task, int is_final) {
+  const struct task_identity identity = identity_of(task);
+  const __u8 marked = 1;
+  if (bpf_map_update_elem(&exiting, &identity, &marked, BPF_ANY) && !is_final) {
+    return 0;  // the last one would not know
+  }
   if (namespace_inode && !local_number(task->thread_pid)) {
     return 0;
   }
-  const struct task_identity identity = identity_of(task);
-  const __u8 marked = 1;
-  bpf_map_update_elem(&exiting, &identity, &marked, BPF_ANY);
   struct tg_exit ended = {.tasks = 1};
   read_counters(&ended.sum, task);
   forget_syncs(task);
@@ -479,3 +479,25 @@ int BPF_PROG(task_exits, struct task_struct* task) {
   }
   return 0;
 }
+
+// For who is not marked yet.
+static __always_inline int meet_again(struct task_struct* task, int is_final) {
+  const struct task_identity identity = identity_of(task);
+  if (bpf_map_lookup_elem(&exiting, &identity)) {
+    return 0;
+  }
+  __sync_fetch_and_add(&losses.met_again, 1);
+  return account_exit(task, is_final);
+}
+
+// A program runs once at a time on a CPU. On 7.2 it can be preempted, and who else ends there meanwhile
+// is left out: one in twenty with eight ending at once on two slow CPUs. Of those a tenth was missed by
+// the second program, too; the third meets nearly all.
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(task_exits, struct task_struct* task) { return account_exit(task, 0); }
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(task_exits_2, struct task_struct* task) { return meet_again(task, 0); }
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(task_exits_3, struct task_struct* task) { return meet_again(task, 1); }
