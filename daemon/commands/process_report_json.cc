@@ -43,6 +43,8 @@ constexpr CounterName kCounters[] = {
     {TaskCounter::kMajorFaults, "major_faults", false},
     {TaskCounter::kVoluntarySwitches, "voluntary_switches", false},
     {TaskCounter::kInvoluntarySwitches, "involuntary_switches", false},
+    {TaskCounter::kSyncCalls, "syncs", false},
+    {TaskCounter::kSyncNs, "sync_seconds", true},
 };
 static_assert(std::size(kCounters) == kTaskCounters);
 

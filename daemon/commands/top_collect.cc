@@ -98,7 +98,7 @@ void TopCollector::add_ended(TopPass& out) {
       process.owner = known->owner;
     } else {
       Classified classified = identifier_.classify(sample);
-      process.group = std::move(classified.group);
+      process.group = std::move(classified.group.name);
       process.owner = std::move(classified.owner);
     }
   }
@@ -117,7 +117,7 @@ void TopCollector::classify(TopPass& out) {
     out.processes.push_back({tracked.sample, tracker_.groups()[tracked.group].name, tracked.owner});
   });
   for (const ExitedSample& exited : pass_.exited) {
-    out.exited.push_back({exited, identifier_.classify_exited(exited)});
+    out.exited.push_back({exited, identifier_.classify_exited(exited).name});
   }
 }
 
