@@ -26,6 +26,7 @@ CONFIG ?= config/tidegauge.yaml
 ARGS ?=
 PREFIX ?= /usr
 JOBS ?= $(shell nproc)
+SECONDS ?= 60
 
 # Formatted: all C and C++ that people write. Tidied: what runs in production.
 FORMATTED = $(shell find bpf collectors daemon tests -type f \
@@ -119,8 +120,8 @@ awk '
 exit $$status
 endef
 
-.PHONY: help deps deps-build deps-test build build-all run test test-asan bench fmt fmt-check tidy \
-  tidy-files lint clean install
+.PHONY: help deps deps-build deps-test build build-all run test test-asan bench fuzz fmt fmt-check \
+  tidy tidy-files lint clean install
 
 help: ## list these targets
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
@@ -164,6 +165,11 @@ bench: deps build-all ## run the benchmarks (build/**/*_bench)
 	done < <(find build -type f -name '*_bench' -executable | sort)
 	[[ $$found -eq 1 ]] || { echo "bench: no *_bench program under build/" >&2; exit 1; }
 
+fuzz: deps ## fuzz each target of tests/fuzz for SECONDS=60 (build-fuzz/, corpus kept there)
+	@$(call configure,fuzz,build-fuzz)
+	cmake --build build-fuzz --target http_fuzz config_fuzz collector_fuzz process_fuzz
+	tests/fuzz/run.sh $(SECONDS)
+
 fmt: deps-test ## format C and C++ in place
 	@clang-format -i $(FORMATTED)
 
@@ -193,7 +199,7 @@ lint: deps-test ## layers, licences, CMake lists, systemd unit
 	tests/lint/check_systemd.sh
 
 clean: ## remove what was built
-	rm -rf build build-asan
+	rm -rf build build-asan build-fuzz
 
 install: ## install what `make build` built; PREFIX=/usr, DESTDIR= for packagers
 	@[[ -x build/tidegauge ]] || { echo "install: run 'make build' first" >&2; exit 1; }
