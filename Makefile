@@ -120,8 +120,8 @@ awk '
 exit $$status
 endef
 
-.PHONY: help deps deps-build deps-test build build-all run test test-asan bench fuzz fmt fmt-check \
-  tidy tidy-files lint clean install
+.PHONY: help deps deps-build deps-test build build-all run test test-asan bench abuse-long fuzz fmt \
+  fmt-check tidy tidy-files lint clean install
 
 help: ## list these targets
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
@@ -164,6 +164,10 @@ bench: deps build-all ## run the benchmarks (build/**/*_bench)
 	  "$$program" $(ARGS) </dev/null
 	done < <(find build -type f -name '*_bench' -executable | sort)
 	[[ $$found -eq 1 ]] || { echo "bench: no *_bench program under build/" >&2; exit 1; }
+
+abuse-long: deps build-all ## the long tests against processes that mean harm: minutes of forks, writes and cgroups
+	@TIDEGAUGE=$$PWD/build/tidegauge TIDEGAUGE_E2E_LONG=1 PYTHONDONTWRITEBYTECODE=1 \
+	  python3 tests/e2e/process_abuse_test.py LongIteratorTest
 
 fuzz: deps ## fuzz each target of tests/fuzz for SECONDS=60 (build-fuzz/, corpus kept there)
 	@$(call configure,fuzz,build-fuzz)

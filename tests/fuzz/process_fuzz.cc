@@ -386,8 +386,13 @@ void fuzz_task_merge(std::string_view text) {
   require(tracker.size() == 0, "tracked processes that end");
 }
 
-// Records of no known shape: an error, or few enough processes for so many bytes.
-void fuzz_task_records(std::string_view text) {
+// Records of no known shape: an error, or few enough processes for so many bytes. Their counters stay
+// below 2^60, 36 years in nanoseconds: beyond 2^63 the split of CPU time leaves what a double can hold.
+void fuzz_task_records(std::string_view bytes) {
+  std::string text(bytes);
+  for (std::size_t i = 7; i < text.size(); i += 8) {
+    text[i] = static_cast<char>(text[i] & 0x0F);
+  }
   TaskMerge merge;
   TaskPass pass;
   merge.set_features(15);
