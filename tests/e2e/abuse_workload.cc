@@ -3,7 +3,8 @@
 // What tests/e2e/process_abuse_test.py lets loose on the host. Every mode says "ready" or "done", waits until
 // its standard input ends, and leaves no child behind: the machine's init may reap late or never.
 //
-//   bomb NAME COUNT                 so many children, each gone at once
+//   bomb NAME COUNT                 so many children, each gone at once; with NAME "*" each under a name of its
+//                                   own
 //   write NAME DIR COUNT BYTES      so many children, each writes so many bytes to a file and is gone;
 //                                   "done SLOW": how many lived for more than 50 ms
 //   names COUNT                     so many children that live, each under a name of hostile bytes
@@ -84,11 +85,14 @@ void end_all(const std::vector<pid_t>& pids) {
   }
 }
 
-int bomb(int count) {
+int bomb(int count, bool own_names) {
   std::size_t live = 0;
   for (int i = 0; i < count; ++i) {
     const pid_t pid = ::fork();
     if (pid == 0) {
+      if (own_names) {
+        set_name(("\xffn\n" + std::to_string(i)).c_str());
+      }
       ::_exit(0);
     }
     if (pid < 0) {  // the pid namespace is full: what ends makes room
@@ -260,7 +264,7 @@ int main(int argc, char** argv) {
     set_name(argv[2]);
   }
   if (mode == "bomb" && argc == 4) {
-    return bomb(std::atoi(argv[3]));
+    return bomb(std::atoi(argv[3]), std::string_view(argv[2]) == "*");
   }
   if (mode == "write" && argc == 6) {
     return write_and_go(argv[3], std::atoi(argv[4]), std::strtoull(argv[5], nullptr, 10));

@@ -296,6 +296,29 @@ class IteratorAbuseTest(NeedsIterator, AbuseTest):
     def test_fork_bomb(self):
         self.bomb(20_000)
 
+    def test_fork_bomb_of_names(self):
+        """More names in a pass than the kernel's map of ended processes has room for."""
+        daemon, count = self.start_daemon(), 20_000
+        before, forks_before, memory = daemon.scrape(), forks(), rss_kib(daemon.pid)
+        self.assertEqual(self.watch(daemon, self.workload("bomb", "*", count)), "done")
+
+        def grown():
+            return sum_over_groups(daemon.scrape(), STARTED) - sum_over_groups(before, STARTED)
+
+        def lost():
+            return daemon.value("tidegauge_process_lost_exits_total")
+        # None goes untold: what finds no room in the map is counted as lost.
+        wait_until(lambda: grown() + lost() >= count * 0.99, 6, lambda: f"{count} started, last {grown()}, {lost()} lost")
+        families = daemon.scrape()
+        self.assertLessEqual(grown(), (forks() - forks_before) * 1.01 + 1)
+        groups = label_values(families, "tidegauge_group_processes", "group")
+        self.assertLessEqual(len(groups), 201)
+        overflows = sample(families, "tidegauge_process_group_overflows_total")
+        self.assertGreater(overflows, 0)
+        print(f"[{grown():.0f} of {count + 1} started, {len(groups)} groups, {overflows:.0f} without room, {lost():.0f} lost] ",
+              end="", flush=True)
+        self.check_memory(daemon.pid, memory)
+
     def test_short_writers(self):
         self.writers(2000)
 
