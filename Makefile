@@ -167,7 +167,7 @@ bench: deps build-all ## run the benchmarks (build/**/*_bench)
 
 abuse-long: deps build-all ## the long tests against processes that mean harm: minutes of forks, writes and cgroups
 	@TIDEGAUGE=$$PWD/build/tidegauge TIDEGAUGE_E2E_LONG=1 PYTHONDONTWRITEBYTECODE=1 \
-	  python3 tests/e2e/process_abuse_test.py LongIteratorTest
+	  python3 tests/e2e/process_abuse_test.py LongIteratorTest LongProcfsTest
 
 fuzz: deps ## fuzz each target of tests/fuzz for SECONDS=60 (build-fuzz/, corpus kept there)
 	@$(call configure,fuzz,build-fuzz)

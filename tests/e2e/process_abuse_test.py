@@ -341,9 +341,6 @@ class ProcfsAbuseTest(AbuseTest):
     def test_names_without_end(self):
         self.names(1000)
 
-    def test_pid_reuse_in_a_nested_namespace(self):
-        self.pid_reuse(10_000)
-
     def test_hidden_processes_are_told(self):
         program = harness.copy_for_everyone(harness.TIDEGAUGE, self.directory)
         script = "mount --make-rprivate / && mount -t proc -o hidepid=2 proc /proc && exec \"$@\""
@@ -441,6 +438,14 @@ class BlockedFilesTest(AbuseTest):
             except OSError:
                 pass
         return found
+
+
+@unittest.skipUnless(LONG, "TIDEGAUGE_E2E_LONG is not set")
+class LongProcfsTest(AbuseTest):
+    source = "procfs"
+
+    def test_pid_reuse_in_a_nested_namespace(self):
+        self.pid_reuse(20_000)
 
 
 @unittest.skipUnless(LONG, "TIDEGAUGE_E2E_LONG is not set")
