@@ -28,6 +28,7 @@ CONFIG ?= config/tidegauge.yaml
 ARGS ?=
 PREFIX ?= /usr
 JOBS ?= $(shell nproc)
+SECONDS ?= 60
 
 # Formatted: all C and C++ that people write. Tidied: what runs in production.
 FORMATTED = $(shell find bpf collectors daemon tests -type f \
@@ -121,7 +122,7 @@ awk '
 exit $$status
 endef
 
-.PHONY: help deps deps-build deps-test deps-lab build build-all run test test-asan bench lab fmt \
+.PHONY: help deps deps-build deps-test deps-lab build build-all run test test-asan bench abuse-long fuzz lab fmt \
   fmt-check tidy tidy-files lint clean install
 
 help: ## list these targets
@@ -175,6 +176,15 @@ lab: deps-lab ## boot the kernels of other releases in virtual machines and test
 	cmake --build build --target tidegauge lab_workload idle_processes
 	python3 -B tests/lab/run.py $(ARGS)
 
+abuse-long: deps build-all ## the long tests against processes that mean harm: minutes of forks, writes and cgroups
+	@TIDEGAUGE=$$PWD/build/tidegauge TIDEGAUGE_E2E_LONG=1 PYTHONDONTWRITEBYTECODE=1 \
+	  python3 tests/e2e/process_abuse_test.py LongIteratorTest LongProcfsTest
+
+fuzz: deps ## fuzz each target of tests/fuzz for SECONDS=60 (build-fuzz/, corpus kept there)
+	@$(call configure,fuzz,build-fuzz)
+	cmake --build build-fuzz --target http_fuzz config_fuzz collector_fuzz process_fuzz
+	tests/fuzz/run.sh $(SECONDS)
+
 fmt: deps-test ## format C and C++ in place
 	@clang-format -i $(FORMATTED)
 
@@ -204,7 +214,7 @@ lint: deps-test ## layers, licences, CMake lists, systemd unit
 	tests/lint/check_systemd.sh
 
 clean: ## remove what was built
-	rm -rf build build-asan
+	rm -rf build build-asan build-fuzz
 
 install: ## install what `make build` built; PREFIX=/usr, DESTDIR= for packagers
 	@[[ -x build/tidegauge ]] || { echo "install: run 'make build' first" >&2; exit 1; }

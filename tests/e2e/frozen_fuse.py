@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A file system whose server can be frozen: what a dead NFS mount or a stopped FUSE daemon looks like to statfs().
 
-The kernel's FUSE protocol in a thread of the test: an empty directory that answers statfs and getattr. While frozen it
+The kernel's FUSE protocol in a thread of the test: a directory that answers statfs and getattr, with one file "file"
+of zeros in it. While frozen it
 reads no request, so callers hang until it thaws, is closed, or they are killed. The mount exists only in the private
 mount namespace of the program that is started with `enter` as its before_exec hook; it goes with that program.
 Needs root and /dev/fuse.
@@ -18,8 +19,9 @@ from harness import libc
 
 CLONE_NEWNS = 0x00020000
 MS_REC, MS_BIND, MS_PRIVATE = 0x4000, 0x1000, 1 << 18
-GETATTR, STATFS, INIT, FORGET, INTERRUPT, BATCH_FORGET = 3, 17, 26, 2, 36, 42
-DIRECTORY_MODE = 0o40755
+LOOKUP, GETATTR, OPEN, READ, STATFS, INIT, FORGET, INTERRUPT, BATCH_FORGET = 1, 3, 14, 15, 17, 26, 2, 36, 42
+DIRECTORY_MODE, FILE_MODE = 0o40755, 0o100444
+FILE_NODE, FILE_BYTES = 2, 65536
 BLOCKS = 1000  # of 4096 bytes
 
 
@@ -33,6 +35,11 @@ def unavailable():
     if pid == 0:
         os._exit(0 if libc.unshare(CLONE_NEWNS) == 0 else 1)
     return "needs mount namespaces" if os.waitpid(pid, 0)[1] != 0 else None
+
+
+def attributes(node):
+    size, mode = (FILE_BYTES, FILE_MODE) if node == FILE_NODE else (0, DIRECTORY_MODE)
+    return struct.pack("<6Q10I", node, size, size // 512, 0, 0, 0, 0, 0, 0, mode, 1, 0, 0, 0, 4096, 0)
 
 
 def check(result):
@@ -94,7 +101,7 @@ class FrozenFuse:
             if error.errno in (errno.EPERM, errno.ENODEV):  # not mounted yet, or no longer
                 select.select([self.wake_read], [], [], 0.01)
             return
-        _, opcode, unique = struct.unpack_from("<IIQ", request)
+        _, opcode, unique, node = struct.unpack_from("<IIQQ", request)
         if opcode in (FORGET, BATCH_FORGET, INTERRUPT):
             return
         body, error = b"", 0
@@ -105,7 +112,14 @@ class FrozenFuse:
             self.statfs_answers += 1
             body = struct.pack("<5Q4I6I", BLOCKS, BLOCKS // 2, BLOCKS // 2, 10, 5, 4096, 255, 4096, 0, *[0] * 6)
         elif opcode == GETATTR:
-            body = struct.pack("<Q2I6Q10I", 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, DIRECTORY_MODE, 2, 0, 0, 0, 4096, 0)
+            body = struct.pack("<Q2I", 1, 0, 0) + attributes(node)
+        elif opcode == LOOKUP and request[40:].rstrip(b"\0") == b"file":
+            body = struct.pack("<4Q2I", FILE_NODE, 0, 60, 60, 0, 0) + attributes(FILE_NODE)
+        elif opcode == OPEN:
+            body = struct.pack("<Q2I", 1, 0, 0)
+        elif opcode == READ:
+            _, offset, size = struct.unpack_from("<QQI", request, 40)
+            body = bytes(max(0, min(size, FILE_BYTES - offset)))
         else:
             error = -errno.ENOSYS
         try:

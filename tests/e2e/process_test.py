@@ -70,20 +70,28 @@ while live:
 print("done", flush=True)
 sys.stdin.read()
 """
-# So many children, each under another name of any bytes but NUL.
+# So many children, each under another name of any bytes but NUL. None outlives the parent, and it reaps them: the zombies
+# of a lazy init would fill the groups of the tests that follow.
 NAMES = """
-import ctypes, os, random, sys
+import ctypes, os, random, signal, sys
 prctl = ctypes.CDLL(None).prctl
 random.seed(7)
+pids = []
 hostile = [b'a\\nb', b'q"', b'\\\\', b'\\xff\\xfe', b') R 1 (', b'{x="1"}', b'']
 for i in range(int(sys.argv[1])):
     name = hostile[i] if i < len(hostile) else bytes(random.randrange(1, 256) for _ in range(15))
-    if os.fork() == 0:
+    pids.append(os.fork())
+    if pids[-1] == 0:
+        prctl(1, signal.SIGKILL, 0, 0, 0)
         prctl(15, name, 0, 0, 0)
-        sys.stdin.read()
-        os._exit(0)
+        while True:
+            signal.pause()
 print("ready", flush=True)
 sys.stdin.read()
+for pid in pids:
+    os.kill(pid, signal.SIGKILL)
+for pid in pids:
+    os.waitpid(pid, 0)
 """
 
 
@@ -118,11 +126,19 @@ class ProcessTest(harness.TestCase):
     def python(self, code, *arguments):
         process = subprocess.Popen([sys.executable, "-c", code, *map(str, arguments)], stdin=subprocess.PIPE,
                                    stdout=subprocess.PIPE, text=True)
-        self.addCleanup(process.wait)
-        self.addCleanup(process.stdout.close)
-        self.addCleanup(process.stdin.close)
-        self.addCleanup(process.kill)
+        self.addCleanup(self.finish, process)
         return process
+
+    @staticmethod
+    def finish(process):
+        """Lets it reap its children; what does not end with its input is killed."""
+        process.stdin.close()
+        try:
+            process.wait(scaled(3))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        process.stdout.close()
 
     def disk_directory(self):
         """On a file system with a block device below it: tmpfs charges nobody."""
