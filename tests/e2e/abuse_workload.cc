@@ -9,6 +9,7 @@
 //                                   "done SLOW": how many lived for more than 50 ms
 //   names COUNT                     so many children that live, each under a name of hostile bytes
 //   count NAME                      "ready", writes to /dev/null until a line comes, says how many bytes
+//   leaderless NAME                 its main thread ends at once, another one does as "count" does
 //   lock NAME FILE COUNT            so many children whose mmap lock somebody holds: "mapped", then a line on
 //                                   standard input, then "ready". FILE's server must not answer reads from
 //                                   that line on.
@@ -207,6 +208,13 @@ int count() {
   return 0;
 }
 
+[[noreturn]] void leaderless() {
+  pthread_t thread{};
+  ::pthread_create(
+      &thread, nullptr, [](void*) -> void* { std::exit(count()); }, nullptr);
+  ::pthread_exit(nullptr);
+}
+
 // A read of /proc/self/mem faults without FAULT_FLAG_ALLOW_RETRY and so keeps the mmap lock for reading
 // while it waits for the page (mm/memory.c, __access_remote_vm).
 void* hold_lock(void* page) {
@@ -271,6 +279,9 @@ int main(int argc, char** argv) {
   }
   if (mode == "count" && argc == 3) {
     return count();
+  }
+  if (mode == "leaderless" && argc == 3) {
+    leaderless();
   }
   if (mode == "lock" && argc == 5) {
     return lock(argv[3], std::atoi(argv[4]));

@@ -143,6 +143,13 @@ class AbuseTest(ProcessTest):
             self.assertLessEqual(started, count * 1.01 + 1)
         self.check_memory(daemon.pid, memory)
 
+    def leaderless(self):
+        daemon = self.start_daemon()
+        process = self.workload("leaderless", "tgleaderless")
+        self.assertEqual(process.stdout.readline(), "ready\n")
+        wait_until(lambda: daemon.value("tidegauge_group_processes", group="tgleaderless") == 1, 5, "the process without a leader")
+        self.value_settles(daemon, SYSCALL_WRITTEN, 1024, group="tgleaderless")
+
     def names(self, count, max_groups=200):
         daemon = self.start_daemon(f"--collector.process.max-groups={max_groups}")
         memory, series_before = rss_kib(daemon.pid), sum(len(family.series) for family in daemon.scrape().values())
@@ -301,6 +308,9 @@ class IteratorAbuseTest(NeedsIterator, AbuseTest):
     def test_fork_bomb(self):
         self.bomb(20_000)
 
+    def test_process_without_a_leader(self):
+        self.leaderless()
+
     def test_fork_bomb_of_names(self):
         """More names in a pass than the kernel's map of ended processes has room for."""
         daemon, count = self.start_daemon(), 20_000
@@ -345,6 +355,9 @@ class ProcfsAbuseTest(AbuseTest):
 
     def test_names_without_end(self):
         self.names(1000)
+
+    def test_process_without_a_leader(self):
+        self.leaderless()
 
     def test_hidden_processes_are_told(self):
         program = harness.copy_for_everyone(harness.TIDEGAUGE, self.directory)

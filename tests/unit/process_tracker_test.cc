@@ -104,6 +104,23 @@ class Fixture {
   int classified = 0;
 };
 
+// A command line that could be read once and hangs now: what is known is not forgotten.
+TEST(ProcessTracker, AnIncompleteAnswerKeepsTheGroup) {
+  ProcessTracker tracker(100, 3);
+  for (int i = 1; i <= 3; ++i) {
+    TaskPass pass;
+    pass.processes.push_back(sample_of({.pid = 7, .start_ns = 1, .comm = "python3", .faults = 5}));
+    tracker.update(
+        pass, i * kSecondNs,
+        [&](const ProcessSample&) {
+          return i == 1 ? Classified{"port 8123", nullptr, true}
+                        : Classified{"python3", nullptr, false};
+        },
+        [](const ExitedSample&) { return std::string(); });
+    EXPECT_EQ(tracker.groups()[tracker.find(7)->group].name, "port 8123") << "pass " << i;
+  }
+}
+
 constexpr std::uint64_t kOld = 5 * kSecondNs;  // started long before the first pass
 
 struct Step {

@@ -264,6 +264,18 @@ std::string zombie(const tg_process_key& key, std::uint64_t faults, std::uint64_
   return record_of(leader);
 }
 
+// Its leader came and left (pthread_exit) between two passes, another thread works on.
+TEST(TaskMerge, AProcessWhoseLeaderWasNeverSeenAliveIsShown) {
+  Leader leader = leader_of(kFirst, 5);
+  leader.task.flags = TG_ACCOUNTED;
+  leader.threads = 2;
+  const std::string both = record_of(leader) + thread(kFirst, 101, 20);
+  check({
+      {{both, {ended(kFirst, 5)}}, {{.faults = 20}}, 5},
+      {{both}, {{.faults = 20}}},
+  });
+}
+
 // What it did is in the exit map from the moment it is on its way out.
 TEST(TaskMerge, AZombieIsCountedOnce) {
   check({
