@@ -2,6 +2,8 @@
 #include "collectors/process/process.h"
 
 #include <algorithm>
+#include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -11,6 +13,7 @@
 #include "collectors/process/process_tracker.h"
 #include "collectors/process/stuck_tasks.h"
 #include "collectors/process/task_source.h"
+#include "collectors/procfs/proc_stat.h"
 
 namespace tidegauge {
 
@@ -24,6 +27,7 @@ class ProcessCollector final : public Collector {
  public:
   ProcessCollector(const KernelFiles& files, const ProcessSettings& settings, GroupRules rules)
       : files_(files),
+        stat_(shared_proc_stat(files)),
         settings_(settings),
         identifier_(files, std::move(rules)),
         tracker_(settings.max_groups, settings.top),
@@ -48,7 +52,8 @@ class ProcessCollector final : public Collector {
                           .stuck_threads = pass_.stuck_threads,
                           .lost_exits = lost_before_ + pass_.lost_exits,
                           .group_overflows = tracker_.overflows(),
-                          .zombies = pass_.unlisted_zombies + zombies()};
+                          .zombies = pass_.unlisted_zombies + zombies(),
+                          .unseen_starts = unseen_starts(context)};
     if (settings_.details) {
       details_.update(tracker_.top());
       if (context.culprit_wanted) {
@@ -98,6 +103,27 @@ class ProcessCollector final : public Collector {
                       [](const ProcessSample& s) { return s.alive && s.state == 'Z'; }));
   }
 
+  // "processes" of /proc/stat counts every fork and clone since boot.
+  std::optional<std::uint64_t> unseen_starts(const CollectContext& context) {
+    if (source_.source->name() != "procfs") {
+      return std::nullopt;
+    }
+    std::optional<std::uint64_t> forks;
+    static_cast<void>(stat_->with(context, [&](const ProcStat& stat) -> Result<void> {
+      forks = stat.system.forks;
+      return {};
+    }));
+    const std::uint64_t born = tracker_.born();
+    if (forks && last_forks_ && *forks - *last_forks_ > born - last_born_) {
+      unseen_starts_ += *forks - *last_forks_ - (born - last_born_);
+    }
+    if (forks) {
+      last_forks_ = forks;
+      last_born_ = born;
+    }
+    return last_forks_ ? std::optional(unseen_starts_) : std::nullopt;
+  }
+
   std::string wait_channel(std::uint32_t pid, std::uint32_t tid, ReadBuffer& buffer) const {
     const auto text =
         read_file(files_.proc(std::to_string(pid) + "/task/" + std::to_string(tid) + "/wchan"),
@@ -116,6 +142,10 @@ class ProcessCollector final : public Collector {
   }
 
   KernelFiles files_;
+  std::shared_ptr<ProcStatReader> stat_;
+  std::optional<std::uint64_t> last_forks_;
+  std::uint64_t last_born_ = 0;
+  std::uint64_t unseen_starts_ = 0;
   ProcessSettings settings_;
   ProcessIdentifier identifier_;
   ProcessTracker tracker_;

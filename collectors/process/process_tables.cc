@@ -25,6 +25,11 @@ constexpr Column<PassFacts> kFacts[] = {
     {"tidegauge_process_lost_exits_total",
      "Ends of processes whose last doings, since the pass before, were not seen.",
      MetricKind::kCounter, kUnit, &PassFacts::lost_exits},
+    {"tidegauge_process_unseen_starts_total",
+     "Threads and processes that the kernel says were started and that no pass has seen: at most "
+     "so many "
+     "came and went unseen. Only where passes come from /proc; BPF sees them all.",
+     MetricKind::kCounter, kUnit, &PassFacts::unseen_starts},
     {"tidegauge_process_group_overflows_total",
      "Processes that counted for the group \"other\" because there were too many groups.",
      MetricKind::kCounter, kUnit, &PassFacts::group_overflows},

@@ -3,6 +3,7 @@
 
 // What the `process` collector shows of a tracker's state, as tables.
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,6 +26,7 @@ struct PassFacts {
   std::uint64_t lost_exits = 0;
   std::uint64_t group_overflows = 0;
   std::uint64_t zombies = 0;
+  std::optional<std::uint64_t> unseen_starts;
 };
 
 // Owned by the collector, filled once a pass.

@@ -141,6 +141,7 @@ void ProcessTracker::update_one(const ProcessSample& sample, std::int64_t now_ns
   process.sample = sample;
   carry_absent(process.sample.counters, before.counters);
   process.last_pass = pass_;
+  born_ += grown_by(sample.gauges[TaskGauge::kThreads], before.gauges[TaskGauge::kThreads]);
   if (is_news) {
     groups_.add_growth(process.group, before.counters, process.sample.counters);
   }
@@ -158,6 +159,10 @@ void ProcessTracker::update_one(const ProcessSample& sample, std::int64_t now_ns
 void ProcessTracker::assign(TrackedProcess& process, const ProcessSample& sample, bool is_new,
                             bool is_news, std::int64_t now_ns, const Classify& classify) {
   Classified classified = classify(sample);
+  process.is_complete = classified.is_complete;
+  if (!is_new && !classified.is_complete && is_same_work(process.sample, sample)) {
+    return;  // what was known is better
+  }
   // A zombie shows its last name: it takes no more room than others that are gone.
   const bool alive = sample.alive && sample.state != 'Z';
   const std::uint32_t group = groups_.find_or_add({.name = classified.group.name,
@@ -171,7 +176,6 @@ void ProcessTracker::assign(TrackedProcess& process, const ProcessSample& sample
   groups_.hold(group);
   groups_.release(std::exchange(process.group, group));
   process.owner = std::move(classified.owner);
-  process.is_complete = classified.is_complete;
   const bool overflowed = is_overflow(group, classified.group);
   overflows_ += overflowed && !process.overflowed ? 1 : 0;
   process.overflowed = overflowed;

@@ -67,6 +67,8 @@ class ProcessTracker {
   void for_each(const std::function<void(const TrackedProcess&)>& visit) const;
   [[nodiscard]] const TrackedProcess* find(std::uint32_t pid) const;
   [[nodiscard]] std::size_t size() const { return processes_.size(); }
+  // Threads that were new in some pass, those of the first included, cumulative.
+  [[nodiscard]] std::uint64_t born() const { return born_; }
   // Processes that had to be counted for "other" because their group found no room, cumulative.
   [[nodiscard]] std::uint64_t overflows() const { return overflows_; }
 
@@ -91,6 +93,7 @@ class ProcessTracker {
   std::vector<std::uint64_t> shown_ids_;  // sorted
   std::vector<const TrackedProcess*> shown_;
   std::uint64_t overflows_ = 0;
+  std::uint64_t born_ = 0;
   std::uint64_t pass_ = 0;
   std::uint64_t next_id_ = 1;
   std::int64_t last_ns_ = 0;

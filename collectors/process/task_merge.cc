@@ -23,6 +23,8 @@ constexpr std::uint32_t kLockWaitOrFrozen = 0x9000;  // shown as D; unused befor
 // A process that is in neither place ended during the pass. After so many passes its end was lost.
 constexpr std::uint64_t kLingerPasses = 5;
 
+constexpr std::size_t kMaxEndedLeaders = 4096;
+
 void add(tg_task_counters& to, const tg_task_counters& from) {
   static_assert(sizeof(tg_task_counters) % sizeof(__u64) == 0);
   auto* target = reinterpret_cast<__u64*>(&to);
@@ -66,9 +68,8 @@ void set_cpu_time(TaskCounters& counters, const tg_task_counters& sum) {
   const double sampled = static_cast<double>(sum.utime_ns) + static_cast<double>(sum.stime_ns);
   std::uint64_t system = 0;
   if (sampled > 0) {
-    system =
-        std::min(exact, static_cast<std::uint64_t>(static_cast<double>(exact) *
-                                                   (static_cast<double>(sum.stime_ns) / sampled)));
+    const double part = static_cast<double>(exact) * (static_cast<double>(sum.stime_ns) / sampled);
+    system = part < static_cast<double>(exact) ? static_cast<std::uint64_t>(part) : exact;
   }
   system = std::max(system, counters[TaskCounter::kSystemNs]);
   std::uint64_t user = exact - std::min(system, exact);
@@ -127,6 +128,7 @@ void TaskMerge::begin() {
   last_task_ = 0;
   expected_ = 0;
   replaced_.clear();
+  ended_leaders_.clear();
   stuck_.clear();
   stuck_threads_ = 0;
   threads_ = 0;
@@ -202,6 +204,9 @@ void TaskMerge::add_full(const tg_leader_record& record, bool leads, const tg_ta
   if ((thread.flags & TG_ACCOUNTED) != 0 && base == nullptr && !is_known(thread.process)) {
     unlisted_zombies_ += leads ? 1 : 0;
     ++threads_;
+    if (leads && record.threads > 1 && ended_leaders_.size() < kMaxEndedLeaders) {
+      ended_leaders_.push_back(record);
+    }
     return;
   }
   Process& process = find_or_add(thread.process);
@@ -411,7 +416,23 @@ void TaskMerge::publish_end(Process& process, TaskPass& out) {
   lost_exits_ += process.gone ? 0 : 1;
 }
 
+// A process whose main thread has left lives on in the others (pthread_exit).
+void TaskMerge::adopt_leaderless() {
+  for (const tg_leader_record& record : ended_leaders_) {
+    const auto at = index_.find(record.thread.process);
+    if (at == index_.end()) {
+      continue;
+    }
+    Process& process = processes_[at->second];
+    if (!process.known && process.live_pass == pass_) {
+      add_leader(process, record, nullptr);
+      --unlisted_zombies_;
+    }
+  }
+}
+
 void TaskMerge::finish(TaskPass& out) {
+  adopt_leaderless();
   publish_stuck(out);
   out.threads = threads_;
   out.unlisted_zombies = unlisted_zombies_;

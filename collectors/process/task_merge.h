@@ -72,6 +72,7 @@ class TaskMerge {
 
   void add_full(const tg_leader_record& record, bool leads, const tg_task_counters* base);
   bool add_same(const tg_same_record& record);
+  void adopt_leaderless();
   void add_live(Process& process, const tg_task_counters& own);
   void keep(const Remembered& task, std::uint32_t state);
   [[nodiscard]] bool is_expected(const tg_process_key& key) const;
@@ -94,6 +95,8 @@ class TaskMerge {
   tsl::robin_map<tg_process_key, std::uint32_t, KeyHash, KeyEqual> index_;
   std::vector<Process> processes_;
   std::size_t expected_ = 0;  // place of the process that the next record is likely about
+  // Leaders that nobody saw alive and that are not alone: their threads may be.
+  std::vector<tg_leader_record> ended_leaders_;
   // Whose key another process has had in this pass.
   std::vector<Process> replaced_;
   struct Stuck {

@@ -194,7 +194,7 @@ void fuzz_group_rules(std::string_view text) {
   process.kernel_thread = data.ConsumeBool();
   const PrivacyFilter privacy(data.ConsumeBool() ? Privacy::kHash : Privacy::kDrop, "salt");
   process.privacy = data.ConsumeBool() ? &privacy : nullptr;
-  const std::string group = rules->group_of(process);
+  const std::string group = rules->group_of(process).name;
   require(!group.empty(), "a group's name that is not empty");
   require(group.size() <= kMaxGroupNameBytes, "a group's name of bounded length");
   require(is_utf8(group), "a group's name in UTF-8");
@@ -348,7 +348,7 @@ void fuzz_task_merge(std::string_view text) {
     tracker.update(
         pass, now_ns,
         [](const ProcessSample& sample) {
-          return Classified{sanitize_label(sample.comm.view(), 4) + "x", nullptr, true};
+          return Classified{{sanitize_label(sample.comm.view(), 4) + "x", true}, nullptr, true};
         },
         [](const ExitedSample& sample) { return sanitize_label(sample.comm.view(), 4) + "x"; });
     stuck.update(pass.stuck, now_ns, [](std::uint32_t, std::uint32_t) { return std::string(); });

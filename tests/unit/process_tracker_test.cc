@@ -113,10 +113,10 @@ TEST(ProcessTracker, AnIncompleteAnswerKeepsTheGroup) {
     tracker.update(
         pass, i * kSecondNs,
         [&](const ProcessSample&) {
-          return i == 1 ? Classified{"port 8123", nullptr, true}
-                        : Classified{"python3", nullptr, false};
+          return i == 1 ? Classified{{"port 8123"}, nullptr, true}
+                        : Classified{{"python3"}, nullptr, false};
         },
-        [](const ExitedSample&) { return std::string(); });
+        [](const ExitedSample&) { return GroupName{}; });
     EXPECT_EQ(tracker.groups()[tracker.find(7)->group].name, "port 8123") << "pass " << i;
   }
 }
@@ -329,7 +329,7 @@ TEST(ProcessTracker, OtherTakesWhatFindsNoRoom) {
   Fixture fixture(2);
   fixture.run({{1, kOld, "a", 1}, {2, kOld, "b", 2}, {3, kOld, "c", 4}, {4, kOld, "d", 8}});
   EXPECT_EQ(fixture.totals(), (Totals{{"a", 1}, {"b", 2}, {"other", 12}}));
-  EXPECT_EQ(fixture.tracker.groups().overflows(), 2U);
+  EXPECT_EQ(fixture.tracker.overflows(), 2U);
   EXPECT_EQ(fixture.group("other").processes, 2U);
 }
 
@@ -368,7 +368,7 @@ TEST(ProcessTracker, AHundredThousandNamesAreBounded) {
     ASSERT_LE(groups, 201U);
     ASSERT_EQ(fixture.total(), total);
   }
-  EXPECT_GT(fixture.tracker.groups().overflows(), 99'000U);
+  EXPECT_GT(fixture.tracker.overflows(), 99'000U);
   EXPECT_LT(fixture.tracker.size(), 250U * 12U) << "those never heard of again are forgotten";
 }
 
