@@ -421,8 +421,9 @@ static __always_inline int add_under(void* map, const struct tg_process_key* key
 static __always_inline void account(void* map, struct task_struct* task, __u64 start_ns,
                                     const struct tg_exit* ended) {
   struct tg_process_key key = {.signal = (__u64)task->signal, .tgid = task->tgid};
-  // A process that nobody saw is summed with its like.
-  const int unseen = start_ns > control.known_before_ns;
+  // A process that nobody saw and nobody will see is summed with its like. A thread's end in one that
+  // lives is the process's.
+  const int unseen = ended->processes && start_ns > control.known_before_ns;
   if (unseen) {
     const __u64* name = (const __u64*)ended->comm;
     key.signal = mix(mix(mix(mix(1, name[0]), name[1]), ended->uid), ended->cgroup_key);
