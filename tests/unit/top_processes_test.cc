@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "collectors/process/top_processes.h"
 
-#include <array>
 #include <gtest/gtest.h>
+#include <array>
 
 #include <cmath>
 #include <limits>
