@@ -238,7 +238,7 @@ class CgroupCollector final : public Collector {
 
 Result<std::unique_ptr<Collector>> make_cgroup(const KernelFiles& files, const Options& options) {
   auto filter =
-      NameFilter::make(options.text("include"), options.text("exclude"), "collectors.cgroup");
+      NameFilter::make(options.text("include"), options.text("exclude"), "");
   if (!filter) {
     return tl::make_unexpected(filter.error());
   }

@@ -154,9 +154,7 @@ bool walk_template(std::string_view form, Text text, Hole hole) {
 }
 
 tl::unexpected<Error> invalid(std::size_t rule, std::string_view key, std::string_view what) {
-  return tl::make_unexpected(
-      Error{ErrorKind::kInvalid, 0,
-            "groups[" + std::to_string(rule) + "]." + std::string(key) + ": " + std::string(what)});
+  return invalid_option("groups[" + std::to_string(rule) + "]." + std::string(key), what);
 }
 
 }  // namespace

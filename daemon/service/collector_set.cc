@@ -22,8 +22,7 @@ ConfigResult<std::vector<ScheduledCollector>> make_collectors(
     }
     auto made = collector.info->make(files, collector.options);
     if (!made) {
-      return tl::make_unexpected(ConfigError{"collectors." + std::string(collector.info->name) +
-                                             ": " + made.error().message()});
+      return tl::make_unexpected(collector_error(collector, made.error()));
     }
     out.push_back({collector.info, collector.interval_ns, std::move(*made), {}});
   }

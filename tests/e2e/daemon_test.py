@@ -322,6 +322,10 @@ class CommandTest(DaemonTestCase):
         done = self.run_tidegauge("check-config", bad)
         self.assertEqual(done.returncode, 2)
         self.assertRegex(done.stderr, r"^\S*bad\.yaml:2:3: web\.port: unknown key")
+        refused = self.write("refused.yaml", "collectors:\n  process:\n    groups:\n      - name: '{nope}'\n")
+        done = self.run_tidegauge("check-config", refused)
+        self.assertEqual(done.returncode, 2)
+        self.assertRegex(done.stderr, r"^\S*refused\.yaml:4:9: collectors\.process\.groups\[0\]\.name: expected text with")
         self.assertEqual(self.run_tidegauge("check-config", "/nonexistent").returncode, 2)
 
     def test_every_metric_is_documented(self):

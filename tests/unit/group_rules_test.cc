@@ -148,7 +148,7 @@ TEST(GroupRules, Errors) {
     const auto compiled = GroupRules::compile({{.name = "fine"}, spec});
     ASSERT_FALSE(compiled) << spec.name << " " << spec.comm_regex;
     EXPECT_EQ(compiled.error().kind, ErrorKind::kInvalid);
-    EXPECT_NE(compiled.error().where.find(where), std::string::npos) << compiled.error().where;
+    EXPECT_EQ(compiled.error().option, where) << compiled.error().message();
   }
   EXPECT_TRUE(GroupRules::compile({{.name = "{g}", .comm_regex = "(1)(2)(3)(4)(5)(6)(?P<g>7)"}}));
 }

@@ -289,8 +289,8 @@ TEST(ProcessCollector, Options) {
     ASSERT_FALSE(collector) << wrong;
     EXPECT_EQ(collector.error().kind, ErrorKind::kInvalid) << wrong;
     const std::string text = wrong;
-    EXPECT_NE(collector.error().where.find(text.substr(0, text.find('='))), std::string::npos)
-        << collector.error().where;
+    EXPECT_NE(collector.error().message().find(text.substr(0, text.find('='))), std::string::npos)
+        << collector.error().message();
   }
 }
 
