@@ -59,4 +59,13 @@ std::string check_roots(const KernelRoots& roots) {
   return "";
 }
 
+std::string check_privacy(const KernelRoots& roots) {
+  const KernelFiles files(roots);
+  if (files.privacy().privacy() == roots.privacy) {
+    return "";
+  }
+  return "privacy: hash needs " + files.root("/etc/machine-id") +
+         ", which cannot be read or holds no machine id: names are dropped instead";
+}
+
 }  // namespace tidegauge

@@ -1192,6 +1192,23 @@ TEST(CollectorErrors, ChoicesNameWhatTheyAccept) {
   }
 }
 
+TEST(CheckPrivacy, SaysWhenNamesAreDropped) {
+  const TemporaryDirectory directory;
+  KernelRoots roots;
+  roots.rootfs = directory.path("");
+  for (const Privacy privacy : {Privacy::kKeep, Privacy::kDrop}) {
+    roots.privacy = privacy;
+    EXPECT_EQ(check_privacy(roots), "");
+  }
+  roots.privacy = Privacy::kHash;
+  EXPECT_EQ(check_privacy(roots), "privacy: hash needs " + directory.path("etc/machine-id") +
+                                      ", which cannot be read or holds no machine id: names are "
+                                      "dropped instead");
+  std::filesystem::create_directory(directory.path("etc"));
+  static_cast<void>(directory.write("etc/machine-id", "0123456789abcdef0123456789abcdef\n"));
+  EXPECT_EQ(check_privacy(roots), "");
+}
+
 // --- small parts --------------------------------------------------------------------------------
 
 TEST(CpuBudgetText, PartsPerMillion) {
