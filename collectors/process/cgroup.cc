@@ -12,6 +12,7 @@
 #include "collectors/process/cgroup_identity.h"
 #include "collectors/process/cgroup_mounts.h"
 #include "collectors/process/cgroup_walk.h"
+#include "collectors/process/shown_identity.h"
 #include "collectors/procfs/refresh_timer.h"
 
 namespace tidegauge {
@@ -211,7 +212,7 @@ class CgroupCollector final : public Collector {
     if (resident.path != path) {
       resident.path = path;
       resident.label = cgroup_label(files_.privacy(), path);
-      resident.identity = identify_cgroup(path);
+      resident.identity = shown_identity(files_.privacy(), identify_cgroup(path));
       resident.may_collide = may_collide(resident.label);
     }
     return resident;

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "collectors/core/text.h"
+#include "collectors/process/shown_identity.h"
 
 namespace tidegauge {
 
@@ -102,13 +103,16 @@ bool search(const std::unique_ptr<re2::RE2>& expression, std::string_view text,
   return true;
 }
 
+CgroupIdentity shown_owner(const ProcessIdentity& process) {
+  const CgroupIdentity owner = process.owner != nullptr ? *process.owner : CgroupIdentity();
+  return process.privacy != nullptr ? shown_identity(*process.privacy, owner) : owner;
+}
+
 std::string shown_path(const ProcessIdentity& process, std::string_view path) {
   return process.privacy != nullptr ? process.privacy->path(path) : std::string(path);
 }
 
 std::optional<std::string> placeholder(std::string_view name, const ProcessIdentity& process) {
-  static const CgroupIdentity kNobody;
-  const CgroupIdentity& owner = process.owner != nullptr ? *process.owner : kNobody;
   if (name == "comm") {
     return std::string(process.comm);
   }
@@ -120,13 +124,13 @@ std::optional<std::string> placeholder(std::string_view name, const ProcessIdent
                                       : std::string(process.user);
   }
   if (name == "unit") {
-    return owner.unit;
+    return shown_owner(process).unit;
   }
   if (name == "container") {
-    return short_container(owner);
+    return short_container(shown_owner(process));
   }
   if (name == "pod") {
-    return owner.pod;
+    return shown_owner(process).pod;
   }
   if (name == "cgroup") {
     return shown_path(process, process.cgroup);
@@ -267,14 +271,14 @@ std::string default_group(const ProcessIdentity& process) {
     const std::string_view kind = kernel_thread_kind(process.comm);
     return std::string(kind.empty() ? "kernel" : kind);
   }
-  if (process.owner != nullptr && !process.owner->container.empty()) {
-    const std::string& runtime = process.owner->runtime;
-    return (runtime.empty() ? "container" : runtime) + ":" + short_container(*process.owner);
+  const CgroupIdentity owner = shown_owner(process);
+  if (!owner.container.empty()) {
+    return (owner.runtime.empty() ? "container" : owner.runtime) + ":" + short_container(owner);
   }
   // A scope is a login session or an application somebody started: what runs in it tells more.
   if (process.owner != nullptr && process.owner->unit.ends_with(".service") &&
-      !process.owner->unit.starts_with("user@")) {
-    return process.owner->unit;
+      !process.owner->unit.starts_with("user@") && owner.unit != kDroppedName) {
+    return owner.unit;
   }
   return process.comm.empty() ? "unnamed" : std::string(process.comm);
 }

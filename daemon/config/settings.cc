@@ -120,10 +120,15 @@ constexpr Setting kSettings[] = {
     {"",
      choice(
          "privacy", "privacy", "keep",
-         "How paths and user names of the host's users may leave the host: keep; hash to h: and 16 "
-         "digits, the same for the same text on this host (salted with its machine id); drop to -. "
-         "Covers executables, cgroup paths, user names and, once eBPF reports them, paths of files; "
-         "not mount points, nor files that this configuration names.",
+         "How paths and user names of the host's users may leave the host: keep; hash to h: and "
+         "16 digits, the same for the same text on this host (salted with its machine id, "
+         "without one it is drop); drop to -, which leaves one cgroup to show, the root. Hidden "
+         "are executables' names, cgroup paths, user names, the instances of units "
+         "(backup@-.service), units that encode paths (.mount, .swap, .automount, .socket, "
+         ".device, .path), all units below user.slice, names of lxc, nspawn and libvirt machines "
+         "and, once eBPF reports them, paths of files. Not hidden are what processes and threads "
+         "call themselves (comm), other units, container ids, mount points, and what this "
+         "configuration names.",
          kPrivacies),
      "", nullptr,
      [](Config& config, const OptionValue& value) {

@@ -130,6 +130,53 @@ TEST(GroupRules, NamesWithPlaceholders) {
   }
 }
 
+// What leaves is hidden, what is compared is the truth.
+TEST(GroupRules, NamesHideWhatPrivacyHides) {
+  const PrivacyFilter drop(Privacy::kDrop, "");
+  const PrivacyFilter hash(Privacy::kHash, "salt");
+  const CgroupIdentity mount = identify_cgroup("/system.slice/home-alice.mount");
+  const CgroupIdentity backup = identify_cgroup("/system.slice/backup@home-alice.service");
+  const CgroupIdentity session = identify_cgroup("/user.slice/user-1000.slice/session-3.scope");
+  const CgroupIdentity own =
+      identify_cgroup("/user.slice/user-1000.slice/user@1000.service/app.slice/secret.service");
+  const CgroupIdentity machine = identify_cgroup("/lxc/alice");
+  const CgroupIdentity docker = identify_cgroup("/docker/" + kId);
+  struct Case {
+    std::vector<GroupRuleSpec> specs;
+    const CgroupIdentity& owner;
+    std::string dropped;
+    std::string hashed;
+  };
+  const Case kCases[] = {
+      {{{.name = "u:{unit}", .unit = {"home-alice.mount"}}},
+       mount,
+       "u:-",
+       "u:" + hash.user("home-alice.mount")},
+      {{{.name = "{unit}"}},
+       backup,
+       "backup@-.service",
+       "backup@" + hash.user("home-alice") + ".service"},
+      {{{.name = "{unit}"}}, session, "-", hash.user("session-3.scope")},
+      {{{.name = "{container}", .container = {"alice"}}}, machine, "-", hash.user("alice")},
+      {{{.name = "{container}"}}, docker, kId.substr(0, 12), kId.substr(0, 12)},
+      {{}, backup, "backup@-.service", "backup@" + hash.user("home-alice") + ".service"},
+      {{}, own, "vim", hash.user("secret.service")},
+      {{}, session, "vim", "vim"},
+      {{}, machine, "lxc:-", "lxc:" + hash.user("alice")},
+      {{}, docker, "docker:" + kId.substr(0, 12), "docker:" + kId.substr(0, 12)},
+  };
+  for (std::size_t i = 0; i < std::size(kCases); ++i) {
+    const GroupRules compiled = rules(kCases[i].specs);
+    ProcessIdentity identity;
+    identity.comm = "vim";
+    identity.owner = &kCases[i].owner;
+    identity.privacy = &drop;
+    EXPECT_EQ(compiled.group_of(identity), kCases[i].dropped) << "case " << i;
+    identity.privacy = &hash;
+    EXPECT_EQ(compiled.group_of(identity), kCases[i].hashed) << "case " << i;
+  }
+}
+
 TEST(GroupRules, Errors) {
   const std::pair<GroupRuleSpec, std::string> kCases[] = {
       {{.name = ""}, "groups[1].name"},
