@@ -155,6 +155,17 @@ class LifeTest(DaemonTestCase):
         self.assertEqual({name for name in daemon.scrape() if not scheduler.fullmatch(name)},
                          {"node_load1", "node_load5", "node_load15"})
 
+    def test_hashing_without_a_machine_id(self):
+        daemon = self.start("--privacy=hash", f"--path.rootfs={self.directory}", "--collector.cgroup.interval=1s")
+        warning = "privacy: hash needs .*/etc/machine-id, .*: names are dropped instead"
+        daemon.wait_log(warning)
+        daemon.signal(signal.SIGHUP)
+        daemon.wait_log("configuration reloaded")
+        self.assertEqual(len(re.findall(warning, daemon.stderr())), 1, "a reload with the same roots repeats nothing")
+        families = daemon.scrape()
+        self.assertEqual(label_values(families, "tidegauge_cgroup_info", "cgroup") - {"/"}, set())
+        self.assertEqual(sample(families, "tidegauge_exposition_suppressed_series"), 0, "series that collide")
+
     def test_ticks_are_on_time(self):
         daemon = self.start("--tick=200ms")
         begin, before = time.monotonic(), daemon.value("tidegauge_ticks_total")
