@@ -261,9 +261,8 @@ const CollectorInfo kDiskstatsCollector{
     .options = kOptions,
     .make = [](const KernelFiles& files,
                const Options& options) -> Result<std::unique_ptr<Collector>> {
-      auto filter =
-          filter_with_default(options.text("device_include"), options.text("device_exclude"),
-                              kDefaultExclude, "diskstats.device");
+      auto filter = filter_with_default(options.text("device_include"),
+                                        options.text("device_exclude"), kDefaultExclude, "device_");
       if (!filter) {
         return tl::make_unexpected(filter.error());
       }

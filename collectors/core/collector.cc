@@ -3,6 +3,8 @@
 
 #include <re2/re2.h>
 
+#include <algorithm>
+
 #include "collectors/core/text.h"
 
 namespace tidegauge {
@@ -15,6 +17,14 @@ tl::unexpected<Error> rejected(const OptionSpec& spec, std::string_view accepted
 }
 
 }  // namespace
+
+std::string join_choices(std::span<const std::string_view> words) {
+  std::string text;
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    text.append(i == 0 ? "" : i + 1 == words.size() ? " or " : ", ").append(words[i]);
+  }
+  return text;
+}
 
 std::optional<std::int64_t> parse_duration(std::string_view text) {
   struct Unit {
@@ -91,6 +101,11 @@ Result<OptionValue> parse_option(const OptionSpec& spec, std::string_view text) 
       return std::string(text);
     }
     case OptionType::kString:
+      return std::string(text);
+    case OptionType::kChoice:
+      if (std::find(spec.words.begin(), spec.words.end(), text) == spec.words.end()) {
+        return rejected(spec, join_choices(spec.words));
+      }
       return std::string(text);
     case OptionType::kStringList: {
       std::vector<std::string> items;

@@ -52,6 +52,7 @@ enum class OptionType : std::uint8_t {
   kInteger,   // within [min, max]
   kDuration,  // "500ms", "15s", "5m"; stored as nanoseconds, within [min, max]
   kString,
+  kChoice,      // one of `words`, stored as text
   kRegex,       // RE2 syntax, unanchored; empty matches nothing
   kStringList,  // repeatable flag, YAML sequence
   kRecords,     // YAML sequence of mappings, at most `max`; no flag, no default
@@ -107,9 +108,10 @@ struct OptionSpec {
   std::string_view help;
   std::int64_t min = 0;
   std::int64_t max = 0;
-  // What a record may hold: kString, kRegex, kStringList, kBool or kInteger. Of a list, `min` is the
+  // What a record may hold: kString, kChoice, kRegex, kStringList, kBool or kInteger. Of a list, `min` is the
   // least number of items; a default is the collector's affair.
   std::span<const OptionSpec> fields{};
+  std::span<const std::string_view> words{};  // of kChoice
 };
 
 // Values of a collector's options; holds one per OptionSpec, of its type.
@@ -139,6 +141,9 @@ class Options {
   std::map<std::string, OptionValue, std::less<>> values_;
 };
 
+// "red, green or blue"
+std::string join_choices(std::span<const std::string_view> words);
+
 // Parses one option value as written on a command line; the error says what is accepted.
 Result<OptionValue> parse_option(const OptionSpec& spec, std::string_view text);
 
@@ -164,6 +169,7 @@ struct CollectorInfo {
   // Whether it may run less often when the daemon exceeds its CPU budget.
   bool stretch = false;
   std::span<const OptionSpec> options{};
+  // What it refuses in its options it names: invalid_option().
   Result<std::unique_ptr<Collector>> (*make)(const KernelFiles& files, const Options& options);
   std::vector<MetricDoc> (*metrics)();
 };

@@ -5,7 +5,7 @@ namespace tidegauge {
 
 namespace {
 
-Result<std::unique_ptr<RE2>> compile(std::string_view expression, std::string_view option_name) {
+Result<std::unique_ptr<RE2>> compile(std::string_view expression, const std::string& option) {
   if (expression.empty()) {
     return std::unique_ptr<RE2>();
   }
@@ -13,8 +13,7 @@ Result<std::unique_ptr<RE2>> compile(std::string_view expression, std::string_vi
   quiet.set_log_errors(false);
   auto regex = std::make_unique<RE2>(re2::StringPiece(expression.data(), expression.size()), quiet);
   if (!regex->ok()) {
-    return tl::make_unexpected(
-        Error{ErrorKind::kInvalid, 0, std::string(option_name) + ": " + regex->error()});
+    return invalid_option(option, regex->error());
   }
   return regex;
 }
@@ -22,18 +21,18 @@ Result<std::unique_ptr<RE2>> compile(std::string_view expression, std::string_vi
 }  // namespace
 
 Result<NameFilter> NameFilter::make(std::string_view include, std::string_view exclude,
-                                    std::string_view option_name) {
+                                    std::string_view stem) {
+  const std::string include_key = std::string(stem) + "include";
+  const std::string exclude_key = std::string(stem) + "exclude";
   if (!include.empty() && !exclude.empty()) {
-    return tl::make_unexpected(
-        Error{ErrorKind::kInvalid, 0,
-              std::string(option_name) + ": include and exclude are mutually exclusive"});
+    return invalid_option(exclude_key, "cannot be used together with " + include_key);
   }
   NameFilter filter;
-  auto include_regex = compile(include, option_name);
+  auto include_regex = compile(include, include_key);
   if (!include_regex) {
     return tl::make_unexpected(include_regex.error());
   }
-  auto exclude_regex = compile(exclude, option_name);
+  auto exclude_regex = compile(exclude, exclude_key);
   if (!exclude_regex) {
     return tl::make_unexpected(exclude_regex.error());
   }

@@ -15,9 +15,10 @@ namespace tidegauge {
 
 class NameFilter {
  public:
-  // Empty expressions do not filter. Both at once is an error, as it is for node_exporter.
+  // Empty expressions do not filter. Both at once is an error, as it is for node_exporter. `stem`
+  // and "include" or "exclude" are the options' keys: "device_".
   static Result<NameFilter> make(std::string_view include, std::string_view exclude,
-                                 std::string_view option_name);
+                                 std::string_view stem);
   [[nodiscard]] bool ignores(std::string_view name) const {
     const re2::StringPiece piece(name.data(), name.size());
     return (exclude_ && RE2::PartialMatch(piece, *exclude_)) ||

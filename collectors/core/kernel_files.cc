@@ -129,6 +129,18 @@ Result<std::string_view> KernelFile::read_lines(ReadBuffer& buffer, std::size_t 
   return text;
 }
 
+namespace {
+
+// machine-id(5): 128 bits, not all zero.
+bool is_machine_id(std::string_view text) {
+  constexpr std::size_t kDigits = 32;
+  return text.size() == kDigits &&
+         text.find_first_not_of("0123456789abcdefABCDEF") == std::string_view::npos &&
+         text.find_first_not_of('0') != std::string_view::npos;
+}
+
+}  // namespace
+
 KernelFiles::KernelFiles(KernelRoots roots) : roots_(std::move(roots)) {
   const auto strip = [](std::string& path) {
     while (path.size() > 1 && path.back() == '/') {
@@ -140,8 +152,11 @@ KernelFiles::KernelFiles(KernelRoots roots) : roots_(std::move(roots)) {
   strip(roots_.rootfs);
   strip(roots_.udev_data);
   if (roots_.privacy == Privacy::kHash) {
-    // Without one (an image before its first boot) hashes are the same on all such hosts.
-    privacy_ = PrivacyFilter(roots_.privacy, read_attribute(root("/etc/machine-id")).value_or(""));
+    std::string salt = read_attribute(root("/etc/machine-id")).value_or("");
+    // Without one (an image before its first boot says "uninitialized") a table of hashed names would
+    // tell the names of all such hosts.
+    privacy_ = is_machine_id(salt) ? PrivacyFilter(Privacy::kHash, std::move(salt))
+                                   : PrivacyFilter(Privacy::kDrop, "");
   } else {
     privacy_ = PrivacyFilter(roots_.privacy, "");
   }

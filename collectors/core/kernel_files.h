@@ -82,7 +82,8 @@ struct KernelRoots {
 class KernelFiles {
  public:
   KernelFiles() = default;
-  // Reads <rootfs>/etc/machine-id, the salt, when names are hashed.
+  // Reads <rootfs>/etc/machine-id, the salt, when names are hashed; without it they are dropped, and
+  // privacy() says so.
   explicit KernelFiles(KernelRoots roots);
 
   [[nodiscard]] const KernelRoots& roots() const { return roots_; }

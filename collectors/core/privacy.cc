@@ -9,7 +9,6 @@ namespace {
 
 // 64 bits: among a million paths of one host two share a hash with a probability of 3e-8.
 constexpr std::size_t kHashDigits = 16;
-constexpr std::string_view kDropped = "-";
 
 }  // namespace
 
@@ -39,7 +38,7 @@ std::string PrivacyFilter::shown(std::string_view text) const {
       return "h:" + digits.substr(0, kHashDigits);
     }
   }
-  return std::string(kDropped);
+  return std::string(kDroppedName);
 }
 
 }  // namespace tidegauge

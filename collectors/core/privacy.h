@@ -4,9 +4,10 @@
 // How paths and user names of the host's users may be shown wherever they would leave the host: in
 // labels, in verdicts, in what is recorded. Collectors reach it as files.privacy().
 //
-// It covers executables, cgroup paths, user names and the paths of files that processes use. It does
-// not cover what the operator configured or what the machine itself is made of: mount points,
-// devices, textfiles.
+// It covers executables, cgroup paths, user names, the paths of files that processes use and, where
+// they hold any of these, the names of units and containers (process/shown_identity.h). It does not
+// cover what processes call themselves (comm, thread names), what the operator configured, or what the
+// machine itself is made of: mount points, devices, textfiles.
 
 #include <cstdint>
 #include <optional>
@@ -19,8 +20,10 @@ namespace tidegauge {
 enum class Privacy : std::uint8_t {
   kKeep,  // as it is
   kHash,  // "h:" and 16 hexadecimal digits, the same for the same text on the same host
-  kDrop,  // "-"
+  kDrop,  // kDroppedName
 };
+
+inline constexpr std::string_view kDroppedName = "-";
 
 // "keep", "hash", "drop".
 std::optional<Privacy> parse_privacy(std::string_view text);

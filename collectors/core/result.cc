@@ -29,7 +29,7 @@ std::string_view to_string(ErrorKind kind) {
 
 std::string Error::message() const {
   std::string text(to_string(kind));
-  text.append(": ").append(where);
+  text.append(": ").append(option).append(option.empty() ? "" : ": ").append(where);
   if (errno_value != 0) {
     text.append(": ").append(std::generic_category().message(errno_value));
   }
@@ -61,6 +61,11 @@ tl::unexpected<Error> system_error(int errno_value, std::string_view where) {
       break;
   }
   return tl::make_unexpected(Error{kind, errno_value, std::string(where)});
+}
+
+tl::unexpected<Error> invalid_option(std::string_view option, std::string_view complaint) {
+  return tl::make_unexpected(
+      Error{ErrorKind::kInvalid, 0, std::string(complaint), std::string(option)});
 }
 
 tl::unexpected<Error> malformed(std::string_view file, std::size_t line, std::string_view wanted) {

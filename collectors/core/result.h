@@ -30,6 +30,9 @@ struct Error {
   ErrorKind kind = ErrorKind::kIo;
   int errno_value = 0;  // 0 when no system call failed
   std::string where;    // file, and line and field when a parser speaks
+  // Of a collector that refuses its options: which one ("groups[0].name"); `where` says why. The
+  // configuration's reader knows where that was written.
+  std::string option{};
 
   // One line for a log: "missing: /proc/schedstat: No such file or directory".
   [[nodiscard]] std::string message() const;
@@ -40,6 +43,9 @@ using Result = tl::expected<T, Error>;
 
 // Maps errno once, at the system call.
 tl::unexpected<Error> system_error(int errno_value, std::string_view where);
+
+// A collector's complaint about one of its options: its key, and what is wrong.
+tl::unexpected<Error> invalid_option(std::string_view option, std::string_view complaint);
 
 // A parser's complaint: which file, which line (1-based, 0 when unknown), what it wanted.
 tl::unexpected<Error> malformed(std::string_view file, std::size_t line, std::string_view wanted);

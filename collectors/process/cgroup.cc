@@ -12,6 +12,7 @@
 #include "collectors/process/cgroup_identity.h"
 #include "collectors/process/cgroup_mounts.h"
 #include "collectors/process/cgroup_walk.h"
+#include "collectors/process/shown_identity.h"
 #include "collectors/procfs/refresh_timer.h"
 
 namespace tidegauge {
@@ -27,15 +28,38 @@ const std::vector<std::string>& info_labels() {
 }
 
 struct CgroupTotals {
-  std::uint64_t left_out = 0;
+  std::uint64_t beyond_limits = 0;
+  std::uint64_t nameless = 0;
+  std::uint64_t same_label = 0;
   std::uint64_t devices_left_out = 0;
   std::uint64_t read_errors = 0;
 };
 
+constexpr std::string_view kLeftOut = "tidegauge_cgroup_left_out";
+constexpr std::string_view kLeftOutHelp =
+    "Cgroups met and not shown: limits (max_cgroups or max_depth; those below them are not "
+    "counted), privacy (drop leaves no name to show them under; the root, which has everything in "
+    "it, stays), label (their names look like another's once they are a label).";
+
 constexpr Column<CgroupTotals> kTotalsColumns[] = {
-    {"tidegauge_cgroup_left_out",
-     "Cgroups met and not shown because of max_cgroups or max_depth; those below them not counted.",
-     MetricKind::kGauge, kUnit, &CgroupTotals::left_out},
+    {kLeftOut,
+     kLeftOutHelp,
+     MetricKind::kGauge,
+     kUnit,
+     &CgroupTotals::beyond_limits,
+     {"reason", "limits"}},
+    {kLeftOut,
+     kLeftOutHelp,
+     MetricKind::kGauge,
+     kUnit,
+     &CgroupTotals::nameless,
+     {"reason", "privacy"}},
+    {kLeftOut,
+     kLeftOutHelp,
+     MetricKind::kGauge,
+     kUnit,
+     &CgroupTotals::same_label,
+     {"reason", "label"}},
     {"tidegauge_cgroup_devices_left_out", "Devices not shown, summed over cgroups.",
      MetricKind::kGauge, kUnit, &CgroupTotals::devices_left_out},
     {"tidegauge_cgroup_read_errors_total",
@@ -60,7 +84,7 @@ constexpr std::int64_t kLookForMountsNs = 300 * kNsPerSecond;
 
 // Labels are cut and made valid where tables are made, so that two paths could become one series. Such
 // paths alone can: every other is shown byte for byte and holds neither a replacement character nor
-// as many bytes as a cut one.
+// as many bytes as a cut one. Under privacy every label may: hashes are short.
 bool may_collide(std::string_view label) {
   constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
   return label.size() >= kMaxLabelBytes - kReplacement.size() ||
@@ -80,7 +104,7 @@ class CgroupCollector final : public Collector {
     const auto counts = walk_.run(roots_, [&](const std::string& path, auto directories) {
       show(path, directories, *context.buffer);
     });
-    totals_.left_out += counts.left_out;
+    totals_.beyond_limits = counts.left_out;
     totals_.read_errors += counts.unreadable;
     residents_.resize(shown_);
     totals_table_.add({}, totals_);
@@ -102,6 +126,7 @@ class CgroupCollector final : public Collector {
     std::string label;
     CgroupIdentity identity;
     bool may_collide = false;
+    bool nameless = false;
   };
 
   Result<void> open_roots(CollectContext& context) {
@@ -156,12 +181,18 @@ class CgroupCollector final : public Collector {
     io_.begin();
     info_.begin();
     totals_table_.begin();
-    totals_.left_out = 0;
+    totals_.nameless = 0;
+    totals_.same_label = 0;
     totals_.devices_left_out = 0;
   }
 
   void show(const std::string& path, std::span<const CgroupDirectory> directories,
             ReadBuffer& buffer) {
+    const Resident& resident = settle(path);
+    if (resident.nameless) {
+      ++totals_.nameless;
+      return;
+    }
     bool alive = false;
     sample_.clear();
     for (const Source& source : sources_) {
@@ -171,9 +202,8 @@ class CgroupCollector final : public Collector {
     if (!alive) {
       return;  // gone since it was opened
     }
-    const Resident& resident = settle(path);
     if (resident.may_collide && !labels_.insert(sanitize_label(resident.label)).second) {
-      ++totals_.left_out;
+      ++totals_.same_label;
       return;
     }
     stats_.add({resident.label}, sample_.stats);
@@ -211,8 +241,10 @@ class CgroupCollector final : public Collector {
     if (resident.path != path) {
       resident.path = path;
       resident.label = cgroup_label(files_.privacy(), path);
-      resident.identity = identify_cgroup(path);
-      resident.may_collide = may_collide(resident.label);
+      resident.identity = shown_identity(files_.privacy(), identify_cgroup(path));
+      resident.nameless = resident.label == kDroppedName;
+      resident.may_collide =
+          files_.privacy().privacy() != Privacy::kKeep || may_collide(resident.label);
     }
     return resident;
   }
@@ -237,8 +269,7 @@ class CgroupCollector final : public Collector {
 };
 
 Result<std::unique_ptr<Collector>> make_cgroup(const KernelFiles& files, const Options& options) {
-  auto filter =
-      NameFilter::make(options.text("include"), options.text("exclude"), "collectors.cgroup");
+  auto filter = NameFilter::make(options.text("include"), options.text("exclude"), "");
   if (!filter) {
     return tl::make_unexpected(filter.error());
   }
@@ -255,11 +286,15 @@ std::string cgroup_label(const PrivacyFilter& privacy, std::string_view path) {
 
 const CollectorInfo kCgroupCollector{
     .name = "cgroup",
-    .help = "Usage of systemd units, containers and other cgroups (cgroup v1 and v2).",
+    .help =
+        "Usage of systemd units, containers and other cgroups. cgroup v1 knows less than v2: no "
+        "slab, refaults, reclaim or pressure, of memory events only max and oom_kill.",
     .interval_ms = 15'000,
     // Thousands of small files, some of which the kernel adds up over all CPUs when they are read.
     .lane = Lane::kWorker,
     .refresh = false,
+    // Counters are the kernel's own: a longer interval loses resolution and nothing else.
+    .stretch = true,
     .options = kOptions,
     .make = make_cgroup,
     .metrics =

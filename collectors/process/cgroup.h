@@ -12,7 +12,7 @@
 
 namespace tidegauge {
 
-// The text of the label `cgroup`, in every metric that has it.
+// The text of the label `cgroup`, in every metric that has it; kDroppedName where it may not be shown.
 std::string cgroup_label(const PrivacyFilter& privacy, std::string_view path);
 
 extern const CollectorInfo kCgroupCollector;

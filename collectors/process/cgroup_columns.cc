@@ -11,13 +11,17 @@ using S = CgroupStats;
 
 constexpr std::string_view kEvents = "tidegauge_cgroup_memory_events_total";
 constexpr std::string_view kEventsHelp =
-    "Times that memory ran into a boundary, that reclaim failed (oom) or killed (oom_kill).";
+    "Times that memory ran into a boundary, that reclaim failed (oom) or killed (oom_kill). On "
+    "cgroup v1 only max (memory.failcnt, without descendants) and oom_kill (since Linux 4.13).";
 constexpr std::string_view kRefaults = "tidegauge_cgroup_memory_refaults_total";
-constexpr std::string_view kRefaultsHelp = "Pages that were needed again after their reclaim.";
+constexpr std::string_view kRefaultsHelp =
+    "Pages that were needed again after their reclaim (cgroup v2).";
 constexpr std::string_view kWaiting = "tidegauge_cgroup_pressure_waiting_seconds_total";
-constexpr std::string_view kWaitingHelp = "Time in which some task waited for the resource.";
+constexpr std::string_view kWaitingHelp =
+    "Time in which some task waited for the resource (cgroup v2).";
 constexpr std::string_view kStalled = "tidegauge_cgroup_pressure_stalled_seconds_total";
-constexpr std::string_view kStalledHelp = "Time in which all busy tasks waited for the resource.";
+constexpr std::string_view kStalledHelp =
+    "Time in which all busy tasks waited for the resource (cgroup v2).";
 
 constexpr Column<CgroupStats> kStatsColumns[] = {
     {"tidegauge_cgroup_memory_usage_bytes", "Memory charged, page cache included.", kG, kUnit,
@@ -30,11 +34,12 @@ constexpr Column<CgroupStats> kStatsColumns[] = {
      &S::mapped_bytes},
     {"tidegauge_cgroup_memory_kernel_bytes", "Memory of the kernel's own.", kG, kUnit,
      &S::kernel_bytes},
-    {"tidegauge_cgroup_memory_slab_reclaimable_bytes", "Slab memory that can be reclaimed.", kG,
-     kUnit, &S::slab_reclaimable_bytes},
-    {"tidegauge_cgroup_memory_slab_unreclaimable_bytes", "Slab memory that cannot be reclaimed.",
-     kG, kUnit, &S::slab_unreclaimable_bytes},
-    {"tidegauge_cgroup_memory_sock_bytes", "Buffers of sockets.", kG, kUnit, &S::sock_bytes},
+    {"tidegauge_cgroup_memory_slab_reclaimable_bytes",
+     "Slab memory that can be reclaimed (cgroup v2).", kG, kUnit, &S::slab_reclaimable_bytes},
+    {"tidegauge_cgroup_memory_slab_unreclaimable_bytes",
+     "Slab memory that cannot be reclaimed (cgroup v2).", kG, kUnit, &S::slab_unreclaimable_bytes},
+    {"tidegauge_cgroup_memory_sock_bytes", "Buffers of sockets; of TCP sockets on cgroup v1.", kG,
+     kUnit, &S::sock_bytes},
     {"tidegauge_cgroup_memory_dirty_bytes", "Page cache waiting to be written back.", kG, kUnit,
      &S::dirty_bytes},
     {"tidegauge_cgroup_memory_writeback_bytes", "Page cache being written back.", kG, kUnit,
@@ -43,8 +48,9 @@ constexpr Column<CgroupStats> kStatsColumns[] = {
     {"tidegauge_cgroup_memory_limit_bytes", "The cgroup's own hard limit; absent without one.", kG,
      kUnit, &S::memory_limit_bytes},
     {"tidegauge_cgroup_memory_high_bytes",
-     "Usage above which tasks are slowed and reclaimed from; absent without such a limit.", kG,
-     kUnit, &S::memory_high_bytes},
+     "Usage above which tasks are slowed and reclaimed from; absent without such a limit (cgroup "
+     "v2).",
+     kG, kUnit, &S::memory_high_bytes},
     {"tidegauge_cgroup_memory_swap_limit_bytes", "Limit of swap (cgroup v2).", kG, kUnit,
      &S::swap_limit_bytes},
     {"tidegauge_cgroup_memory_and_swap_limit_bytes", "Limit of memory and swap (cgroup v1).", kG,
@@ -58,10 +64,10 @@ constexpr Column<CgroupStats> kStatsColumns[] = {
      &S::major_faults},
     {kRefaults, kRefaultsHelp, kC, kUnit, &S::anon_refaults, {"type", "anon"}},
     {kRefaults, kRefaultsHelp, kC, kUnit, &S::file_refaults, {"type", "file"}},
-    {"tidegauge_cgroup_memory_scanned_pages_total", "Pages that reclaim looked at.", kC, kUnit,
-     &S::scanned_pages},
-    {"tidegauge_cgroup_memory_reclaimed_pages_total", "Pages that reclaim took.", kC, kUnit,
-     &S::stolen_pages},
+    {"tidegauge_cgroup_memory_scanned_pages_total", "Pages that reclaim looked at (cgroup v2).", kC,
+     kUnit, &S::scanned_pages},
+    {"tidegauge_cgroup_memory_reclaimed_pages_total", "Pages that reclaim took (cgroup v2).", kC,
+     kUnit, &S::stolen_pages},
     {"tidegauge_cgroup_cpu_usage_seconds_total", "CPU time.", kC, kNanoseconds, &S::usage_ns},
     {"tidegauge_cgroup_cpu_user_seconds_total", "CPU time in user mode.", kC, kNanoseconds,
      &S::user_ns},

@@ -110,6 +110,7 @@ class Identifier {
     if (component.find("kubepods") != std::string_view::npos) {
       in_kubepods_ = true;
     }
+    identity_.of_user = identity_.of_user || is_of_user(component);
     const bool known = take_slice(component) || take_pod(component) || take_prefixed(component) ||
                        take_cri(component) || take_bare_id(component) || take_lxc(component) ||
                        take_machine(component);
@@ -122,6 +123,13 @@ class Identifier {
   CgroupIdentity finish() { return std::move(identity_); }
 
  private:
+  // user.slice/user-1000.slice/user@1000.service; a namespace may show any of them as the first.
+  static bool is_of_user(std::string_view component) {
+    return component == "user.slice" ||
+           (component.starts_with("user-") && component.ends_with(".slice")) ||
+           (component.starts_with("user@") && component.ends_with(".service"));
+  }
+
   void contain(std::string container, std::string_view runtime) {
     identity_.container = std::move(container);
     identity_.runtime = runtime;

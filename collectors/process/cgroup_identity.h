@@ -20,6 +20,8 @@ struct CgroupIdentity {
   // empty where the path has an id and nothing of who made it (kubepods/.../<id>).
   std::string runtime{};
   std::string pod{};  // Kubernetes pod uid with dashes
+  // Below user.slice: the names of what lives there are a user's own choice, or tell who it is.
+  bool of_user = false;
   friend bool operator==(const CgroupIdentity&, const CgroupIdentity&) = default;
 };
 

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "collectors/core/text.h"
+#include "collectors/process/shown_identity.h"
 
 namespace tidegauge {
 
@@ -103,13 +104,16 @@ bool search(const std::unique_ptr<re2::RE2>& expression, std::string_view text,
   return true;
 }
 
+CgroupIdentity shown_owner(const ProcessIdentity& process) {
+  const CgroupIdentity owner = process.owner != nullptr ? *process.owner : CgroupIdentity();
+  return process.privacy != nullptr ? shown_identity(*process.privacy, owner) : owner;
+}
+
 std::string shown_path(const ProcessIdentity& process, std::string_view path) {
   return process.privacy != nullptr ? process.privacy->path(path) : std::string(path);
 }
 
 std::optional<std::string> placeholder(std::string_view name, const ProcessIdentity& process) {
-  static const CgroupIdentity kNobody;
-  const CgroupIdentity& owner = process.owner != nullptr ? *process.owner : kNobody;
   if (name == "comm") {
     return std::string(process.comm);
   }
@@ -121,13 +125,13 @@ std::optional<std::string> placeholder(std::string_view name, const ProcessIdent
                                       : std::string(process.user);
   }
   if (name == "unit") {
-    return owner.unit;
+    return shown_owner(process).unit;
   }
   if (name == "container") {
-    return short_container(owner);
+    return short_container(shown_owner(process));
   }
   if (name == "pod") {
-    return owner.pod;
+    return shown_owner(process).pod;
   }
   if (name == "cgroup") {
     return shown_path(process, process.cgroup);
@@ -155,9 +159,7 @@ bool walk_template(std::string_view form, Text text, Hole hole) {
 }
 
 tl::unexpected<Error> invalid(std::size_t rule, std::string_view key, std::string_view what) {
-  return tl::make_unexpected(
-      Error{ErrorKind::kInvalid, 0,
-            "groups[" + std::to_string(rule) + "]." + std::string(key) + ": " + std::string(what)});
+  return invalid_option("groups[" + std::to_string(rule) + "]." + std::string(key), what);
 }
 
 }  // namespace
@@ -271,7 +273,7 @@ namespace {
 
 bool looks_like_another(std::string_view comm) {
   return comm.ends_with(".service") || comm.starts_with('[') || comm == "other" ||
-         comm.find(':') != std::string_view::npos;
+         comm.find('/') != std::string_view::npos || comm.find(':') != std::string_view::npos;
 }
 
 }  // namespace
@@ -281,15 +283,20 @@ GroupName default_group(const ProcessIdentity& process) {
     const std::string_view kind = kernel_thread_kind(process.comm);
     return {"[" + std::string(kind.empty() ? "kernel" : kind) + "]", false};
   }
-  if (process.owner != nullptr && !process.owner->container.empty()) {
-    const std::string& runtime = process.owner->runtime;
-    return {(runtime.empty() ? "container" : runtime) + ":" + short_container(*process.owner),
-            false};
+  const CgroupIdentity owner = shown_owner(process);
+  if (!owner.container.empty()) {
+    return {(owner.runtime.empty() ? "container" : owner.runtime) + ":" + short_container(owner),
+            owner.of_user};
   }
   // A scope is a login session or an application somebody started: what runs in it tells more.
   if (process.owner != nullptr && process.owner->unit.ends_with(".service") &&
-      !process.owner->unit.starts_with("user@")) {
-    return {process.owner->unit, false};
+      !process.owner->unit.starts_with("user@") && owner.unit != kDroppedName) {
+    // Users name their own services as they like, also like the system's.
+    if (!owner.of_user) {
+      return {owner.unit, false};
+    }
+    const std::string user = placeholder("user", process).value_or("");
+    return {(user.empty() ? "user" : user) + "/" + owner.unit, true};
   }
   const std::string comm(process.comm);
   return {comm.empty() ? "unnamed" : looks_like_another(comm) ? "comm:" + comm : comm, true};

@@ -52,7 +52,7 @@ struct GroupRuleSpec {
 
 class GroupRules {
  public:
-  // kInvalid when an expression is not RE2 or a name has an unknown placeholder; `where` tells which.
+  // kInvalid when an expression is not RE2 or a name has an unknown placeholder; `option` tells which.
   static Result<GroupRules> compile(std::vector<GroupRuleSpec> specs);
 
   GroupRules(GroupRules&&) noexcept;

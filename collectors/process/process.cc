@@ -31,7 +31,8 @@ class ProcessCollector final : public Collector {
         settings_(settings),
         identifier_(files, std::move(rules)),
         tracker_(settings.max_groups, settings.top),
-        details_(files) {}
+        details_(files),
+        tables_(files.privacy()) {}
 
   Result<void> collect(CollectContext& context, Section& out) override {
     if (auto ready = pass(context); !ready) {

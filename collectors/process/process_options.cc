@@ -72,10 +72,11 @@ constexpr OptionSpec kGroupFields[] = {
 constexpr OptionSpec kOptions[] = {
     {.key = "source",
      .flag = "source",
-     .type = OptionType::kString,
+     .type = OptionType::kChoice,
      .default_text = "auto",
-     .help = "Where passes come from: auto (the BPF iterator where the kernel and the privileges "
-             "allow it, else procfs), iterator or procfs."},
+     .help = "Where passes come from; auto is the BPF iterator where the kernel and the privileges "
+             "allow it, else procfs.",
+     .words = kSources},
     {.key = "groups",
      .flag = "",
      .type = OptionType::kRecords,
@@ -115,11 +116,9 @@ std::span<const OptionSpec> process_options() { return kOptions; }
 
 Result<ProcessSettings> process_settings(const Options& options) {
   ProcessSettings settings;
-  const std::string& source = options.text("source");
-  const auto* at = std::find(std::begin(kSources), std::end(kSources), source);
+  const auto* at = std::find(std::begin(kSources), std::end(kSources), options.text("source"));
   if (at == std::end(kSources)) {
-    return tl::make_unexpected(
-        Error{ErrorKind::kInvalid, 0, "source: expected auto, iterator or procfs"});
+    return invalid_option("source", "expected " + join_choices(kSources));
   }
   settings.source = static_cast<SourceChoice>(at - std::begin(kSources));
   settings.max_groups = static_cast<std::size_t>(options.integer("max_groups"));

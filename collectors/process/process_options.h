@@ -21,7 +21,7 @@ struct ProcessSettings {
 
 std::span<const OptionSpec> process_options();
 
-// kInvalid: `where` names the key and what is accepted.
+// kInvalid: `option` names the key, `where` what is accepted.
 Result<ProcessSettings> process_settings(const Options& options);
 Result<GroupRules> group_rules(const Options& options);
 

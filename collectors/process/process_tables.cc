@@ -5,6 +5,8 @@
 #include <map>
 #include <utility>
 
+#include "collectors/process/shown_identity.h"
+
 namespace tidegauge {
 
 namespace {
@@ -124,8 +126,9 @@ const std::vector<std::string> kTopLabels{"pid", "comm", "group", "unit", "conta
 
 }  // namespace
 
-ProcessTables::ProcessTables()
-    : groups_(group_columns(), {"group"}),
+ProcessTables::ProcessTables(PrivacyFilter privacy)
+    : privacy_(std::move(privacy)),
+      groups_(group_columns(), {"group"}),
       top_(top_process_columns(), kTopLabels),
       facts_(kFacts),
       source_(std::string(kSourceFamily), std::string(kSourceHelp), MetricKind::kGauge,
@@ -195,8 +198,8 @@ void ProcessTables::fill_top(const ProcessTracker& tracker, std::int64_t boot_re
       set_gauges(row, sample.gauges);
     }
     row.start_realtime_ns = static_cast<std::uint64_t>(boot_realtime_ns) + sample.key.start_ns;
-    static const CgroupIdentity kNobody;
-    const CgroupIdentity& owner = process->owner ? process->owner->identity : kNobody;
+    const CgroupIdentity owner =
+        process->owner ? shown_identity(privacy_, process->owner->identity) : CgroupIdentity();
     top_.add({std::to_string(sample.key.pid), sample.comm.view(),
               tracker.groups()[process->group].name, owner.unit, owner.container},
              row);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "collectors/core/collector.h"
+#include "collectors/core/privacy.h"
 #include "collectors/process/process_details.h"
 #include "collectors/process/process_tracker.h"
 #include "collectors/process/stuck_tasks.h"
@@ -32,7 +33,8 @@ struct PassFacts {
 // Owned by the collector, filled once a pass.
 class ProcessTables {
  public:
-  ProcessTables();
+  // `privacy`: what may be shown of units and containers.
+  explicit ProcessTables(PrivacyFilter privacy);
 
   // `boot_realtime_ns`: the wall clock at boot, so that start times are since the epoch.
   void fill(const ProcessTracker& tracker, const StuckTasks& stuck, const PassFacts& facts,
@@ -47,6 +49,7 @@ class ProcessTables {
   void fill_mappings(std::string_view pid, const ProcessDetail& detail);
   void fill_stuck(const ProcessTracker& tracker, const StuckTasks& stuck, std::int64_t now_ns);
 
+  PrivacyFilter privacy_;
   StructTable<ProcessRow> groups_;
   StructTable<ProcessRow> top_;
   StructTable<PassFacts> facts_;

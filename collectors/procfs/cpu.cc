@@ -116,12 +116,12 @@ constexpr OptionSpec kOptions[] = {
 };
 
 // None when the option is empty.
-Result<std::optional<NameFilter>> include_filter(const Options& options, std::string_view key) {
-  const std::string& expression = options.text(key);
+Result<std::optional<NameFilter>> include_filter(const Options& options, std::string_view stem) {
+  const std::string& expression = options.text(std::string(stem) + "include");
   if (expression.empty()) {
     return std::nullopt;
   }
-  auto filter = NameFilter::make(expression, "", "cpu." + std::string(key));
+  auto filter = NameFilter::make(expression, "", stem);
   if (!filter) {
     return tl::make_unexpected(filter.error());
   }
@@ -129,11 +129,11 @@ Result<std::optional<NameFilter>> include_filter(const Options& options, std::st
 }
 
 Result<std::unique_ptr<Collector>> make_cpu(const KernelFiles& files, const Options& options) {
-  auto flags = include_filter(options, "info_flags_include");
+  auto flags = include_filter(options, "info_flags_");
   if (!flags) {
     return tl::make_unexpected(flags.error());
   }
-  auto bugs = include_filter(options, "info_bugs_include");
+  auto bugs = include_filter(options, "info_bugs_");
   if (!bugs) {
     return tl::make_unexpected(bugs.error());
   }

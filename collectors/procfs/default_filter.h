@@ -11,9 +11,9 @@ namespace tidegauge {
 // switches that default off; only an exclude expression of the user's own clashes with it.
 inline Result<NameFilter> filter_with_default(std::string_view include, std::string_view exclude,
                                               std::string_view default_exclude,
-                                              std::string_view option_name) {
+                                              std::string_view stem) {
   const bool untouched = !include.empty() && exclude == default_exclude;
-  return NameFilter::make(include, untouched ? std::string_view{} : exclude, option_name);
+  return NameFilter::make(include, untouched ? std::string_view{} : exclude, stem);
 }
 
 }  // namespace tidegauge

@@ -160,13 +160,13 @@ class FilesCollector final : public Collector {
 Result<std::unique_ptr<Collector>> make_files(const KernelFiles& files, const Options& options) {
   const std::vector<std::string>& paths = options.list("paths");
   if (paths.size() > kMaxPaths) {
-    return tl::make_unexpected(
-        Error{ErrorKind::kInvalid, 0, "files.paths: at most 256 paths are watched"});
+    return invalid_option("paths",
+                          "expected at most 256 paths, got " + std::to_string(paths.size()));
   }
-  for (const std::string& path : paths) {
-    if (!path.starts_with('/') || path.find('\0') != std::string::npos) {
-      return tl::make_unexpected(
-          Error{ErrorKind::kInvalid, 0, "files.paths: not an absolute path: " + path});
+  for (std::size_t i = 0; i < paths.size(); ++i) {
+    if (!paths[i].starts_with('/') || paths[i].find('\0') != std::string::npos) {
+      return invalid_option("paths[" + std::to_string(i) + "]",
+                            "expected an absolute path, got \"" + paths[i] + "\"");
     }
   }
   return std::make_unique<FilesCollector>(files, paths,

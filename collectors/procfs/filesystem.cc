@@ -281,13 +281,13 @@ Result<std::unique_ptr<Collector>> make_filesystem_collector(const KernelFiles& 
                                                              StatfsFunction function) {
   auto mount_points = filter_with_default(options.text("mount_points_include"),
                                           options.text("mount_points_exclude"),
-                                          kDefaultMountPointsExclude, "filesystem.mount_points");
+                                          kDefaultMountPointsExclude, "mount_points_");
   if (!mount_points) {
     return tl::make_unexpected(mount_points.error());
   }
   auto fs_types =
       filter_with_default(options.text("fs_types_include"), options.text("fs_types_exclude"),
-                          kDefaultFsTypesExclude, "filesystem.fs_types");
+                          kDefaultFsTypesExclude, "fs_types_");
   if (!fs_types) {
     return tl::make_unexpected(fs_types.error());
   }

@@ -260,8 +260,8 @@ const CollectorInfo kInterruptsCollector{
     .options = kOptions,
     .make = [](const KernelFiles& files,
                const Options& options) -> Result<std::unique_ptr<Collector>> {
-      auto filter = NameFilter::make(options.text("name_include"), options.text("name_exclude"),
-                                     "interrupts.name");
+      auto filter =
+          NameFilter::make(options.text("name_include"), options.text("name_exclude"), "name_");
       if (!filter) {
         return tl::make_unexpected(filter.error());
       }

@@ -211,7 +211,7 @@ const CollectorInfo kNetdevCollector{
     .make = [](const KernelFiles& files,
                const Options& options) -> Result<std::unique_ptr<Collector>> {
       auto filter = NameFilter::make(options.text("device_include"), options.text("device_exclude"),
-                                     "netdev.device");
+                                     "device_");
       if (!filter) {
         return tl::make_unexpected(filter.error());
       }

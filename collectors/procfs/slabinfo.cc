@@ -139,8 +139,8 @@ const CollectorInfo kSlabinfoCollector{
     .make = [](const KernelFiles& files,
                const Options& options) -> Result<std::unique_ptr<Collector>> {
       // Apart, because node_exporter allows both here: its include defaults to everything.
-      auto include = NameFilter::make(options.text("slabs_include"), "", "slabinfo.slabs-include");
-      auto exclude = NameFilter::make("", options.text("slabs_exclude"), "slabinfo.slabs-exclude");
+      auto include = NameFilter::make(options.text("slabs_include"), "", "slabs_");
+      auto exclude = NameFilter::make("", options.text("slabs_exclude"), "slabs_");
       if (!include) {
         return tl::make_unexpected(include.error());
       }

@@ -174,7 +174,8 @@ Result<std::vector<Parameter>> parse_parameters(const KernelFiles& files,
                                                 const std::vector<std::string>& items,
                                                 std::string_view option, bool may_name) {
   std::vector<Parameter> parameters;
-  for (const std::string& item : items) {
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    const std::string& item = items[i];
     const auto colon = item.find(':');
     const std::string name = item.substr(0, colon);
     std::vector<std::string> names;
@@ -184,8 +185,10 @@ Result<std::vector<Parameter>> parse_parameters(const KernelFiles& files,
     const bool empty_name =
         name.empty() || std::find(names.begin(), names.end(), "") != names.end();
     if (empty_name || (!names.empty() && !may_name)) {
-      return tl::make_unexpected(
-          Error{ErrorKind::kInvalid, 0, std::string(option) + ": cannot use \"" + item + "\""});
+      return invalid_option(std::string(option) + "[" + std::to_string(i) + "]",
+                            std::string("expected a parameter such as vm.swappiness") +
+                                (may_name ? " or fs.file-nr:allocated,unused,max" : "") +
+                                ", got \"" + item + "\"");
     }
     const bool repeated = std::any_of(
         parameters.begin(), parameters.end(),
@@ -307,12 +310,11 @@ const CollectorInfo kSysctlCollector{
     .options = kOptions,
     .make = [](const KernelFiles& files,
                const Options& options) -> Result<std::unique_ptr<Collector>> {
-      auto numbers = parse_parameters(files, options.list("include"), "sysctl.include", true);
+      auto numbers = parse_parameters(files, options.list("include"), "include", true);
       if (!numbers) {
         return tl::make_unexpected(numbers.error());
       }
-      auto infos =
-          parse_parameters(files, options.list("include_info"), "sysctl.include-info", false);
+      auto infos = parse_parameters(files, options.list("include_info"), "include_info", false);
       if (!infos) {
         return tl::make_unexpected(infos.error());
       }

@@ -116,8 +116,7 @@ const CollectorInfo kVmstatCollector{
       quiet.set_log_errors(false);
       auto wanted = std::make_shared<const RE2>(options.text("fields"), quiet);
       if (!wanted->ok()) {
-        return tl::make_unexpected(
-            Error{ErrorKind::kInvalid, 0, "vmstat.fields: " + wanted->error()});
+        return invalid_option("fields", wanted->error());
       }
       return std::make_unique<VmstatCollector>(files, std::move(wanted));
     },

@@ -69,6 +69,9 @@ int collect(const CommandLine& command_line, CollectorRegistry registry) {
     print(stderr, complaint + "\n");
     return 1;
   }
+  if (const std::string complaint = check_privacy(config->roots); !complaint.empty()) {
+    print(stderr, complaint + "\n");
+  }
   auto collectors = make_collectors(*config, command_line.names);
   if (!collectors) {
     print(stderr, collectors.error().message + "\n");

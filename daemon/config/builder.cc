@@ -2,6 +2,7 @@
 #include "daemon/config/builder.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace tidegauge {
 
@@ -26,7 +27,7 @@ bool is_default(const OptionSpec& spec, const Options& options) {
 
 ConfigBuilder::ConfigBuilder(CollectorRegistry registry) {
   for (const CollectorInfo* info : registry) {
-    config_.collectors.push_back({info, info->enabled, 0, default_options(info->options)});
+    config_.collectors.push_back({info, info->enabled, 0, default_options(info->options), {}});
   }
   file_.enabled.resize(registry.size());
   flags_.enabled.resize(registry.size());
@@ -48,7 +49,19 @@ void ConfigBuilder::set(ConfigLayer layer, const Target& target, OptionValue val
     intervals_[target.collector] =
         Interval{std::get<std::string>(std::move(value)), std::move(origin)};
   } else {
-    config_.collectors[target.collector].options.set(target.option->key, std::move(value));
+    CollectorConfig& collector = config_.collectors[target.collector];
+    collector.options.set(target.option->key, std::move(value));
+    collector.origins.set(target.option->key, std::move(origin));
+  }
+}
+
+void ConfigBuilder::set_parts(const Target& target, const YamlNode& value, std::string_view file,
+                              const std::string& path) {
+  const bool is_own = target.setting == nullptr && target.option != &kCollectorEnabled &&
+                      target.option != &kCollectorInterval;
+  if (is_own) {
+    config_.collectors[target.collector].origins.add_parts(std::string(target.option->key), value,
+                                                           file, path);
   }
 }
 
@@ -96,6 +109,16 @@ ConfigResult<Config> ConfigBuilder::finish() && {
     resolve_include_exclude(collector.info->options, collector.options);
   }
   return std::move(config_);
+}
+
+ConfigError collector_error(const CollectorConfig& collector, const Error& error) {
+  const std::string_view origin = collector.origins.find(error.option);
+  if (!origin.empty()) {
+    return {std::string(origin) + ": " + error.where};
+  }
+  const std::string path = "collectors." + std::string(collector.info->name);
+  return {error.option.empty() ? path + ": " + error.message()
+                               : path + "." + error.option + ": " + error.where};
 }
 
 void resolve_include_exclude(std::span<const OptionSpec> specs, Options& options) {

@@ -8,9 +8,11 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "daemon/config/value.h"
+#include "daemon/config/yaml_tree.h"
 
 namespace tidegauge {
 
@@ -21,8 +23,12 @@ class ConfigBuilder {
   explicit ConfigBuilder(CollectorRegistry registry);
 
   // `value` has the target's type and range. `origin` begins the message should the value not fit
-  // the others ("tidegauge.yaml:3:5: collectors.x.interval").
+  // the others, or should the collector refuse it ("tidegauge.yaml:3:5: collectors.x.interval").
   void set(ConfigLayer layer, const Target& target, OptionValue value, std::string origin);
+
+  // After set() of a collector's option: where the parts of its value are.
+  void set_parts(const Target& target, const YamlNode& value, std::string_view file,
+                 const std::string& path);
 
   // Fills what nobody set, checks what depends on several values.
   ConfigResult<Config> finish() &&;

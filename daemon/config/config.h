@@ -11,6 +11,7 @@
 //   flags.h       command line to command and flags              (the only user of CLI11)
 //   command_flags.h  flags of `top` and `process`
 //   builder.h     the layers: defaults < file < flags
+//   origins.h     where a collector's options were written
 //   load.h        all of it in one call; SIGHUP makes the same call again
 //   generate.h    config/tidegauge.yaml and --help, from the same tables
 //
@@ -25,6 +26,7 @@
 
 #include "collectors/core/collector.h"
 #include "collectors/core/kernel_files.h"
+#include "daemon/config/origins.h"
 #include "daemon/service/log.h"
 
 namespace tidegauge {
@@ -36,6 +38,7 @@ struct CollectorConfig {
   bool enabled = true;
   std::int64_t interval_ns = 0;  // a positive multiple of the tick
   Options options;
+  OptionOrigins origins;  // of the options that were set
 };
 
 struct Config {
@@ -64,6 +67,9 @@ struct Config {
 struct ConfigError {
   std::string message;  // one line for the operator
 };
+
+// What a collector said when it could not be made, with the place in the file or the flag.
+ConfigError collector_error(const CollectorConfig& collector, const Error& error);
 
 template <class T>
 using ConfigResult = tl::expected<T, ConfigError>;

@@ -67,6 +67,7 @@ std::string yaml_default(const OptionSpec& spec) {
     case OptionType::kDuration:
       return std::string(spec.default_text);
     case OptionType::kString:
+    case OptionType::kChoice:
     case OptionType::kRegex:
       return yaml_text(spec.default_text);
     case OptionType::kRecords:
@@ -176,6 +177,8 @@ std::string_view placeholder(OptionType type) {
       return "=DURATION";
     case OptionType::kString:
       return "=TEXT";
+    case OptionType::kChoice:
+      return "=WORD";
     case OptionType::kRegex:
       return "=REGEX";
     case OptionType::kStringList:

@@ -45,10 +45,23 @@ bool is_telemetry_path(std::string_view text) {
          text.find_first_of(" \t?#%\"<>&") == std::string_view::npos;
 }
 
-bool is_privacy(std::string_view text) { return parse_privacy(text).has_value(); }
 bool is_cpu_budget(std::string_view text) { return parse_cpu_budget(text).has_value(); }
-bool is_log_level(std::string_view text) { return parse_log_level(text).has_value(); }
-bool is_log_format(std::string_view text) { return parse_log_format(text).has_value(); }
+
+constexpr std::string_view kPrivacies[] = {"keep", "hash", "drop"};
+constexpr std::string_view kLogLevels[] = {"debug", "info", "warn", "error"};
+constexpr std::string_view kLogFormats[] = {"logfmt", "json"};
+
+// Of several words; each row says which it accepts.
+constexpr OptionSpec choice(std::string_view key, std::string_view flag,
+                            std::string_view default_text, std::string_view help,
+                            std::span<const std::string_view> words) {
+  return {.key = key,
+          .flag = flag,
+          .type = OptionType::kChoice,
+          .default_text = default_text,
+          .help = help,
+          .words = words};
+}
 
 template <auto Member>
 void set_boolean(Config& config, const OptionValue& value) {
@@ -105,13 +118,19 @@ constexpr Setting kSettings[] = {
        config.cpu_budget_ppm = parse_cpu_budget(std::get<std::string>(value)).value_or(0);
      }},
     {"",
-     {"privacy", "privacy", OptionType::kString, "keep",
-      "How paths and user names of the host's users may leave the host: keep; hash to h: and 16 "
-      "digits, the same for the same text on this host (salted with its machine id); drop to -. "
-      "Covers executables, cgroup paths, user names and, once eBPF reports them, paths of files; "
-      "not mount points, nor files that this configuration names."},
-     "keep, hash or drop",
-     is_privacy,
+     choice(
+         "privacy", "privacy", "keep",
+         "How paths and user names of the host's users may leave the host: keep; hash to h: and "
+         "16 digits, the same for the same text on this host (salted with its machine id, "
+         "without one it is drop); drop to -, which leaves one cgroup to show, the root. Hidden "
+         "are executables' names, cgroup paths, user names, the instances of units "
+         "(backup@-.service), units that encode paths (.mount, .swap, .automount, .socket, "
+         ".device, .path), all units below user.slice, names of lxc, nspawn and libvirt machines "
+         "and, once eBPF reports them, paths of files. Not hidden are what processes and threads "
+         "call themselves (comm), other units, container ids, mount points, and what this "
+         "configuration names.",
+         kPrivacies),
+     "", nullptr,
      [](Config& config, const OptionValue& value) {
        config.roots.privacy = parse_privacy(std::get<std::string>(value)).value_or(Privacy::kDrop);
      }},
@@ -193,17 +212,13 @@ constexpr Setting kSettings[] = {
      is_not_empty,
      set_root<&KernelRoots::udev_data>},
 
-    {"log",
-     {"level", "log.level", OptionType::kString, "info", "The least severity that is written."},
-     "debug, info, warn or error",
-     is_log_level,
+    {"log", choice("level", "log.level", "info", "The least severity that is written.", kLogLevels),
+     "", nullptr,
      [](Config& config, const OptionValue& value) {
        config.log_level = parse_log_level(std::get<std::string>(value)).value_or(LogLevel::kInfo);
      }},
-    {"log",
-     {"format", "log.format", OptionType::kString, "logfmt", "How a line is written."},
-     "logfmt or json",
-     is_log_format,
+    {"log", choice("format", "log.format", "logfmt", "How a line is written.", kLogFormats), "",
+     nullptr,
      [](Config& config, const OptionValue& value) {
        config.log_format =
            parse_log_format(std::get<std::string>(value)).value_or(LogFormat::kLogfmt);

@@ -59,6 +59,8 @@ std::string Target::accepted() const {
       return range_of_durations(spec());
     case OptionType::kString:
       return &spec() == &kCollectorInterval ? "a duration that is a multiple of the tick" : "text";
+    case OptionType::kChoice:
+      return join_choices(spec().words);
     case OptionType::kRegex:
       return "a regular expression in RE2 syntax";
     case OptionType::kStringList:

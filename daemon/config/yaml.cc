@@ -178,6 +178,7 @@ class Walker {
     }
     builder_.set(ConfigLayer::kFile, target, std::move(*parsed),
                  yaml_position_prefix(file_, entry.position) + path);
+    builder_.set_parts(target, *entry.value, file_, path);
     return {};
   }
 

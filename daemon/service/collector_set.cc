@@ -22,8 +22,7 @@ ConfigResult<std::vector<ScheduledCollector>> make_collectors(
     }
     auto made = collector.info->make(files, collector.options);
     if (!made) {
-      return tl::make_unexpected(ConfigError{"collectors." + std::string(collector.info->name) +
-                                             ": " + made.error().message()});
+      return tl::make_unexpected(collector_error(collector, made.error()));
     }
     out.push_back({collector.info, collector.interval_ns, std::move(*made), {}});
   }
@@ -58,6 +57,15 @@ std::string check_roots(const KernelRoots& roots) {
     return "procfs root " + roots.procfs + ": not a directory (--path.procfs)";
   }
   return "";
+}
+
+std::string check_privacy(const KernelRoots& roots) {
+  const KernelFiles files(roots);
+  if (files.privacy().privacy() == roots.privacy) {
+    return "";
+  }
+  return "privacy: hash needs " + files.root("/etc/machine-id") +
+         ", which cannot be read or holds no machine id: names are dropped instead";
 }
 
 }  // namespace tidegauge

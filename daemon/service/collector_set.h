@@ -25,4 +25,7 @@ SchedulerOptions scheduler_options(const Config& config);
 // The procfs root must be there; anything below it may be missing. Returns a complaint or "".
 std::string check_roots(const KernelRoots& roots);
 
+// Whether names can be hidden as asked. Returns a complaint, with what is done instead, or "".
+std::string check_privacy(const KernelRoots& roots);
+
 }  // namespace tidegauge

@@ -131,6 +131,7 @@ class Service {
   void activate(const std::shared_ptr<Generation>& generation);
   void announce();
   void drop_privileges();
+  void warn_of_privacy(const KernelRoots& roots);
   void loop();
   void reload();
   ConfigResult<void> try_reload();
@@ -246,12 +247,19 @@ void Service::announce() {
   for (const std::string& missing : missing_privileges()) {
     log_.warn("running without a capability", {{"missing", missing}});
   }
+  warn_of_privacy(config_.roots);
   const BuildInfo& build = build_info();
   for (const std::string& address : server_->addresses()) {
     log_.info("listening", {{"address", address},
                             {"path", config_.telemetry_path},
                             {"version", build.version},
                             {"revision", build.revision}});
+  }
+}
+
+void Service::warn_of_privacy(const KernelRoots& roots) {
+  if (const std::string complaint = check_privacy(roots); !complaint.empty()) {
+    log_.warn(complaint);
   }
 }
 
@@ -383,6 +391,9 @@ ConfigResult<void> Service::try_reload() {
     }
   }
   log_.configure(config->log_level, config->log_format);
+  if (!same_roots) {
+    warn_of_privacy(config->roots);
+  }
   activate(build(*config, std::move(*collectors), options));
   return {};
 }

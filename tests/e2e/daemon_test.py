@@ -155,6 +155,17 @@ class LifeTest(DaemonTestCase):
         self.assertEqual({name for name in daemon.scrape() if not scheduler.fullmatch(name)},
                          {"node_load1", "node_load5", "node_load15"})
 
+    def test_hashing_without_a_machine_id(self):
+        daemon = self.start("--privacy=hash", f"--path.rootfs={self.directory}", "--collector.cgroup.interval=1s")
+        warning = "privacy: hash needs .*/etc/machine-id, .*: names are dropped instead"
+        daemon.wait_log(warning)
+        daemon.signal(signal.SIGHUP)
+        daemon.wait_log("configuration reloaded")
+        self.assertEqual(len(re.findall(warning, daemon.stderr())), 1, "a reload with the same roots repeats nothing")
+        families = daemon.scrape()
+        self.assertEqual(label_values(families, "tidegauge_cgroup_info", "cgroup") - {"/"}, set())
+        self.assertEqual(sample(families, "tidegauge_exposition_suppressed_series"), 0, "series that collide")
+
     def test_ticks_are_on_time(self):
         daemon = self.start("--tick=200ms")
         begin, before = time.monotonic(), daemon.value("tidegauge_ticks_total")
@@ -322,6 +333,10 @@ class CommandTest(DaemonTestCase):
         done = self.run_tidegauge("check-config", bad)
         self.assertEqual(done.returncode, 2)
         self.assertRegex(done.stderr, r"^\S*bad\.yaml:2:3: web\.port: unknown key")
+        refused = self.write("refused.yaml", "collectors:\n  process:\n    groups:\n      - name: '{nope}'\n")
+        done = self.run_tidegauge("check-config", refused)
+        self.assertEqual(done.returncode, 2)
+        self.assertRegex(done.stderr, r"^\S*refused\.yaml:4:9: collectors\.process\.groups\[0\]\.name: expected text with")
         self.assertEqual(self.run_tidegauge("check-config", "/nonexistent").returncode, 2)
 
     def test_every_metric_is_documented(self):

@@ -44,6 +44,15 @@ std::size_t cgroups_in(const Series& series) {
   }));
 }
 
+double left_out(const Series& series, const std::string& reason) {
+  return at(series, "tidegauge_cgroup_left_out{reason=\"" + reason + "\"}");
+}
+
+bool has_duplicates(const Series& series) {
+  return std::any_of(series.begin(), series.end(),
+                     [](const auto& one) { return std::isnan(one.second); });
+}
+
 std::string pressure(int some, int full) {
   return "some avg10=0.00 avg60=0.00 avg300=0.00 total=" + std::to_string(some) +
          "\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=" + std::to_string(full) + "\n";
@@ -141,7 +150,9 @@ TEST(CgroupV2, EveryFile) {
       {name("io_discards_total", unit, "device=\"vda\""), 3},
       {name("io_discards_total", unit, "device=\"9:9\""), 6},
       {name("info", unit, R"(unit="nginx.service",container="",runtime="",pod="")"), 1},
-      {"tidegauge_cgroup_left_out", 0},
+      {"tidegauge_cgroup_left_out{reason=\"limits\"}", 0},
+      {"tidegauge_cgroup_left_out{reason=\"privacy\"}", 0},
+      {"tidegauge_cgroup_left_out{reason=\"label\"}", 0},
       {"tidegauge_cgroup_devices_left_out", 0},
       {"tidegauge_cgroup_read_errors_total", 0},
   };
@@ -311,16 +322,16 @@ TEST(CgroupLimits, BreadthFirst) {
   Series series = series_of(tree, {"max_cgroups=3"});
   EXPECT_EQ(cgroups_in(series), 3U);
   EXPECT_TRUE(series.contains(name("pids", "/b")));
-  EXPECT_EQ(at(series, "tidegauge_cgroup_left_out"), 2) << "c and a/x; a/x/y was never met";
+  EXPECT_EQ(left_out(series, "limits"), 2) << "c and a/x; a/x/y was never met";
   series = series_of(tree, {"max_depth=1"});
   EXPECT_EQ(cgroups_in(series), 4U);
-  EXPECT_EQ(at(series, "tidegauge_cgroup_left_out"), 1);
+  EXPECT_EQ(left_out(series, "limits"), 1);
   series = series_of(tree, {"max_depth=0"});
   EXPECT_EQ(cgroups_in(series), 1U);
-  EXPECT_EQ(at(series, "tidegauge_cgroup_left_out"), 3);
+  EXPECT_EQ(left_out(series, "limits"), 3);
   series = series_of(tree);
   EXPECT_EQ(cgroups_in(series), 6U);
-  EXPECT_EQ(at(series, "tidegauge_cgroup_left_out"), 0);
+  EXPECT_EQ(left_out(series, "limits"), 0);
 }
 
 TEST(CgroupLimits, IncludeAndExclude) {
@@ -332,11 +343,11 @@ TEST(CgroupLimits, IncludeAndExclude) {
   Series series = series_of(tree, {"include=^/a/"});
   EXPECT_EQ(cgroups_in(series), 1U);
   EXPECT_TRUE(series.contains(name("pids", "/a/x"))) << "below one that is not shown";
-  EXPECT_EQ(at(series, "tidegauge_cgroup_left_out"), 0) << "what nobody wants is not left out";
+  EXPECT_EQ(left_out(series, "limits"), 0) << "what nobody wants is not left out";
   series = series_of(tree, {"exclude=^/a$", "max_cgroups=2"});
   EXPECT_TRUE(series.contains(name("pids", "/b")));
   EXPECT_FALSE(series.contains(name("pids", "/a")));
-  EXPECT_EQ(at(series, "tidegauge_cgroup_left_out"), 2);
+  EXPECT_EQ(left_out(series, "limits"), 2);
   EXPECT_FALSE(testing::make(kCgroupCollector, tree.files(), {"include=a", "exclude=b"}));
 }
 
@@ -349,7 +360,7 @@ TEST(CgroupLimits, TenThousandCgroups) {
   tree.write("sys/fs/cgroup/g0/pids.current", "1\n");
   const Series series = series_of(tree);
   EXPECT_EQ(cgroups_in(series), 2U);
-  EXPECT_EQ(at(series, "tidegauge_cgroup_left_out"), 9501);
+  EXPECT_EQ(left_out(series, "limits"), 9501);
 }
 
 TEST(CgroupLimits, Devices) {
@@ -399,9 +410,67 @@ TEST(CgroupLabels, NeverTwice) {
   tree.write("sys/fs/cgroup" + deep + "/y/pids.current", "1\n");
   const Series series = series_of(tree);
   EXPECT_EQ(cgroups_in(series), 4U) << "the root, one a, the new line, one deep one";
-  EXPECT_EQ(at(series, "tidegauge_cgroup_left_out"), 3);
-  EXPECT_TRUE(std::none_of(series.begin(), series.end(),
-                           [](const auto& one) { return std::isnan(one.second); }));
+  EXPECT_EQ(left_out(series, "label"), 3);
+  EXPECT_FALSE(has_duplicates(series));
+}
+
+// Hides as a configuration with `privacy` does, salted with the tree's machine id.
+KernelFiles hiding(const FixtureTree& tree, Privacy privacy) {
+  tree.write("root/etc/machine-id", "0123456789abcdef0123456789abcdef\n");
+  KernelRoots roots = tree.files().roots();
+  roots.privacy = privacy;
+  return KernelFiles(roots);
+}
+
+TEST(CgroupPrivacy, DropShowsTheRootAndCountsTheOthers) {
+  const FixtureTree tree;
+  write_v2_root(tree);
+  write_v2_unit(tree, "/system.slice/nginx.service");
+  write_v2_unit(tree, "/user.slice/alice");
+  write_v2_unit(tree, "/docker/" + kId);
+  const auto section = testing::run_once(kCgroupCollector, hiding(tree, Privacy::kDrop));
+  ASSERT_TRUE(section) << testing::error_text(section);
+  const Series series = testing::flatten(*section);
+  EXPECT_EQ(cgroups_in(series), 1U);
+  EXPECT_DOUBLE_EQ(at(series, name("cpu_usage_seconds_total", "/")), 9e-6);
+  EXPECT_FALSE(series.contains(name("pids", "-")));
+  EXPECT_EQ(left_out(series, "privacy"), 6) << "three units and what they lie in";
+  EXPECT_EQ(left_out(series, "label"), 0);
+  EXPECT_EQ(left_out(series, "limits"), 0);
+  EXPECT_FALSE(has_duplicates(series));
+}
+
+TEST(CgroupPrivacy, HashShowsAllUnderHashes) {
+  const FixtureTree tree;
+  write_v2_root(tree);
+  const std::string mount = "/system.slice/home-alice.mount";
+  const std::string service = "/system.slice/nginx.service";
+  write_v2_unit(tree, mount);
+  write_v2_unit(tree, service);
+  write_v2_unit(tree, "/user.slice/user-1000.slice/session-1.scope");
+  for (const char* odd : {"a\xfe", "a\xff", "a\xEF\xBF\xBD"}) {
+    tree.write(std::string("sys/fs/cgroup/") + odd + "/pids.current", "1\n");
+  }
+  const KernelFiles files = hiding(tree, Privacy::kHash);
+  const auto section = testing::run_once(kCgroupCollector, files);
+  ASSERT_TRUE(section) << testing::error_text(section);
+  const Series series = testing::flatten(*section);
+  const PrivacyFilter& privacy = files.privacy();
+  EXPECT_EQ(cgroups_in(series), 7U);
+  EXPECT_EQ(at(series, name("info", privacy.path(mount),
+                            "unit=\"" + privacy.user("home-alice.mount") +
+                                R"(",container="",runtime="",pod="")")),
+            1);
+  EXPECT_EQ(at(series, name("info", privacy.path(service),
+                            R"(unit="nginx.service",container="",runtime="",pod="")")),
+            1);
+  for (const auto& [key, ignored] : series) {
+    EXPECT_EQ(key.find("alice"), std::string::npos) << key;
+    EXPECT_EQ(key.find("session-1"), std::string::npos) << key;
+  }
+  EXPECT_EQ(left_out(series, "privacy"), 0);
+  EXPECT_EQ(left_out(series, "label"), 0);
+  EXPECT_FALSE(has_duplicates(series));
 }
 
 // The files of one v1 cgroup, "{}" standing for the controller's directory.
@@ -632,6 +701,10 @@ TEST(CgroupMetrics, EveryFamilyIsDocumented) {
       })) << column.family;
     }
   }
+}
+
+TEST(CgroupMetrics, RunsLessOftenWhenTheDaemonUsesTooMuch) {
+  EXPECT_TRUE(kCgroupCollector.stretch);
 }
 
 TEST(CgroupMetrics, ShapesAreSharedBetweenRuns) {

@@ -24,6 +24,7 @@
 #include "daemon/config/suggest.h"
 #include "daemon/config/yaml.h"
 #include "daemon/config/yaml_tree.h"
+#include "daemon/service/collector_set.h"
 
 namespace tidegauge {
 namespace {
@@ -91,6 +92,7 @@ std::string dump(const Config& config) {
           out << collector.options.integer(spec.key);
           break;
         case OptionType::kString:
+        case OptionType::kChoice:
         case OptionType::kRegex:
           out << collector.options.text(spec.key);
           break;
@@ -1106,6 +1108,105 @@ TEST(ConfigHelp, NamesEveryFlagWithinTheLine) {
   for (std::string line; std::getline(lines, line);) {
     EXPECT_LE(line.size(), 100U) << line;
   }
+}
+
+// --- what collectors refuse ---------------------------------------------------------------------
+
+// The first complaint of a collector of this build about a file and flags.
+std::string refusal(std::string_view yaml, const std::vector<const char*>& flags = {}) {
+  const auto line = parse(flags, all_collectors());
+  if (!line) {
+    return error_of(line);
+  }
+  ConfigBuilder builder(all_collectors());
+  if (auto done = apply_yaml(yaml, "t.yaml", all_collectors(), builder); !done) {
+    return error_of(done);
+  }
+  if (auto done = apply_flags(*line, all_collectors(), builder); !done) {
+    return error_of(done);
+  }
+  const auto config = std::move(builder).finish();
+  return config ? error_of(make_collectors(*config, {"process", "files", "sysctl", "netdev"}))
+                : error_of(config);
+}
+
+TEST(CollectorErrors, SayWhereTheOptionWasWritten) {
+  const std::string name =
+      "expected text with {comm}, {exe}, {user}, {unit}, {container}, {pod}, {cgroup} or a named "
+      "group of this rule's expressions";
+  const std::string path = "expected an absolute path, got \"b\"";
+  EXPECT_EQ(refusal(""), "accepted");
+  EXPECT_EQ(refusal("collectors:\n  process:\n    groups:\n      - name: '{nope}'\n"),
+            "t.yaml:4:9: collectors.process.groups[0].name: " + name);
+  EXPECT_EQ(refusal("collectors: {process: {groups: [{name: a}, {comm: b, name: '{'}]}}"),
+            "t.yaml:1:54: collectors.process.groups[1].name: " + name);
+  EXPECT_EQ(refusal("collectors: {process: {groups: [{comm: a}]}}"),
+            "t.yaml:1:33: collectors.process.groups[0]: a group needs a name");
+  EXPECT_EQ(refusal("collectors: {process: {groups: [{name: a, comm_regex: "
+                    "(1)(2)(3)(4)(5)(6)(7)(8)}]}}"),
+            "t.yaml:1:43: collectors.process.groups[0].comm_regex: more than 7 capturing groups; "
+            "(?:...) does not capture");
+  EXPECT_EQ(refusal("collectors: {files: {paths: [/a, b]}}"),
+            "t.yaml:1:34: collectors.files.paths[1]: " + path);
+  EXPECT_EQ(refusal("collectors: {files: {paths: b}}"),
+            "t.yaml:1:22: collectors.files.paths: " + path);
+  EXPECT_EQ(refusal("", {"--collector.files.path=b"}), "--collector.files.path: " + path);
+  EXPECT_EQ(refusal("collectors: {files: {paths: [/a, /c]}}",
+                    {"--collector.files.path=/a", "--collector.files.path=b"}),
+            "--collector.files.path: " + path)
+      << "the file's list is not in force";
+  EXPECT_EQ(refusal("collectors: {sysctl: {include: ['a.b:']}}"),
+            "t.yaml:1:33: collectors.sysctl.include[0]: expected a parameter such as "
+            "vm.swappiness or fs.file-nr:allocated,unused,max, got \"a.b:\"");
+  EXPECT_EQ(
+      refusal("collectors: {netdev: {device_exclude: a}}", {"--collector.netdev.device-include=b"}),
+      "t.yaml:1:23: collectors.netdev.device_exclude: cannot be used together with "
+      "device_include");
+}
+
+TEST(CollectorErrors, OfWhatNobodyWrote) {
+  const CollectorConfig collector{&kDisk, true, 1, {}, {}};
+  EXPECT_EQ(collector_error(collector, invalid_option("workers", "too many").value()).message,
+            "collectors.disk.workers: too many");
+  EXPECT_EQ(collector_error(collector, system_error(ENOENT, "/x").value()).message,
+            "collectors.disk: missing: /x: No such file or directory");
+}
+
+TEST(CollectorErrors, ChoicesNameWhatTheyAccept) {
+  const std::string source = "expected auto, iterator or procfs, got ";
+  EXPECT_EQ(refusal("collectors:\n  process:\n    source: bogus\n"),
+            "t.yaml:3:5: collectors.process.source: " + source + "\"bogus\"");
+  EXPECT_EQ(refusal("collectors: {process: {source: }}"),
+            "t.yaml:1:24: collectors.process.source: " + source + "nothing");
+  EXPECT_EQ(refusal("collectors: {process: {source: [auto]}}"),
+            "t.yaml:1:24: collectors.process.source: " + source + "a list");
+  EXPECT_EQ(refusal("", {"--collector.process.source=bpf"}),
+            "--collector.process.source: " + source + "\"bpf\"");
+  EXPECT_EQ(refusal("collectors: {process: {source: procfs}}"), "accepted");
+  EXPECT_NE(reference_yaml(all_collectors()).find("Accepts auto, iterator or procfs."),
+            std::string::npos);
+  EXPECT_NE(help_text(all_collectors()).find("--collector.process.source=WORD"), std::string::npos);
+  for (const Setting& setting : settings()) {
+    EXPECT_EQ(setting.spec.words.empty(), setting.spec.type != OptionType::kChoice)
+        << setting.spec.key;
+  }
+}
+
+TEST(CheckPrivacy, SaysWhenNamesAreDropped) {
+  const TemporaryDirectory directory;
+  KernelRoots roots;
+  roots.rootfs = directory.path("");
+  for (const Privacy privacy : {Privacy::kKeep, Privacy::kDrop}) {
+    roots.privacy = privacy;
+    EXPECT_EQ(check_privacy(roots), "");
+  }
+  roots.privacy = Privacy::kHash;
+  EXPECT_EQ(check_privacy(roots), "privacy: hash needs " + directory.path("etc/machine-id") +
+                                      ", which cannot be read or holds no machine id: names are "
+                                      "dropped instead");
+  std::filesystem::create_directory(directory.path("etc"));
+  static_cast<void>(directory.write("etc/machine-id", "0123456789abcdef0123456789abcdef\n"));
+  EXPECT_EQ(check_privacy(roots), "");
 }
 
 // --- small parts --------------------------------------------------------------------------------

@@ -130,6 +130,53 @@ TEST(GroupRules, NamesWithPlaceholders) {
   }
 }
 
+// What leaves is hidden, what is compared is the truth.
+TEST(GroupRules, NamesHideWhatPrivacyHides) {
+  const PrivacyFilter drop(Privacy::kDrop, "");
+  const PrivacyFilter hash(Privacy::kHash, "salt");
+  const CgroupIdentity mount = identify_cgroup("/system.slice/home-alice.mount");
+  const CgroupIdentity backup = identify_cgroup("/system.slice/backup@home-alice.service");
+  const CgroupIdentity session = identify_cgroup("/user.slice/user-1000.slice/session-3.scope");
+  const CgroupIdentity own =
+      identify_cgroup("/user.slice/user-1000.slice/user@1000.service/app.slice/secret.service");
+  const CgroupIdentity machine = identify_cgroup("/lxc/alice");
+  const CgroupIdentity docker = identify_cgroup("/docker/" + kId);
+  struct Case {
+    std::vector<GroupRuleSpec> specs;
+    const CgroupIdentity& owner;
+    std::string dropped;
+    std::string hashed;
+  };
+  const Case kCases[] = {
+      {{{.name = "u:{unit}", .unit = {"home-alice.mount"}}},
+       mount,
+       "u:-",
+       "u:" + hash.user("home-alice.mount")},
+      {{{.name = "{unit}"}},
+       backup,
+       "backup@-.service",
+       "backup@" + hash.user("home-alice") + ".service"},
+      {{{.name = "{unit}"}}, session, "-", hash.user("session-3.scope")},
+      {{{.name = "{container}", .container = {"alice"}}}, machine, "-", hash.user("alice")},
+      {{{.name = "{container}"}}, docker, kId.substr(0, 12), kId.substr(0, 12)},
+      {{}, backup, "backup@-.service", "backup@" + hash.user("home-alice") + ".service"},
+      {{}, own, "vim", "user/" + hash.user("secret.service")},
+      {{}, session, "vim", "vim"},
+      {{}, machine, "lxc:-", "lxc:" + hash.user("alice")},
+      {{}, docker, "docker:" + kId.substr(0, 12), "docker:" + kId.substr(0, 12)},
+  };
+  for (std::size_t i = 0; i < std::size(kCases); ++i) {
+    const GroupRules compiled = rules(kCases[i].specs);
+    ProcessIdentity identity;
+    identity.comm = "vim";
+    identity.owner = &kCases[i].owner;
+    identity.privacy = &drop;
+    EXPECT_EQ(compiled.group_of(identity).name, kCases[i].dropped) << "case " << i;
+    identity.privacy = &hash;
+    EXPECT_EQ(compiled.group_of(identity).name, kCases[i].hashed) << "case " << i;
+  }
+}
+
 TEST(GroupRules, Errors) {
   const std::pair<GroupRuleSpec, std::string> kCases[] = {
       {{.name = ""}, "groups[1].name"},
@@ -148,7 +195,7 @@ TEST(GroupRules, Errors) {
     const auto compiled = GroupRules::compile({{.name = "fine"}, spec});
     ASSERT_FALSE(compiled) << spec.name << " " << spec.comm_regex;
     EXPECT_EQ(compiled.error().kind, ErrorKind::kInvalid);
-    EXPECT_NE(compiled.error().where.find(where), std::string::npos) << compiled.error().where;
+    EXPECT_EQ(compiled.error().option, where) << compiled.error().message();
   }
   EXPECT_TRUE(GroupRules::compile({{.name = "{g}", .comm_regex = "(1)(2)(3)(4)(5)(6)(?P<g>7)"}}));
 }
@@ -208,6 +255,8 @@ TEST(DefaultGroup, ByWhatIsKnown) {
       {{.owner = {.unit = "nginx.service", .slice = "system.slice"}}, "nginx.service"},
       {{.owner = {.unit = "docker.service", .container = kId, .runtime = "docker"}},
        "docker:0e1d2c3b4a59"},
+      {{.owner = {.unit = "nginx.service", .slice = "app.slice", .of_user = true}},
+       "user/nginx.service"},
       {{.comm = "vim", .owner = {.unit = "session-3.scope"}}, "vim"},
       {{.comm = "vim", .owner = {.unit = "user@1000.service"}}, "vim"},
       {{.comm = "systemd", .owner = {.unit = "init.scope"}}, "systemd"},

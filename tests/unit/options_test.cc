@@ -18,6 +18,13 @@ constexpr OptionSpec kBool{"on", "on", OptionType::kBool, "true", "."};
 constexpr OptionSpec kInteger{"count", "count", OptionType::kInteger, "3", ".", -5, 10};
 constexpr OptionSpec kDuration{"every", "every",     OptionType::kDuration, "15s",
                                ".",     100'000'000, 3'600'000'000'000};
+constexpr std::string_view kColours[] = {"red", "green", "blue"};
+constexpr OptionSpec kChoice{.key = "colour",
+                             .flag = "colour",
+                             .type = OptionType::kChoice,
+                             .default_text = "red",
+                             .help = ".",
+                             .words = kColours};
 constexpr OptionSpec kString{"text", "text", OptionType::kString, "", "."};
 constexpr OptionSpec kRegex{"match", "match", OptionType::kRegex, "", "."};
 constexpr OptionSpec kList{"names", "name", OptionType::kStringList, "a\nb", "."};
@@ -70,6 +77,22 @@ TEST(ParseOption, Regex) {
   EXPECT_NE(error_text(parse_option(kRegex, "((a{1000}){1000}){1000}")), "") << "too large";
 }
 
+TEST(ParseOption, Choice) {
+  EXPECT_EQ(parse_option(kChoice, "blue"), OptionValue(std::string("blue")));
+  for (const char* text : {"", "Red", "red ", "yellow"}) {
+    EXPECT_EQ(error_text(parse_option(kChoice, text)),
+              "invalid: colour: expected red, green or blue")
+        << text;
+  }
+  const OptionSpec one{.key = "k",
+                       .flag = "k",
+                       .type = OptionType::kChoice,
+                       .default_text = "red",
+                       .help = ".",
+                       .words = std::span(kColours).first(1)};
+  EXPECT_EQ(error_text(parse_option(one, "blue")), "invalid: k: expected red");
+}
+
 TEST(ParseOption, StringList) {
   using List = std::vector<std::string>;
   EXPECT_EQ(parse_option(kList, ""), OptionValue(List{}));
@@ -117,13 +140,15 @@ TEST(OptionRecord, EqualWhateverTheOrder) {
 }
 
 TEST(DefaultOptions, OfEveryType) {
-  const OptionSpec specs[] = {kBool, kInteger, kDuration, kString, kRegex, kList, kRecords};
+  const OptionSpec specs[] = {kBool,   kInteger, kDuration, kString,
+                              kChoice, kRegex,   kList,     kRecords};
   const Options options = default_options(specs);
   EXPECT_TRUE(options.boolean("on"));
   EXPECT_EQ(options.integer("count"), 3);
   EXPECT_EQ(options.integer("every"), 15'000'000'000);
   EXPECT_EQ(options.text("text"), "");
   EXPECT_EQ(options.text("match"), "");
+  EXPECT_EQ(options.text("colour"), "red");
   EXPECT_EQ(options.list("names"), (std::vector<std::string>{"a", "b"}));
   EXPECT_TRUE(options.records("groups").empty());
   EXPECT_EQ(options, default_options(specs));
@@ -150,10 +175,14 @@ TEST(NameFilter, IncludeExcludeOrNeither) {
 }
 
 TEST(NameFilter, ErrorsNameTheOption) {
-  EXPECT_EQ(error_text(NameFilter::make("a", "b", "device")),
-            "invalid: device: include and exclude are mutually exclusive");
-  EXPECT_EQ(error_text(NameFilter::make("(", "", "device")), "invalid: device: missing ): (");
-  EXPECT_EQ(error_text(NameFilter::make("", "(", "device")), "invalid: device: missing ): (");
+  EXPECT_EQ(error_text(NameFilter::make("a", "b", "device_")),
+            "invalid: device_exclude: cannot be used together with device_include");
+  EXPECT_EQ(error_text(NameFilter::make("a", "b", "")),
+            "invalid: exclude: cannot be used together with include");
+  EXPECT_EQ(error_text(NameFilter::make("(", "", "device_")),
+            "invalid: device_include: missing ): (");
+  EXPECT_EQ(error_text(NameFilter::make("", "(", "device_")),
+            "invalid: device_exclude: missing ): (");
 }
 
 // Every option of every collector.
@@ -216,6 +245,15 @@ TEST(CollectorOptions, NamesAreWellFormedAndUnique) {
             key.begin(), key.end(), [](char c) { return c == '-' || c == '.'; }, '_');
         EXPECT_EQ(spec.key, key) << where;
       }
+    }
+  }
+}
+
+TEST(CollectorOptions, ChoicesHaveWords) {
+  for (const CollectorInfo* info : all_collectors()) {
+    for (const OptionSpec& spec : info->options) {
+      EXPECT_EQ(spec.words.empty(), spec.type != OptionType::kChoice)
+          << info->name << "." << spec.key;
     }
   }
 }

@@ -60,8 +60,14 @@ TEST(KernelFilesPrivacy, TheSaltIsTheMachineId) {
     roots.privacy = privacy;
     return KernelFiles(roots).privacy();
   };
-  EXPECT_EQ(filter_of(Privacy::kHash).user("root"), PrivacyFilter(Privacy::kHash, "").user("root"))
-      << "no machine id";
+  EXPECT_EQ(filter_of(Privacy::kHash).user("root"), "-") << "no machine id";
+  EXPECT_EQ(filter_of(Privacy::kHash).privacy(), Privacy::kDrop);
+  for (const char* none :
+       {"", "\n", "uninitialized\n", "0123456789abcdef0123456789abcde\n",
+        "0123456789abcdef0123456789abcdeg\n", "00000000000000000000000000000000\n"}) {
+    tree.write("root/etc/machine-id", none);
+    EXPECT_EQ(filter_of(Privacy::kHash).user("root"), "-") << none;
+  }
   tree.write("root/etc/machine-id", "0123456789abcdef0123456789abcdef\n");
   EXPECT_EQ(filter_of(Privacy::kHash).user("root"),
             PrivacyFilter(Privacy::kHash, "0123456789abcdef0123456789abcdef").user("root"));

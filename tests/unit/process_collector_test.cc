@@ -257,6 +257,35 @@ TEST(ProcessCollector, MissingFilesAreMissingFields) {
   }
 }
 
+TEST(ProcessCollector, PrivacyCoversUnitsAndContainers) {
+  const FixtureTree tree;
+  tree.write("root/etc/machine-id", "0123456789abcdef0123456789abcdef\n");
+  std::vector<Proc> all = {
+      {.pid = 10, .comm = "a", .cgroup = "0::/system.slice/backup@home-alice.service\n"},
+      {.pid = 11, .comm = "b", .cgroup = "0::/user.slice/user-1.slice/secret.service\n"},
+      {.pid = 12, .comm = "c", .cgroup = "0::/lxc/alice/system.slice/nginx.service\n"},
+  };
+  for (const Privacy privacy : {Privacy::kHash, Privacy::kDrop}) {
+    KernelRoots roots = tree.files().roots();
+    roots.privacy = privacy;
+    const auto collector = testing::make(kProcessCollector, KernelFiles(roots), {"source=procfs"});
+    ASSERT_TRUE(collector);
+    Series series;
+    for (const std::int64_t at_ns : {kStartNs, kStartNs + kSecondNs}) {
+      for (Proc& proc : all) {
+        proc.user_ticks += 90;
+        write(tree, proc);
+      }
+      series = run(**collector, at_ns);
+    }
+    EXPECT_EQ(count(series, "tidegauge_process_cpu_seconds_total{"), 6U) << "all are shown";
+    for (const auto& [name, ignored] : series) {
+      EXPECT_EQ(name.find("alice"), std::string::npos) << name;
+      EXPECT_EQ(name.find("secret"), std::string::npos) << name;
+    }
+  }
+}
+
 TEST(ProcessCollector, MoreGroupsThanAllowed) {
   const FixtureTree tree;
   for (std::uint32_t pid = 10; pid < 20; ++pid) {
@@ -289,8 +318,8 @@ TEST(ProcessCollector, Options) {
     ASSERT_FALSE(collector) << wrong;
     EXPECT_EQ(collector.error().kind, ErrorKind::kInvalid) << wrong;
     const std::string text = wrong;
-    EXPECT_NE(collector.error().where.find(text.substr(0, text.find('='))), std::string::npos)
-        << collector.error().where;
+    EXPECT_NE(collector.error().message().find(text.substr(0, text.find('='))), std::string::npos)
+        << collector.error().message();
   }
 }
 
