@@ -30,6 +30,8 @@ struct CollectContext {
   std::int64_t realtime_ns = 0;
   std::int64_t boottime_ns = 0;
   ReadBuffer* buffer = nullptr;
+  // CPU time the run has used on other threads: the collector adds to it.
+  std::int64_t helpers_cpu_ns = 0;
 };
 
 class Collector {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "collectors/process/process.h"
 
-#include <string>
 #include <utility>
 
 #include "collectors/process/process_identifier.h"
@@ -10,6 +9,7 @@
 #include "collectors/process/process_tracker.h"
 #include "collectors/process/stuck_tasks.h"
 #include "collectors/process/task_source.h"
+#include "collectors/process/wait_channels.h"
 
 namespace tidegauge {
 
@@ -17,7 +17,6 @@ namespace {
 
 // A source that fails so many passes running is given up for /proc.
 constexpr int kMaxFailures = 3;
-constexpr std::size_t kMaxChannelBytes = 128;
 
 class ProcessCollector final : public Collector {
  public:
@@ -26,7 +25,8 @@ class ProcessCollector final : public Collector {
         settings_(settings),
         identifier_(files, std::move(rules)),
         tracker_(settings.max_groups, settings.top),
-        details_(files) {}
+        details_(files),
+        wait_channels_(files) {}
 
   Result<void> collect(CollectContext& context, Section& out) override {
     if (auto ready = pass(context); !ready) {
@@ -37,8 +37,9 @@ class ProcessCollector final : public Collector {
         pass_, context.boottime_ns,
         [this](const ProcessSample& sample) { return identifier_.classify(sample); },
         [this](const ExitedSample& sample) { return identifier_.classify_exited(sample); });
-    stuck_.update(pass_.stuck, context.boottime_ns, [&](std::uint32_t pid, std::uint32_t tid) {
-      return wait_channel(pid, tid, *context.buffer);
+    wait_channels_.begin_pass();
+    stuck_.update(pass_.stuck, context.boottime_ns, [this](std::uint32_t pid, std::uint32_t tid) {
+      return wait_channels_.read(pid, tid);
     });
     const PassFacts facts{.source = source_.source->name(),
                           .reason = source_.reason,
@@ -48,7 +49,7 @@ class ProcessCollector final : public Collector {
                           .lost_exits = lost_before_ + pass_.lost_exits,
                           .group_overflows = tracker_.groups().overflows()};
     if (settings_.details) {
-      details_.update(tracker_.top());
+      context.helpers_cpu_ns += details_.update(tracker_.top());
     }
     tables_.fill(tracker_, stuck_, facts, pass_.missing, details_.all(), context.boottime_ns,
                  boot_realtime_ns(context), out);
@@ -84,13 +85,6 @@ class ProcessCollector final : public Collector {
     return done;
   }
 
-  std::string wait_channel(std::uint32_t pid, std::uint32_t tid, ReadBuffer& buffer) const {
-    const auto text =
-        read_file(files_.proc(std::to_string(pid) + "/task/" + std::to_string(tid) + "/wchan"),
-                  buffer, kMaxChannelBytes);
-    return text ? std::string(*text) : std::string();
-  }
-
   // Kept: the wall clock's small corrections must not move start times.
   std::int64_t boot_realtime_ns(const CollectContext& context) {
     constexpr std::int64_t kClockStepNs = 1'000'000'000;
@@ -106,6 +100,7 @@ class ProcessCollector final : public Collector {
   ProcessIdentifier identifier_;
   ProcessTracker tracker_;
   ProcessDetails details_;
+  WaitChannels wait_channels_;
   StuckTasks stuck_;
   ProcessTables tables_;
   ChosenSource source_;

@@ -98,6 +98,7 @@ void ProcessDetails::look_at_threads(ProcessDetail& detail) {
     return;
   }
   std::map<std::uint32_t, std::uint64_t> now;
+  std::vector<ThreadGroupTime> threads = detail.threads;
   std::array<char, 2048> buffer;
   // An error ends the walk; what was seen until then counts.
   static_cast<void>(for_each_task(tasks.get(), path, [&](std::string_view name) -> Result<void> {
@@ -106,7 +107,7 @@ void ProcessDetails::look_at_threads(ProcessDetail& detail) {
       return tl::make_unexpected(Error{ErrorKind::kTooLarge, 0, {}});
     }
     --reads_left_;
-    const TaskFile file = read_task_file(tasks.get(), tid, "stat", buffer);
+    const TaskFile file = read_task_file(guard_, detail.key.pid, tasks.get(), tid, "stat", buffer);
     if (tid == 0 || file.state != TaskFileState::kText) {
       return {};
     }
@@ -116,7 +117,7 @@ void ProcessDetails::look_at_threads(ProcessDetail& detail) {
       // A number that was reused by a thread that has done less is another thread.
       const std::uint64_t known =
           before != detail.last_ticks.end() && before->second <= ticks ? before->second : 0;
-      add_time(detail.threads, stat->comm.view(), ticks - known);
+      add_time(threads, stat->comm.view(), ticks - known);
       now.emplace(tid, ticks);
     }
     return {};
@@ -129,6 +130,7 @@ void ProcessDetails::look_at_threads(ProcessDetail& detail) {
       detail.last_ticks.insert_or_assign(tid, ticks);
     }
   }
+  detail.threads = std::move(threads);
   std::sort(detail.threads.begin(), detail.threads.end(),
             [](const ThreadGroupTime& a, const ThreadGroupTime& b) {
               return a.cpu_ticks != b.cpu_ticks ? a.cpu_ticks > b.cpu_ticks : a.name < b.name;
@@ -136,6 +138,11 @@ void ProcessDetails::look_at_threads(ProcessDetail& detail) {
 }
 
 void ProcessDetails::look(ProcessDetail& detail, bool has_threads) {
+  const Descriptor procfs(
+      ::open(files_.roots().procfs.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (guard_.skips(procfs.get(), detail.key.pid)) {
+    return;
+  }
   const std::string directory = files_.proc(std::to_string(detail.key.pid));
   detail.open_descriptors = count_descriptors(directory + "/fd");
   ReadBuffer buffer;
@@ -148,7 +155,7 @@ void ProcessDetails::look(ProcessDetail& detail, bool has_threads) {
   }
 }
 
-void ProcessDetails::update(const std::vector<const TrackedProcess*>& processes) {
+std::int64_t ProcessDetails::update(const std::vector<const TrackedProcess*>& processes) {
   for (ProcessDetail& detail : details_) {
     detail.listed = false;
   }
@@ -168,8 +175,21 @@ void ProcessDetails::update(const std::vector<const TrackedProcess*>& processes)
   }
   std::erase_if(details_, [](const ProcessDetail& detail) { return !detail.listed; });
   reads_left_ = kReadsPerPass;
-  for (std::size_t i = 0; i < std::min(kProcessesPerPass, details_.size()) && reads_left_ != 0;
-       ++i) {
+  looks_left_ = std::min(kProcessesPerPass, details_.size());
+  if (looks_left_ == 0) {
+    return 0;
+  }
+  guard_.begin_pass();
+  ReadGuard::Ran ran{};
+  do {
+    ran = guard_.run([this, &processes] { look_at_some(processes); });
+  } while (ran.outcome == ReadGuard::Outcome::kStuck);
+  return ran.cpu_ns;
+}
+
+void ProcessDetails::look_at_some(const std::vector<const TrackedProcess*>& processes) {
+  while (looks_left_ != 0 && reads_left_ != 0) {
+    --looks_left_;
     ProcessDetail& detail = details_[next_++ % details_.size()];
     const auto process = std::find_if(
         processes.begin(), processes.end(),
