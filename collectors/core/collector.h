@@ -32,6 +32,8 @@ struct CollectContext {
   ReadBuffer* buffer = nullptr;
   // Somebody wants to know now who is to blame: the run was brought forward for that.
   bool culprit_wanted = false;
+  // CPU time the run has used on other threads: the collector adds to it.
+  std::int64_t helpers_cpu_ns = 0;
 };
 
 class Collector {

@@ -80,7 +80,7 @@ struct CollectorStatus {
   std::int64_t interval_ns = 0;            // as configured
   std::int64_t effective_interval_ns = 0;  // longer when the daemon would exceed its CPU budget
   std::int64_t duration_ns = 0;            // of its last finished run
-  std::int64_t cpu_ns = 0;                 // of all its finished runs, on their own thread
+  std::int64_t cpu_ns = 0;                 // of all its finished runs
   std::int64_t last_success_realtime_ns = 0;
   std::int64_t last_run_boottime_ns = 0;
   std::uint64_t runs = 0;

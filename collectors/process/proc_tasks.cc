@@ -119,7 +119,8 @@ class ProcTasks final : public TaskSource {
         delays_(files.proc_file("sys/kernel/task_delayacct")),
         loadavg_(files.proc_file("loadavg")),
         mountinfo_(files.proc("self/mountinfo")),
-        details_(hooks.limits),
+        guard_(std::move(hooks.guard)),
+        details_(guard_, hooks.limits),
         all_read_(std::move(hooks.all_read)) {}
 
   [[nodiscard]] std::string_view name() const override { return "procfs"; }
@@ -135,18 +136,15 @@ class ProcTasks final : public TaskSource {
     }
     root_ = root.get();
     denied_ = 0;
+    silent_ = 0;
+    guard_.begin_pass();
     details_.begin(root_);
     ledger_.begin();
     delays_.begin(*context.buffer);
     count_malformed(unusable);
-    read_all();
-    if (all_read_) {
-      all_read_();
+    if (auto walked = walk(context, out); !walked) {
+      return walked;
     }
-    depart_late();
-    ledger_.settle(live_);
-    details_.refresh(live_, out);
-    details_.find_stuck(live_, out);
     publish(out);
     check_hidden(*context.buffer, out);
     missing_.take(out.missing);
@@ -164,27 +162,98 @@ class ProcTasks final : public TaskSource {
     }
   }
 
+  enum class Step : std::uint8_t { kRead, kLate, kRefresh, kStuck };
+
+  // All that reads files of processes, guarded (procfs/read_guard.h).
+  Result<void> walk(CollectContext& context, TaskPass& out) {
+    give_up();  // what an exception may have left
+    step_ = Step::kRead;
+    next_.reserve(pids_.size());
+    next_pid_ = 0;
+    known_ = 0;
+    asked_ = nullptr;
+    while (true) {
+      const ReadGuard::Ran ran = guard_.run([this, &out] { go_on(out); });
+      context.helpers_cpu_ns += ran.cpu_ns;
+      if (ran.outcome == ReadGuard::Outcome::kDone) {
+        return {};
+      }
+      if (ran.outcome == ReadGuard::Outcome::kRefused) {
+        give_up();
+        return tl::make_unexpected(Error{
+            ErrorKind::kTimeout, 0, procfs_ + ": the files of too many processes do not answer"});
+      }
+      if (ProcessEntry* const asked =
+              step_ == Step::kRead || step_ == Step::kLate ? asked_ : details_.asked()) {
+        asked->read = false;
+        asked->silent = true;
+      }
+      ++silent_;
+    }
+  }
+
+  // From where it stands: another thread may have come so far.
+  void go_on(TaskPass& out) {
+    if (step_ == Step::kRead) {
+      read_all();
+      if (all_read_) {
+        all_read_();
+      }
+      next_late_ = 0;
+      late_checks_ = 0;
+      step_ = Step::kLate;
+    }
+    if (step_ == Step::kLate) {
+      depart_late();
+      ledger_.settle(live_);
+      details_.begin_refresh(live_);
+      step_ = Step::kRefresh;
+    }
+    if (step_ == Step::kRefresh) {
+      details_.refresh(out);
+      details_.begin_stuck();
+      step_ = Step::kStuck;
+    }
+    details_.find_stuck(live_, out);
+  }
+
+  // The next pass knows all that this one knew.
+  void give_up() {
+    if (step_ == Step::kRead) {
+      keep_current();
+      for (; known_ < live_.size(); ++known_) {
+        next_.push_back(std::move(live_[known_]));
+      }
+      live_.swap(next_);
+      next_.clear();
+    }
+    std::erase(live_, nullptr);
+  }
+
+  void keep_current() {
+    if (current_) {
+      next_.push_back(std::move(current_));
+    }
+  }
+
   // Merges the sorted list of pids with the sorted processes of the last pass.
   void read_all() {
-    next_.clear();
-    next_.reserve(pids_.size());
-    auto known = live_.begin();
-    for (const std::uint32_t pid : pids_) {
-      for (; known != live_.end() && (*known)->pid() < pid; ++known) {
-        depart(std::move(*known), false);
+    keep_current();
+    while (next_pid_ < pids_.size()) {
+      const std::uint32_t pid = pids_[next_pid_++];
+      for (; known_ < live_.size() && live_[known_]->pid() < pid; ++known_) {
+        depart(std::move(live_[known_]), false);
       }
-      std::unique_ptr<ProcessEntry> process;
-      if (known != live_.end() && (*known)->pid() == pid) {
-        process = std::move(*known++);
+      if (known_ < live_.size() && live_[known_]->pid() == pid) {
+        current_ = std::move(live_[known_++]);
       }
-      if (read(pid, process) == Seen::kGone) {
-        depart(std::move(process), true);
-      } else if (process) {
-        next_.push_back(std::move(process));
+      if (read(pid, current_) == Seen::kGone) {
+        depart(std::move(current_), true);
       }
+      keep_current();
     }
-    for (; known != live_.end(); ++known) {
-      depart(std::move(*known), false);
+    for (; known_ < live_.size(); ++known_) {
+      depart(std::move(live_[known_]), false);
     }
     live_.swap(next_);
     next_.clear();
@@ -192,13 +261,22 @@ class ProcTasks final : public TaskSource {
 
   // io first: what stat says of reaped children then lags behind at no time, see reap_ledger.h.
   Seen read(std::uint32_t pid, std::unique_ptr<ProcessEntry>& process) {
+    asked_ = process.get();
     if (process) {
       process->read = false;
+      process->silent = false;
+    }
+    if (guard_.skips(root_, pid)) {
+      ++silent_;
+      if (process) {
+        process->silent = true;
+      }
+      return Seen::kSkipped;
     }
     std::array<char, 512> io_text;
-    const TaskFile io = read_task_file(root_, pid, "io", io_text);
+    const TaskFile io = read_task_file(guard_, pid, root_, pid, "io", io_text);
     std::array<char, 2048> stat_text;  // 52 fields of at most 21 bytes and a name of at most 64
-    const TaskFile file = read_task_file(root_, pid, "stat", stat_text);
+    const TaskFile file = read_task_file(guard_, pid, root_, pid, "stat", stat_text);
     if (file.state == TaskFileState::kGone) {
       return Seen::kGone;
     }
@@ -219,6 +297,7 @@ class ProcTasks final : public TaskSource {
     if (is_new) {
       process = std::make_unique<ProcessEntry>();
       process->sample.key = key;
+      asked_ = process.get();
     }
     apply(*process, *stat, io, is_new);
     return Seen::kRead;
@@ -281,24 +360,21 @@ class ProcTasks final : public TaskSource {
   // and the next pass's has not.
   void depart_late() {
     const auto reapers = ledger_.reapers();
-    std::size_t checks = 0;
-    bool departed = false;
-    for (auto process = live_.begin();
-         !reapers.empty() && process != live_.end() && checks < kMaxLateChecks; ++process) {
-      const std::uint32_t parent = (*process)->sample.parent_pid;
-      if ((*process)->pid() >= parent || !reaped(reapers, parent)) {
+    while (!reapers.empty() && next_late_ < live_.size() && late_checks_ < kMaxLateChecks) {
+      std::unique_ptr<ProcessEntry>& process = live_[next_late_++];
+      const std::uint32_t parent = process->sample.parent_pid;
+      if (!process->read || process->pid() >= parent || !reaped(reapers, parent)) {
         continue;
       }
-      ++checks;
+      ++late_checks_;
+      asked_ = process.get();
       std::array<char, 2048> text;
-      if (read_task_file(root_, (*process)->pid(), "stat", text).state == TaskFileState::kGone) {
-        depart(std::move(*process), true);
-        departed = true;
+      const std::uint32_t pid = process->pid();
+      if (read_task_file(guard_, pid, root_, pid, "stat", text).state == TaskFileState::kGone) {
+        depart(std::move(process), true);
       }
     }
-    if (departed) {
-      std::erase(live_, nullptr);
-    }
+    std::erase(live_, nullptr);
   }
 
   static bool reaped(std::span<const Reaper> reapers, std::uint32_t pid) {
@@ -320,7 +396,8 @@ class ProcTasks final : public TaskSource {
 
   void publish(TaskPass& out) {
     for (const auto& process : live_) {
-      if (!process->read) {
+      // One that is silent does nothing either: it is what it was.
+      if (!process->read && !process->silent) {
         continue;
       }
       ProcessSample& sample = out.processes.emplace_back(process->sample);
@@ -328,6 +405,9 @@ class ProcTasks final : public TaskSource {
       missing_.add_process(sample, *process,
                            block_delay_known(*process) ? std::string_view{} : delays_.reason());
       out.threads += process->threads();
+    }
+    if (silent_ != 0) {
+      missing_.add("process", "its /proc files do not answer", silent_);
     }
     ledger_.finish(out.processes);
     out.lost_exits = ledger_.lost();
@@ -371,6 +451,7 @@ class ProcTasks final : public TaskSource {
   DelayAccounting delays_;
   KernelFile loadavg_;
   std::string mountinfo_;
+  ReadGuard guard_;
   TaskDetails details_;
   std::function<void()> all_read_;
   ReapLedger ledger_;
@@ -380,8 +461,18 @@ class ProcTasks final : public TaskSource {
   std::vector<std::uint32_t> pids_;
   std::string hidepid_;  // empty: not in force
   std::uint64_t denied_ = 0;
+  std::uint64_t silent_ = 0;
   std::uint32_t passes_ = 0;
   int root_ = -1;  // open during a pass
+
+  // Where the walk stands.
+  Step step_ = Step::kRead;
+  std::size_t next_pid_ = 0;               // in pids_
+  std::size_t known_ = 0;                  // in live_
+  std::unique_ptr<ProcessEntry> current_;  // neither in live_ nor in next_
+  ProcessEntry* asked_ = nullptr;          // whose files are read; null: a new one's
+  std::size_t next_late_ = 0;
+  std::size_t late_checks_ = 0;
 };
 
 }  // namespace

@@ -14,6 +14,8 @@
 //   living threads that never fall: what a thread does after it was last looked at is not in them,
 //   and processes of many threads have none.
 // - Start times are in steps of 10 ms.
+// - A process whose files do not answer (procfs/read_guard.h) stays as it was last seen, and costs the
+//   pass that meets it a tenth of a second.
 
 #include <functional>
 #include <memory>
@@ -21,15 +23,18 @@
 #include "collectors/core/kernel_files.h"
 #include "collectors/process/task_details.h"
 #include "collectors/process/task_source.h"
+#include "collectors/procfs/read_guard.h"
 
 namespace tidegauge {
 
 std::unique_ptr<TaskSource> make_proc_tasks(const KernelFiles& files);
 
-// For tests: other limits, and what happens to the host in a pass when all processes have been read.
+// For tests: other limits, what happens to the host in a pass when all processes have been read, and
+// reads that do not come back.
 struct ProcTasksHooks {
-  TaskLimits limits;
-  std::function<void()> all_read;
+  TaskLimits limits{};
+  std::function<void()> all_read{};
+  ReadGuardHooks guard{};
 };
 std::unique_ptr<TaskSource> make_proc_tasks(const KernelFiles& files, ProcTasksHooks hooks);
 

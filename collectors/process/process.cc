@@ -13,6 +13,7 @@
 #include "collectors/process/process_tracker.h"
 #include "collectors/process/stuck_tasks.h"
 #include "collectors/process/task_source.h"
+#include "collectors/process/wait_channels.h"
 #include "collectors/procfs/proc_stat.h"
 
 namespace tidegauge {
@@ -21,7 +22,6 @@ namespace {
 
 // A source that fails so many passes running is given up for /proc.
 constexpr int kMaxFailures = 3;
-constexpr std::size_t kMaxChannelBytes = 128;
 
 class ProcessCollector final : public Collector {
  public:
@@ -32,6 +32,7 @@ class ProcessCollector final : public Collector {
         identifier_(files, std::move(rules)),
         tracker_(settings.max_groups, settings.top),
         details_(files),
+        wait_channels_(files),
         tables_(files.privacy()) {}
 
   Result<void> collect(CollectContext& context, Section& out) override {
@@ -43,8 +44,9 @@ class ProcessCollector final : public Collector {
         pass_, context.boottime_ns,
         [this](const ProcessSample& sample) { return identifier_.classify(sample); },
         [this](const ExitedSample& sample) { return identifier_.classify_exited(sample); });
-    stuck_.update(pass_.stuck, context.boottime_ns, [&](std::uint32_t pid, std::uint32_t tid) {
-      return wait_channel(pid, tid, *context.buffer);
+    wait_channels_.begin_pass();
+    stuck_.update(pass_.stuck, context.boottime_ns, [this](std::uint32_t pid, std::uint32_t tid) {
+      return wait_channels_.read(pid, tid);
     });
     const PassFacts facts{.source = source_.source->name(),
                           .reason = source_.reason,
@@ -56,7 +58,7 @@ class ProcessCollector final : public Collector {
                           .zombies = pass_.unlisted_zombies + zombies(),
                           .unseen_starts = unseen_starts(context)};
     if (settings_.details) {
-      details_.update(tracker_.top());
+      context.helpers_cpu_ns += details_.update(tracker_.top());
       if (context.culprit_wanted) {
         details_.look_at_mappings(tracker_.top(), context.boottime_ns);
       }
@@ -125,13 +127,6 @@ class ProcessCollector final : public Collector {
     return last_forks_ ? std::optional(unseen_starts_) : std::nullopt;
   }
 
-  std::string wait_channel(std::uint32_t pid, std::uint32_t tid, ReadBuffer& buffer) const {
-    const auto text =
-        read_file(files_.proc(std::to_string(pid) + "/task/" + std::to_string(tid) + "/wchan"),
-                  buffer, kMaxChannelBytes);
-    return text ? std::string(*text) : std::string();
-  }
-
   // Kept: the wall clock's small corrections must not move start times.
   std::int64_t boot_realtime_ns(const CollectContext& context) {
     constexpr std::int64_t kClockStepNs = 1'000'000'000;
@@ -151,6 +146,7 @@ class ProcessCollector final : public Collector {
   ProcessIdentifier identifier_;
   ProcessTracker tracker_;
   ProcessDetails details_;
+  WaitChannels wait_channels_;
   StuckTasks stuck_;
   ProcessTables tables_;
   ChosenSource source_;

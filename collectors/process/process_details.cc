@@ -113,18 +113,20 @@ void ProcessDetails::look_at_threads(ProcessDetail& detail) {
   if (!tasks.valid()) {
     return;
   }
-  const std::uint32_t seen_up_to = detail.round.empty() ? 0 : detail.round.back().tid;
+  std::vector<ThreadTicks> round = detail.round;
+  std::vector<ThreadGroupTime> threads = detail.threads;
+  const std::uint32_t seen_up_to = round.empty() ? 0 : round.back().tid;
   std::array<char, 2048> buffer;
   const auto walked = for_each_task(tasks.get(), path, [&](std::string_view name) -> Result<void> {
     const std::uint32_t tid = parse_pid(name);
     if (tid <= seen_up_to) {
       return {};
     }
-    if (reads_left_ == 0 || detail.round.size() >= kMaxThreads) {
+    if (reads_left_ == 0 || round.size() >= kMaxThreads) {
       return tl::make_unexpected(Error{ErrorKind::kTooLarge, 0, {}});
     }
     --reads_left_;
-    const TaskFile file = read_task_file(tasks.get(), tid, "stat", buffer);
+    const TaskFile file = read_task_file(guard_, detail.key.pid, tasks.get(), tid, "stat", buffer);
     if (file.state != TaskFileState::kText) {
       return {};
     }
@@ -136,16 +138,19 @@ void ProcessDetails::look_at_threads(ProcessDetail& detail) {
     // What a thread did before the first look does not count; one that came since has done all of it
     // since. A number that was reused by a thread that has done less is another thread.
     const std::uint64_t known = ticks_of(detail.last_round, tid, detail.has_rounds ? 0 : ticks);
-    add_time(detail.threads, sanitize_label(stat->comm.view(), sizeof(TaskName)),
+    add_time(threads, sanitize_label(stat->comm.view(), sizeof(TaskName)),
              known <= ticks ? ticks - known : ticks);
-    detail.round.push_back({tid, ticks});
+    round.push_back({tid, ticks});
     return {};
   });
-  if (walked || detail.round.size() >= kMaxThreads) {
-    detail.last_round.swap(detail.round);
-    detail.round.clear();
+  // Only now: a thread that hung above and was left behind has changed nothing.
+  if (walked || round.size() >= kMaxThreads) {
+    detail.last_round = std::move(round);
+    round.clear();
     detail.has_rounds = true;
   }
+  detail.round = std::move(round);
+  detail.threads = std::move(threads);
   std::sort(detail.threads.begin(), detail.threads.end(),
             [](const ThreadGroupTime& a, const ThreadGroupTime& b) {
               return a.cpu_ticks != b.cpu_ticks ? a.cpu_ticks > b.cpu_ticks : a.name < b.name;
@@ -153,6 +158,11 @@ void ProcessDetails::look_at_threads(ProcessDetail& detail) {
 }
 
 void ProcessDetails::look(ProcessDetail& detail, bool has_threads) {
+  const Descriptor procfs(
+      ::open(files_.roots().procfs.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (guard_.skips(procfs.get(), detail.key.pid)) {
+    return;
+  }
   const std::string directory = files_.proc(std::to_string(detail.key.pid));
   detail.open_descriptors = count_descriptors(directory + "/fd");
   ReadBuffer buffer;
@@ -201,7 +211,7 @@ void ProcessDetails::look_at_mappings(const std::vector<const TrackedProcess*>& 
   }
 }
 
-void ProcessDetails::update(const std::vector<const TrackedProcess*>& processes) {
+std::int64_t ProcessDetails::update(const std::vector<const TrackedProcess*>& processes) {
   for (ProcessDetail& detail : details_) {
     detail.listed = false;
   }
@@ -221,8 +231,21 @@ void ProcessDetails::update(const std::vector<const TrackedProcess*>& processes)
   }
   std::erase_if(details_, [](const ProcessDetail& detail) { return !detail.listed; });
   reads_left_ = kReadsPerPass;
-  for (std::size_t i = 0; i < std::min(kProcessesPerPass, details_.size()) && reads_left_ != 0;
-       ++i) {
+  looks_left_ = std::min(kProcessesPerPass, details_.size());
+  if (looks_left_ == 0) {
+    return 0;
+  }
+  guard_.begin_pass();
+  ReadGuard::Ran ran{};
+  do {
+    ran = guard_.run([this, &processes] { look_at_some(processes); });
+  } while (ran.outcome == ReadGuard::Outcome::kStuck);
+  return ran.cpu_ns;
+}
+
+void ProcessDetails::look_at_some(const std::vector<const TrackedProcess*>& processes) {
+  while (looks_left_ != 0 && reads_left_ != 0) {
+    --looks_left_;
     ProcessDetail& detail = details_[next_++ % details_.size()];
     const auto process = std::find_if(
         processes.begin(), processes.end(),

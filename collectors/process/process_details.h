@@ -14,6 +14,7 @@
 #include "collectors/process/pid_smaps_rollup.h"
 #include "collectors/process/process_tracker.h"
 #include "collectors/process/timed_reader.h"
+#include "collectors/procfs/read_guard.h"
 
 namespace tidegauge {
 
@@ -52,8 +53,9 @@ class ProcessDetails {
  public:
   explicit ProcessDetails(const KernelFiles& files) : files_(files) {}
 
-  // Looks at a few of `processes`, in turn; forgets those that are not among them any more.
-  void update(const std::vector<const TrackedProcess*>& processes);
+  // Looks at a few of `processes`, in turn; forgets those that are not among them any more. Returns the
+  // CPU time it used on another thread, because stat of a thread may not answer.
+  std::int64_t update(const std::vector<const TrackedProcess*>& processes);
   // Reads the mappings of the one of `processes` whose memory grows most, if any's does: for when somebody
   // asks who is to blame. Once a minute at most and not of the largest, because the target's page faults
   // wait meanwhile.
@@ -62,10 +64,13 @@ class ProcessDetails {
   [[nodiscard]] const std::vector<ProcessDetail>& all() const { return details_; }
 
  private:
+  void look_at_some(const std::vector<const TrackedProcess*>& processes);
   void look(ProcessDetail& detail, bool has_threads);
   void look_at_threads(ProcessDetail& detail);
 
   KernelFiles files_;
+  ReadGuard guard_;
+  std::size_t looks_left_ = 0;
   std::vector<ProcessDetail> details_;
   std::size_t next_ = 0;
   std::size_t reads_left_ = 0;

@@ -42,6 +42,8 @@ struct ProcessEntry {
   std::uint64_t resident_pages = 0;
   std::uint32_t detail_pass = 0;  // when the details were read last
   std::uint32_t walked_pass = 0;  // when the threads were walked last
+  // Found by the last walk that found fewer than there are; 0: it found all.
+  std::uint32_t short_of_threads = 0;
 
   IoState io_state = IoState::kNoAccounting;
   DetailState detail = DetailState::kPending;
@@ -53,6 +55,7 @@ struct ProcessEntry {
   bool before_delays = false;  // born while delay accounting was off
   bool in_debt = false;        // see reap_ledger.h
   bool read = false;           // in this pass
+  bool silent = false;         // its files did not answer in this pass, or were not asked
 
   [[nodiscard]] std::uint32_t pid() const { return sample.key.pid; }
   [[nodiscard]] std::uint64_t threads() const { return sample.gauges[TaskGauge::kThreads]; }

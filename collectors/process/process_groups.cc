@@ -9,8 +9,10 @@ namespace {
 
 // Looking for groups to forget reads all of them: not for every name of a fork bomb.
 constexpr std::int64_t kSearchNs = 10'000'000'000;
-constexpr std::int64_t kLeastForgetNs = 60'000'000'000;
+constexpr std::int64_t kLeastForgetNs = 300'000'000'000;
 constexpr std::int64_t kMostForgetNs = 3'600'000'000'000;
+
+constexpr std::size_t kLeastOfOneUser = 10;
 
 bool is_forgotten(const ProcessGroup& group, std::int64_t now_ns) {
   const std::int64_t lived_ns = group.last_member_ns - group.first_member_ns;
@@ -54,7 +56,8 @@ bool ProcessGroups::has_room(const GroupClaim& claim) const {
   }
   const auto of_uid = chosen_by_uid_.find(claim.uid);
   return chosen_ < max_groups_ - max_groups_ / 4 &&
-         (claim.uid == 0 || of_uid == chosen_by_uid_.end() || of_uid->second < quarter);
+         (claim.uid == 0 || of_uid == chosen_by_uid_.end() ||
+          of_uid->second < std::max(quarter, kLeastOfOneUser));
 }
 
 std::uint32_t ProcessGroups::find_or_add(const GroupClaim& claim, std::int64_t now_ns) {

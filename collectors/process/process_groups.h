@@ -18,7 +18,7 @@ namespace tidegauge {
 
 // Who asks for a group's place. Names that processes choose themselves may take three quarters of the places,
 // those of processes that are only known by their end a quarter, and those of one user other than root a
-// quarter: so that nobody can drive services, or others' processes, into "other".
+// quarter or ten: so that nobody can drive services, or others' processes, into "other".
 struct GroupClaim {
   std::string_view name;
   bool chosen = false;  // see GroupName
@@ -48,7 +48,7 @@ class ProcessGroups {
   explicit ProcessGroups(std::size_t max_groups);
 
   // The group of that name, made when there is room, else "other". A group that nobody has asked for or been
-  // in for as long as it lived (a minute at least, an hour at most) gives its place up when it is needed,
+  // in for as long as it lived (5 minutes at least, an hour at most) gives its place up when it is needed,
   // and its series end, as those of a process do.
   std::uint32_t find_or_add(const GroupClaim& claim, std::int64_t now_ns);
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <optional>
+#include <utility>
 
 #include "collectors/process/pid_schedstat.h"
 #include "collectors/process/pid_status.h"
@@ -59,6 +60,18 @@ void withdraw_thread_sums(ProcessEntry& process, DetailState why) {
   }
 }
 
+// The kernel's walk over threads can step over one that lives (proc_task_readdir counts its way back in
+// after each portion), and it ends at our limit. Such sums fall, and rise by that thread's whole life
+// once it is seen again: nothing is taken from them. When two walks running find as many, they are
+// all there are.
+bool is_whole(ProcessEntry& process, const ThreadWalk::Look& look) {
+  const auto summed = static_cast<std::uint32_t>(look.summed);
+  const bool whole =
+      !look.cut && (summed >= process.threads() || summed == process.short_of_threads);
+  process.short_of_threads = whole ? 0 : summed;
+  return whole;
+}
+
 }  // namespace
 
 void grow_thread_sum(ProcessEntry& process, ThreadSum which, std::uint64_t now) {
@@ -71,7 +84,7 @@ void grow_thread_sum(ProcessEntry& process, ThreadSum which, std::uint64_t now) 
 
 void TaskDetails::read_status(ProcessEntry& process) const {
   StatusBuffer buffer;
-  const TaskFile file = read_task_file(procfs_, process.pid(), "status", buffer);
+  const TaskFile file = read_file_of(process.pid(), "status", buffer);
   if (file.state == TaskFileState::kGone) {
     return;  // the next pass sees it gone
   }
@@ -96,7 +109,7 @@ void TaskDetails::read_status(ProcessEntry& process) const {
 
 void TaskDetails::read_schedstat(ProcessEntry& process) const {
   std::array<char, 256> buffer;
-  const TaskFile file = read_task_file(procfs_, process.pid(), "schedstat", buffer);
+  const TaskFile file = read_file_of(process.pid(), "schedstat", buffer);
   const auto schedstat = parse_pid_schedstat(file.text);
   // All 0 for what has run: the kernel has the file and no figures (no delay accounting).
   process.no_schedstat = !schedstat || (schedstat->run_ns == 0 && schedstat->slices == 0 &&
@@ -115,6 +128,7 @@ void TaskDetails::read_one(ProcessEntry& process) {
   }
   process.dirty = false;
   process.detail_pass = pass_;
+  process.short_of_threads = 0;
   read_schedstat(process);
 }
 
@@ -126,7 +140,7 @@ std::size_t TaskDetails::read_threads(ProcessEntry& process, TaskPass& out) {
     withdraw_thread_sums(process, DetailState::kTooManyThreads);
     return 1;
   }
-  const auto look = ThreadWalk(procfs_).run(process.sample, limits_.threads, true, out);
+  const auto look = ThreadWalk(guard_, procfs_).run(process.sample, limits_.threads, true, out);
   if (!look) {
     return 1;
   }
@@ -134,6 +148,10 @@ std::size_t TaskDetails::read_threads(ProcessEntry& process, TaskPass& out) {
   process.stuck_thread = look->stuck;
   if (look->broken || look->summed == 0) {  // a sum of nothing is not 0
     withdraw_thread_sums(process, DetailState::kUnreadable);
+    return look->threads + 1;
+  }
+  if (!is_whole(process, *look)) {
+    process.dirty = true;
     return look->threads + 1;
   }
   process.detail = DetailState::kRead;
@@ -146,7 +164,7 @@ std::size_t TaskDetails::read_threads(ProcessEntry& process, TaskPass& out) {
   return look->threads + 1;
 }
 
-void TaskDetails::refresh(const LiveProcesses& live, TaskPass& out) {
+void TaskDetails::begin_refresh(const LiveProcesses& live) {
   due_.clear();
   for (const auto& process : live) {
     if (process->dirty && process->read) {
@@ -159,55 +177,76 @@ void TaskDetails::refresh(const LiveProcesses& live, TaskPass& out) {
   };
   std::partial_sort(due_.begin(), due_.begin() + static_cast<std::ptrdiff_t>(wanted), due_.end(),
                     older);
-  std::size_t spent = 0;
-  for (std::size_t i = 0; i < wanted && spent < limits_.details; ++i) {
-    if (due_[i]->threads() > 1) {
-      spent += read_threads(*due_[i], out);
+  due_.resize(wanted);
+  next_ = 0;
+  spent_ = 0;
+}
+
+void TaskDetails::refresh(TaskPass& out) {
+  while (next_ < due_.size() && spent_ < limits_.details) {
+    asked_ = due_[next_++];
+    if (asked_->threads() > 1) {
+      spent_ += read_threads(*asked_, out);
     } else {
-      read_one(*due_[i]);
-      ++spent;
+      read_one(*asked_);
+      ++spent_;
     }
   }
 }
 
 std::size_t TaskDetails::scan(ProcessEntry& process, TaskPass& out) {
   process.walked_pass = pass_;
-  const auto look = ThreadWalk(procfs_).run(process.sample, limits_.scanned_of_one, false, out);
+  const auto look =
+      ThreadWalk(guard_, procfs_).run(process.sample, limits_.scanned_of_one, false, out);
   process.stuck_thread = look && look->stuck;
   return look ? look->threads + 1 : 1;
 }
 
+void TaskDetails::begin_stuck() {
+  due_.clear();
+  next_ = 0;
+  spent_ = 0;
+  in_turn_ = false;
+}
+
 void TaskDetails::find_stuck(const LiveProcesses& live, TaskPass& out) {
-  std::size_t spent = 0;
-  std::vector<ProcessEntry*>& several = due_;
-  several.clear();
-  for (const auto& process : live) {
-    if (!process->read) {
+  while (next_ < live.size()) {
+    asked_ = live[next_++].get();
+    ProcessEntry& process = *asked_;
+    if (!process.read) {
       continue;
     }
-    const bool leader_stuck = process->sample.state == 'D';
+    const bool leader_stuck = process.sample.state == 'D';
     if (leader_stuck) {
-      ThreadWalk::add_stuck(procfs_, process->sample.key, process->pid(), process->sample.comm,
-                            out);
+      ThreadWalk(guard_, procfs_)
+          .add_stuck(procfs_, process.sample.key, process.pid(), process.sample.comm, out);
     }
-    if (process->threads() <= 1 || process->walked_pass == pass_) {
+    if (process.threads() <= 1 || process.walked_pass == pass_) {
       continue;
     }
-    if ((leader_stuck || process->stuck_thread) && spent < limits_.scanned) {
-      spent += scan(*process, out);
+    if ((leader_stuck || process.stuck_thread) && spent_ < limits_.scanned) {
+      spent_ += scan(process, out);
     } else {
-      several.push_back(process.get());
+      due_.push_back(&process);
     }
   }
-  auto next = std::upper_bound(
-      several.begin(), several.end(), scanned_pid_,
-      [](std::uint32_t pid, const ProcessEntry* process) { return pid < process->pid(); });
-  for (std::size_t i = 0; i < several.size() && spent < limits_.scanned; ++i, ++next) {
-    if (next == several.end()) {
-      next = several.begin();
-    }
-    scanned_pid_ = (*next)->pid();
-    spent += scan(**next, out);
+  scan_turn(out);
+}
+
+// The rest in turn, behind whom the last pass ended with.
+void TaskDetails::scan_turn(TaskPass& out) {
+  if (!std::exchange(in_turn_, true)) {
+    turn_ = 0;
+    first_ = static_cast<std::size_t>(
+        std::upper_bound(
+            due_.begin(), due_.end(), scanned_pid_,
+            [](std::uint32_t pid, const ProcessEntry* process) { return pid < process->pid(); }) -
+        due_.begin());
+  }
+  while (turn_ < due_.size() && spent_ < limits_.scanned) {
+    asked_ = due_[(first_ + turn_++) % due_.size()];
+    scanned_pid_ = asked_->pid();
+    spent_ += scan(*asked_, out);
   }
 }
 

@@ -53,6 +53,11 @@ TaskFile read_task_file(int directory, std::uint32_t number, std::string_view fi
   return {TaskFileState::kText, {buffer.data(), size}};
 }
 
+TaskFile read_task_file(ReadGuard& guard, std::uint32_t pid, int directory, std::uint32_t number,
+                        std::string_view file, std::span<char> buffer) {
+  return guard.read(pid, [&] { return read_task_file(directory, number, file, buffer); });
+}
+
 std::uint32_t parse_pid(std::string_view name) {
   if (name.size() > kMaxPidDigits || name.starts_with('0')) {
     return 0;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "collectors/core/result.h"
+#include "collectors/procfs/read_guard.h"
 
 namespace tidegauge {
 
@@ -24,9 +25,14 @@ struct TaskFile {
 };
 
 // Reads NUMBER/`file` below an open directory with one read(): the kernel gives these files whole.
-// Never blocks and never allocates.
+// Never allocates. Waits for nobody in a FIFO's place; the kernel may make it wait for a task that hangs
+// inside execve, without end (procfs/read_guard.h).
 TaskFile read_task_file(int directory, std::uint32_t number, std::string_view file,
                         std::span<char> buffer);
+
+// The same within guarded work; the file is one of process `pid`.
+TaskFile read_task_file(ReadGuard& guard, std::uint32_t pid, int directory, std::uint32_t number,
+                        std::string_view file, std::span<char> buffer);
 
 // The pids below an open procfs, ascending. `unusable` counts names that are numbers but no pids.
 Result<void> list_pids(int directory, const std::string& path, std::vector<std::uint32_t>& pids,

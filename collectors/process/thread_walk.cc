@@ -22,10 +22,12 @@ std::uint64_t& sum(ThreadSums& sums, ThreadSum which) {
   return sums[static_cast<std::size_t>(which)];
 }
 
+}  // namespace
+
 // False when the thread left meanwhile, or what it shows is broken.
-bool add_thread(int directory, std::uint32_t tid, ThreadWalk::Look& look) {
+bool ThreadWalk::add_thread(int directory, std::uint32_t pid, std::uint32_t tid, Look& look) const {
   StatusBuffer buffer;
-  const TaskFile file = read_task_file(directory, tid, "status", buffer);
+  const TaskFile file = read_task_file(guard_, pid, directory, tid, "status", buffer);
   if (file.state != TaskFileState::kText) {
     return file.state == TaskFileState::kGone;
   }
@@ -36,7 +38,7 @@ bool add_thread(int directory, std::uint32_t tid, ThreadWalk::Look& look) {
   ++look.summed;
   sum(look.sums, ThreadSum::kVoluntarySwitches) += *status->voluntary_switches;
   sum(look.sums, ThreadSum::kInvoluntarySwitches) += *status->involuntary_switches;
-  const TaskFile sched = read_task_file(directory, tid, "schedstat", buffer);
+  const TaskFile sched = read_task_file(guard_, pid, directory, tid, "schedstat", buffer);
   if (sched.state != TaskFileState::kText) {
     look.no_schedstat = true;
     return true;
@@ -49,16 +51,14 @@ bool add_thread(int directory, std::uint32_t tid, ThreadWalk::Look& look) {
   return true;
 }
 
-}  // namespace
-
 void ThreadWalk::add_stuck(int directory, const ProcessKey& process, std::uint32_t tid,
-                           const TaskName& comm, TaskPass& out) {
+                           const TaskName& comm, TaskPass& out) const {
   ++out.stuck_threads;
   if (out.stuck.size() >= kMaxStuckThreads) {
     return;
   }
   StatusBuffer buffer;
-  const TaskFile file = read_task_file(directory, tid, "status", buffer);
+  const TaskFile file = read_task_file(guard_, process.pid, directory, tid, "status", buffer);
   if (file.state != TaskFileState::kText) {
     return;
   }
@@ -83,11 +83,12 @@ std::optional<ThreadWalk::Look> ThreadWalk::run(const ProcessSample& process,
   Look look;
   const auto walked = for_each_task(tasks.get(), path, [&](std::string_view name) -> Result<void> {
     if (look.threads == max_threads) {
+      look.cut = true;
       return tl::make_unexpected(Error{ErrorKind::kTooLarge, 0, {}});
     }
     const std::uint32_t tid = parse_pid(name);
     std::array<char, 2048> buffer;
-    const TaskFile file = read_task_file(tasks.get(), tid, "stat", buffer);
+    const TaskFile file = read_task_file(guard_, pid, tasks.get(), tid, "stat", buffer);
     if (file.state == TaskFileState::kGone) {
       return {};
     }
@@ -98,7 +99,7 @@ std::optional<ThreadWalk::Look> ThreadWalk::run(const ProcessSample& process,
     }
     ++look.threads;
     sum(look.sums, ThreadSum::kBlockDelayTicks) += stat->block_delay_ticks;
-    if (sums && !add_thread(tasks.get(), tid, look)) {
+    if (sums && !add_thread(tasks.get(), pid, tid, look)) {
       look.broken = true;
     }
     if (stat->state == 'D' && tid != pid) {
@@ -107,7 +108,7 @@ std::optional<ThreadWalk::Look> ThreadWalk::run(const ProcessSample& process,
     }
     return {};
   });
-  look.broken = look.broken || (!walked && walked.error().kind != ErrorKind::kTooLarge);
+  look.broken = look.broken || (!walked && !look.cut);
   return look;
 }
 

@@ -6,40 +6,84 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <span>
 #include <utility>
+#include <vector>
 
 #include "collectors/core/text.h"
 #include "collectors/procfs/pid_stat.h"
+#include "collectors/procfs/read_guard.h"
 #include "collectors/procfs/task_directory.h"
 
 namespace tidegauge {
 
 namespace {
 
+// Guarded work (read_guard.h): it keeps its place in members, and counts a process when all of it has
+// been read.
 class Walk {
  public:
-  explicit Walk(const std::string& procfs)
-      : procfs_(procfs), root_(::open(procfs.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {}
+  Walk(const std::string& procfs, ReadGuard& guard)
+      : procfs_(procfs),
+        guard_(guard),
+        root_(::open(procfs.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {}
 
-  Result<ProcessCounts> run() {
+  Result<ProcessCounts> run(std::int64_t& cpu_ns) {
     if (!root_.valid()) {
       return system_error(errno, procfs_);
     }
     struct statfs info {};
     real_ = ::fstatfs(root_.get(), &info) == 0 && info.f_type == PROC_SUPER_MAGIC;
-    auto done = for_each_task(root_.get(), procfs_,
-                              [&](std::string_view pid) { return count_process(pid); });
-    if (!done) {
-      return tl::make_unexpected(done.error());
+    auto listed = for_each_task(root_.get(), procfs_, [&](std::string_view name) -> Result<void> {
+      const auto pid = parse_unsigned(name);
+      if (!pid || *pid > UINT32_MAX) {
+        return malformed(procfs_, 0, "task numbers");
+      }
+      pids_.push_back(static_cast<std::uint32_t>(*pid));
+      return {};
+    });
+    if (!listed) {
+      return tl::make_unexpected(listed.error());
+    }
+    guard_.begin_pass();
+    ReadGuard::Ran ran{};
+    do {
+      ran = guard_.run([this] { go_on(); });
+      if (ran.outcome == ReadGuard::Outcome::kStuck && !std::exchange(in_status_, false)) {
+        silent_pid_ = ran.pid;
+      }
+    } while (ran.outcome == ReadGuard::Outcome::kStuck);
+    cpu_ns = ran.cpu_ns;
+    if (ran.outcome == ReadGuard::Outcome::kRefused) {
+      return tl::make_unexpected(Error{
+          ErrorKind::kTimeout, 0, procfs_ + ": the files of too many processes do not answer"});
+    }
+    if (!outcome_) {
+      return tl::make_unexpected(outcome_.error());
     }
     return counts_;
   }
 
  private:
+  void go_on() {
+    if (silent_pid_ != 0) {
+      count_silent(std::exchange(silent_pid_, 0));
+    }
+    while (next_ < pids_.size() && outcome_) {
+      const std::uint32_t pid = pids_[next_++];
+      if (guard_.skips(root_.get(), pid)) {
+        count_silent(pid);
+      } else {
+        outcome_ = count_process(pid);
+      }
+    }
+  }
+
   // An error whose errno says that the task left is for the caller to pass over.
-  Result<PidStat> read_stat(int directory, std::string_view task) const {
+  Result<PidStat> read_stat(std::uint32_t pid, int directory, std::string_view task) const {
     std::array<char, 32>
         name;  // is_task_number and the kernel's 7 digits; longer names are refused
     constexpr std::string_view kSuffix = "/stat";
@@ -49,15 +93,14 @@ class Walk {
     std::memcpy(name.data(), task.data(), task.size());
     std::memcpy(name.data() + task.size(), kSuffix.data(), kSuffix.size());
     name[task.size() + kSuffix.size()] = '\0';
-    const Descriptor file(
-        ::openat(directory, name.data(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
     // 52 fields of at most 21 bytes and a name of at most 64; one read() gives it all.
     std::array<char, 2048> text;
-    const ssize_t got = file.valid() ? ::read(file.get(), text.data(), text.size()) : -1;
+    const ssize_t got = read_once(pid, directory, name.data(), text);
     if (got < 0) {
-      return task_left(errno)
-                 ? Result<PidStat>(tl::make_unexpected(Error{ErrorKind::kMissing, errno, {}}))
-                 : system_error(errno, procfs_ + "/" + name.data());
+      const auto error = static_cast<int>(-got);
+      return task_left(error)
+                 ? Result<PidStat>(tl::make_unexpected(Error{ErrorKind::kMissing, error, {}}))
+                 : system_error(error, procfs_ + "/" + name.data());
     }
     const auto size = static_cast<std::size_t>(got);
     auto stat = size < text.size() ? parse_pid_stat({text.data(), size})
@@ -73,37 +116,57 @@ class Walk {
     return !stat && task_left(stat.error().errno_value);
   }
 
-  Result<void> count_process(std::string_view pid) {
-    const auto stat = read_stat(root_.get(), pid);
+  // The size, or an errno below 0.
+  ssize_t read_once(std::uint32_t pid, int directory, const char* name,
+                    std::span<char> text) const {
+    return guard_.read(pid, [&]() -> ssize_t {
+      const Descriptor file(
+          ::openat(directory, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+      const ssize_t got = file.valid() ? ::read(file.get(), text.data(), text.size()) : -1;
+      return got < 0 ? -errno : got;
+    });
+  }
+
+  Result<void> count_process(std::uint32_t pid) {
+    const std::string name = std::to_string(pid);
+    const auto stat = read_stat(pid, root_.get(), name);
     if (!stat) {
       return has_left(stat) ? Result<void>() : tl::make_unexpected(stat.error());
     }
-    ++counts_.processes;
-    counts_.threads += stat->threads;
-    count(counts_.process_states, *stat);
     // The leader alone is most processes, and then its state is known: no second look, which halves
     // the walk. A fixture tree is looked through whatever its numbers say.
     if (real_ && stat->threads == 1) {
       count(counts_.thread_states, *stat);
-      return {};
+    } else {
+      TaskStates states{};
+      if (auto counted = count_threads(pid, name, *stat, states); !counted) {
+        return counted;
+      }
+      for (std::size_t i = 0; i < states.size(); ++i) {
+        counts_.thread_states[i] += states[i];
+      }
     }
-    return count_threads(pid, *stat);
+    ++counts_.processes;
+    counts_.threads += stat->threads;
+    count(counts_.process_states, *stat);
+    return {};
   }
 
-  Result<void> count_threads(std::string_view pid, const PidStat& leader) {
-    const std::string path = std::string(pid) + "/task";
+  Result<void> count_threads(std::uint32_t pid, const std::string& name, const PidStat& leader,
+                             TaskStates& states) const {
+    const std::string path = name + "/task";
     const Descriptor tasks(::openat(root_.get(), path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!tasks.valid()) {
       return task_left(errno) ? Result<void>() : system_error(errno, procfs_ + "/" + path);
     }
     return for_each_task(tasks.get(), path, [&](std::string_view task) -> Result<void> {
-      if (task == pid) {
-        count(counts_.thread_states, leader);
+      if (task == name) {
+        count(states, leader);
         return {};
       }
-      const auto stat = read_stat(tasks.get(), task);
+      const auto stat = read_stat(pid, tasks.get(), task);
       if (stat) {
-        count(counts_.thread_states, *stat);
+        count(states, *stat);
       } else if (!has_left(stat)) {
         return tl::make_unexpected(stat.error());
       }
@@ -111,13 +174,40 @@ class Walk {
     });
   }
 
+  // Of a process whose stat does not answer, status tells the same. It is in exec and has one thread.
+  void count_silent(std::uint32_t pid) {
+    const std::string name = std::to_string(pid) + "/status";
+    std::array<char, 4096> text;  // both stand in front of what can be long
+    in_status_ = true;
+    const ssize_t got = read_once(pid, root_.get(), name.c_str(), text);
+    in_status_ = false;
+    LineReader lines({text.data(), static_cast<std::size_t>(std::max<ssize_t>(got, 0))});
+    constexpr std::string_view kState = "State:\t";
+    for (std::string_view line; lines.next(line);) {
+      if (line.starts_with(kState) && line.size() > kState.size()) {
+        const auto letter = static_cast<unsigned char>(line[kState.size()]);
+        ++counts_.processes;
+        ++counts_.threads;
+        ++counts_.process_states[letter % counts_.process_states.size()];
+        ++counts_.thread_states[letter % counts_.thread_states.size()];
+        return;
+      }
+    }
+  }
+
   static void count(TaskStates& states, const PidStat& stat) {
     ++states[static_cast<unsigned char>(stat.state) % states.size()];
   }
 
   const std::string& procfs_;
+  ReadGuard& guard_;
   Descriptor root_;
   bool real_ = false;
+  std::vector<std::uint32_t> pids_;
+  std::size_t next_ = 0;
+  std::uint32_t silent_pid_ = 0;  // whose stat a thread was left behind with
+  bool in_status_ = false;
+  Result<void> outcome_;
   ProcessCounts counts_;
 };
 
@@ -199,7 +289,9 @@ class ProcessesCollector final : public Collector {
     if (!max_processes) {
       return tl::make_unexpected(max_processes.error());
     }
-    auto counts = count_processes(procfs_);
+    std::int64_t cpu_ns = 0;
+    auto counts = Walk(procfs_, guard_).run(cpu_ns);
+    context.helpers_cpu_ns += cpu_ns;
     if (!counts) {
       return tl::make_unexpected(counts.error());
     }
@@ -215,6 +307,7 @@ class ProcessesCollector final : public Collector {
 
  private:
   std::string procfs_;
+  ReadGuard guard_;
   KernelFile max_threads_;
   KernelFile max_processes_;
   StructTable<ProcessCounts> totals_{kTotals};
@@ -224,7 +317,11 @@ class ProcessesCollector final : public Collector {
 
 }  // namespace
 
-Result<ProcessCounts> count_processes(const std::string& procfs) { return Walk(procfs).run(); }
+Result<ProcessCounts> count_processes(const std::string& procfs, ReadGuardHooks hooks) {
+  ReadGuard guard(std::move(hooks));
+  std::int64_t cpu_ns = 0;
+  return Walk(procfs, guard).run(cpu_ns);
+}
 
 const CollectorInfo kProcessesCollector{
     .name = "processes",

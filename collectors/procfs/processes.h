@@ -6,6 +6,7 @@
 #include <string>
 
 #include "collectors/core/collector.h"
+#include "collectors/procfs/read_guard.h"
 
 namespace tidegauge {
 
@@ -23,8 +24,9 @@ struct ProcessCounts {
 
 // Counts the tasks below a procfs root; the limits are not its business. A process or thread that
 // leaves meanwhile is not counted; anything else that goes wrong is an error, because a count with
-// holes would look like a true one.
-Result<ProcessCounts> count_processes(const std::string& procfs);
+// holes would look like a true one. One whose stat does not answer (read_guard.h) is counted by its
+// status.
+Result<ProcessCounts> count_processes(const std::string& procfs, ReadGuardHooks hooks = {});
 
 extern const CollectorInfo kProcessesCollector;
 

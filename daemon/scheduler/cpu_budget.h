@@ -4,7 +4,7 @@
 // How often collectors run that can wait (CollectorInfo::stretch), so that the daemon stays within its
 // share of one core. Arithmetic only: the scheduler brings the times and the CPU readings.
 //
-// What everything else uses is not negotiable; what it leaves of the budget, at least a tenth, is for
+// What everything else uses is not negotiable; what it leaves of the budget, at least half, is for
 // the collectors that can wait. If that is less than they use at their configured intervals, all of
 // them run less often by one factor, which gives each a share in proportion to its cost.
 

@@ -30,7 +30,7 @@ void Scheduler::State::run(Slot& slot, bool refreshing, ReadBuffer& buffer,
     outcome = tl::make_unexpected(Error{ErrorKind::kIo, 0, std::string("exception: ") + e.what()});
   }
   buffer.shrink();
-  const std::int64_t cpu_ns = clock.thread_cpu_ns() - cpu_start_ns;
+  const std::int64_t cpu_ns = clock.thread_cpu_ns() - cpu_start_ns + context.helpers_cpu_ns;
   const std::int64_t end_ns = clock.boottime_ns();
   section->read_end_boottime_ns = end_ns;
   const Error error = outcome ? Error{} : outcome.error();

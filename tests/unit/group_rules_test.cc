@@ -256,7 +256,7 @@ TEST(DefaultGroup, ByWhatIsKnown) {
       {{.owner = {.unit = "docker.service", .container = kId, .runtime = "docker"}},
        "docker:0e1d2c3b4a59"},
       {{.owner = {.unit = "nginx.service", .slice = "app.slice", .of_user = true}},
-       "user/nginx.service"},
+       "www/nginx.service"},
       {{.comm = "vim", .owner = {.unit = "session-3.scope"}}, "vim"},
       {{.comm = "vim", .owner = {.unit = "user@1000.service"}}, "vim"},
       {{.comm = "systemd", .owner = {.unit = "init.scope"}}, "systemd"},

@@ -15,6 +15,7 @@
 
 #include "collectors/process/hidden_processes.h"
 #include "collectors/process/process_entry.h"
+#include "tests/unit/silent_processes.h"
 #include "tests/unit/testing.h"
 
 namespace tidegauge {
@@ -88,11 +89,14 @@ std::string schedstat_text(const Fake& fake) {
 class Host {
  public:
   explicit Host(const TaskLimits& limits = {}) {
-    source_ = make_proc_tasks(tree.files(), {limits, [this] {
-                                               if (all_read) {
-                                                 all_read();
-                                               }
-                                             }});
+    source_ = make_proc_tasks(tree.files(), {.limits = limits,
+                                             .all_read =
+                                                 [this] {
+                                                   if (all_read) {
+                                                     all_read();
+                                                   }
+                                                 },
+                                             .guard = silent.hooks()});
   }
 
   void put(int pid, const Fake& fake) const {
@@ -124,6 +128,12 @@ class Host {
     return out_;
   }
 
+  std::string failing_pass() {
+    out_.clear();
+    CollectContext context{.realtime_ns = 0, .boottime_ns = 0, .buffer = &buffer_};
+    return error_text(source_->pass(context, out_));
+  }
+
   [[nodiscard]] const ProcessSample* find(std::uint32_t pid, bool alive = true) const {
     for (const ProcessSample& sample : out_.processes) {
       if (sample.key.pid == pid && sample.alive == alive) {
@@ -152,6 +162,7 @@ class Host {
   }
 
   FixtureTree tree;
+  testing::SilentProcesses silent;
   std::function<void()> all_read;
 
  private:
@@ -777,6 +788,182 @@ TEST(ProcTasks, TooManyThreadsToSum) {
   EXPECT_FALSE(host.find(10)->counters.present(TaskCounter::kVoluntarySwitches));
   EXPECT_EQ(host.missing("switches", "more threads"), 1U);
   EXPECT_EQ(host.find(10)->uid, 1000U);
+}
+
+// proc_task_readdir may step over a thread once.
+TEST(ProcTasks, AThreadThatAWalkMissedIsNoBurst) {
+  Host host;
+  const Fake main{.threads = 3, .voluntary = 100, .run_delay = 1000};
+  const Fake old{.threads = 3, .voluntary = 5000, .run_delay = 90'000};
+  const auto counter = [&](TaskCounter which) { return host.find(10)->counters[which]; };
+  const auto put = [&](std::uint64_t user) {
+    host.put(10, {.user = user, .threads = 3});
+    host.thread(10, 10, main);
+    host.thread(10, 11, main);
+  };
+  put(0);
+  host.thread(10, 12, old);
+  host.pass();
+  EXPECT_EQ(counter(TaskCounter::kVoluntarySwitches), 5200U);
+  put(1);
+  host.tree.remove("proc/10/task/12");
+  host.pass();
+  EXPECT_EQ(counter(TaskCounter::kVoluntarySwitches), 5200U);
+  host.thread(10, 12, old);
+  host.pass();  // looked at again although it has not run
+  EXPECT_EQ(counter(TaskCounter::kVoluntarySwitches), 5200U) << "nothing has happened";
+  EXPECT_EQ(counter(TaskCounter::kRunDelayNs), 92'000U);
+  put(2);
+  host.thread(10, 12, {.threads = 3, .voluntary = 5001, .run_delay = 90'010});
+  host.pass();
+  EXPECT_EQ(counter(TaskCounter::kVoluntarySwitches), 5201U);
+  EXPECT_EQ(counter(TaskCounter::kRunDelayNs), 92'010U);
+}
+
+TEST(ProcTasks, ThreadsThatAreReallyFewerAreBelievedTheSecondTime) {
+  Host host;
+  const auto switches = [&] { return host.find(10)->counters[TaskCounter::kVoluntarySwitches]; };
+  host.put(10, {.threads = 3});
+  for (int tid = 10; tid < 13; ++tid) {
+    host.thread(10, tid, {.threads = 3, .voluntary = 100});
+  }
+  host.pass();
+  EXPECT_EQ(switches(), 300U);
+  host.tree.remove("proc/10/task/12");
+  host.pass();  // idle: not looked at
+  host.put(10, {.user = 1, .threads = 3});
+  host.pass();
+  host.thread(10, 11, {.threads = 3, .voluntary = 110});
+  host.pass();
+  EXPECT_EQ(switches(), 300U);
+  host.put(10, {.user = 2, .threads = 3});
+  host.thread(10, 11, {.threads = 3, .voluntary = 117});
+  host.pass();
+  host.pass();
+  EXPECT_EQ(switches(), 307U);
+}
+
+TEST(ProcTasks, AWalkThatIsCutTellsNothing) {
+  Host host({.threads = 2});
+  host.put(10, {.threads = 2});
+  for (int tid = 10; tid < 13; ++tid) {  // one more since
+    host.thread(10, tid, {.threads = 3});
+  }
+  for (int i = 0; i < 3; ++i) {
+    host.pass();
+    EXPECT_FALSE(host.find(10)->counters.present(TaskCounter::kVoluntarySwitches));
+  }
+  host.tree.remove("proc/10/task/12");
+  host.pass();
+  EXPECT_EQ(host.find(10)->counters[TaskCounter::kVoluntarySwitches], 10U);
+}
+
+constexpr std::string_view kNoAnswer = "do not answer";
+
+TEST(ProcTasksSilent, OneProcessCostsNoOtherAnything) {
+  Host host;
+  for (int pid = 10; pid < 13; ++pid) {
+    host.put(pid, {.ppid = 0, .io = 100});
+  }
+  host.pass();
+  host.silent.silence(11);
+  host.put(11, {.ppid = 0, .io = 900});
+  for (std::uint64_t i = 1; i < 20; ++i) {
+    host.put(10, {.ppid = 0, .user = i, .io = 100 + i, .voluntary = 5 + i});
+    host.put(12, {.ppid = 0, .io = 100 + i});
+    const TaskPass& out = host.pass();
+    EXPECT_EQ(out.processes.size(), 3U);
+    EXPECT_EQ(out.threads, 3U);
+    EXPECT_EQ(host.io(10), MaybeIo(100 + i));
+    EXPECT_EQ(host.find(10)->counters[TaskCounter::kVoluntarySwitches], 5 + i);
+    EXPECT_EQ(host.io(11), MaybeIo(100)) << "as last seen";
+    EXPECT_EQ(host.io(12), MaybeIo(100 + i));
+    EXPECT_EQ(host.missing("process", kNoAnswer), 1U);
+  }
+  EXPECT_EQ(host.silent.waiting(), 1);
+  host.silent.answer(11);
+  EXPECT_TRUE(testing::comes_true([&] {
+    host.pass();
+    return host.missing("process") == 0;
+  }));
+  EXPECT_EQ(host.io(11), MaybeIo(900));
+}
+
+TEST(ProcTasksSilent, OneNobodyHasSeenIsOnlyCounted) {
+  Host host;
+  host.silent.silence(11);
+  host.put(10, {.ppid = 0, .io = 1});
+  host.put(11, {.ppid = 0, .io = 1});
+  host.put(12, {.ppid = 0, .io = 1});
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(host.pass().processes.size(), 2U);
+    EXPECT_EQ(host.missing("process", kNoAnswer), 1U);
+  }
+}
+
+TEST(ProcTasksSilent, ItsEndIsSeen) {
+  Host host;
+  host.put(1, {.ppid = 0, .start = 1});
+  host.put(11, {.minor = 4, .io = 10});
+  host.pass();
+  host.silent.silence(11);
+  host.pass();
+  host.gone(11);
+  host.put(1, {.ppid = 0, .child_minor = 4, .start = 1, .io = 10});
+  const TaskPass& out = host.pass();
+  EXPECT_EQ(host.io(11, false), MaybeIo(10));
+  EXPECT_EQ(host.io(1), MaybeIo(0));
+  EXPECT_EQ(out.lost_exits, 0U);
+  EXPECT_EQ(host.missing("process"), 0U);
+}
+
+// Its stat answered a moment ago; now the walk over its threads hangs, or the check whether it left.
+TEST(ProcTasksSilent, AfterItWasRead) {
+  for (const bool late : {false, true}) {
+    Host host;
+    host.put(500, {.ppid = 0, .minor = 1, .io = 1000});
+    host.put(20, {.ppid = 500, .minor = 30, .threads = 2, .io = 200});
+    host.thread(20, 20, {.threads = 2});
+    host.thread(20, 21, {.threads = 2});
+    host.put(30, {.ppid = 500, .minor = 30, .io = 7});
+    host.pass();
+    host.all_read = [&] { host.silent.silence(20); };
+    host.put(20, {.ppid = 500, .minor = 31, .user = 1, .threads = 2, .io = 201});
+    host.put(30, {.ppid = 500, .minor = 30, .user = 1, .io = 8, .voluntary = 9});
+    host.put(500, {.ppid = 0, .minor = 1, .child_minor = late ? 900U : 0U, .io = 1001});
+    EXPECT_EQ(host.pass().processes.size(), 3U);
+    EXPECT_EQ(host.io(20), MaybeIo(201));
+    EXPECT_EQ(host.io(30), MaybeIo(8));
+    EXPECT_EQ(host.io(500), MaybeIo(1001));
+    EXPECT_EQ(host.find(30)->counters[TaskCounter::kVoluntarySwitches], 9U);
+    EXPECT_EQ(host.missing("process", kNoAnswer), 1U);
+  }
+}
+
+TEST(ProcTasksSilent, TooManyFailThePassAndLoseNothing) {
+  Host host;
+  for (int pid = 10; pid < 20; ++pid) {
+    host.put(pid, {.ppid = 0, .io = 5});
+  }
+  host.pass();
+  for (std::uint32_t pid = 12; pid < 18; ++pid) {
+    host.silent.silence(pid);
+  }
+  EXPECT_NE(host.failing_pass().find("do not answer"), std::string::npos);
+  EXPECT_NE(host.failing_pass().find("do not answer"), std::string::npos);
+  host.silent.answer_all();
+  EXPECT_TRUE(testing::comes_true([&] { return host.failing_pass().empty(); }));
+  for (int pid = 10; pid < 20; ++pid) {
+    host.put(pid, {.ppid = 0, .io = 6});
+  }
+  EXPECT_TRUE(testing::comes_true([&] {
+    host.pass();
+    return host.missing("process") == 0;
+  }));
+  for (std::uint32_t pid = 10; pid < 20; ++pid) {
+    EXPECT_EQ(host.io(pid), MaybeIo(6)) << pid;
+    EXPECT_EQ(host.find(pid, false), nullptr);
+  }
 }
 
 TEST(ProcTasks, ThreadsInD) {

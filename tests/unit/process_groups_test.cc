@@ -52,20 +52,20 @@ TEST(ProcessGroups, FullMeansOther) {
 }
 
 TEST(ProcessGroups, ChosenNamesLeaveRoomForServices) {
-  ProcessGroups groups(20);
+  ProcessGroups groups(48);
   const auto choose = [&](const std::string& name, std::uint32_t uid) {
     return groups.find_or_add({.name = name, .chosen = true, .uid = uid}, kStartNs);
   };
   for (int i = 0; i < 100; ++i) {
     choose("mallory" + std::to_string(i), 1000);
   }
-  EXPECT_EQ(names(groups).size(), 6U) << "one user's names take a quarter";
+  EXPECT_EQ(names(groups).size(), 13U) << "one user's names take a quarter";
   EXPECT_NE(choose("alice", 1001), ProcessGroups::kOther);
   for (int i = 0; i < 100; ++i) {
     choose("root" + std::to_string(i), 0);
   }
-  EXPECT_EQ(names(groups).size(), 16U) << "all of them three quarters";
-  for (int i = 0; i < 5; ++i) {
+  EXPECT_EQ(names(groups).size(), 37U) << "all of them three quarters";
+  for (int i = 0; i < 12; ++i) {
     EXPECT_NE(find_or_add(groups, std::to_string(i) + ".service", true, kStartNs),
               ProcessGroups::kOther);
   }
@@ -89,8 +89,8 @@ TEST(ProcessGroups, TheDeadMakeRoomForTheDead) {
   ProcessGroups groups(8);
   EXPECT_EQ(find_or_add(groups, "a", false, kStartNs), 1U);
   EXPECT_EQ(find_or_add(groups, "b", false, kStartNs), 2U);
-  EXPECT_EQ(find_or_add(groups, "c", false, kStartNs + kMinuteNs / 2), ProcessGroups::kOther);
-  EXPECT_NE(find_or_add(groups, "c", false, kStartNs + 2 * kMinuteNs), ProcessGroups::kOther);
+  EXPECT_EQ(find_or_add(groups, "c", false, kStartNs + kMinuteNs), ProcessGroups::kOther);
+  EXPECT_NE(find_or_add(groups, "c", false, kStartNs + 6 * kMinuteNs), ProcessGroups::kOther);
   EXPECT_EQ(names(groups), (std::set<std::string>{"other", "c"}));
 }
 
@@ -102,8 +102,8 @@ struct Forgetting {
 
 TEST(ProcessGroups, APlaceIsGivenUpAfterAsLongAsItWasUsed) {
   const Forgetting kCases[] = {
-      {0, 59 * kSecondNs, false},
-      {0, 61 * kSecondNs, true},
+      {0, 4 * kMinuteNs, false},
+      {0, 6 * kMinuteNs, true},
       {30 * kMinuteNs, 29 * kMinuteNs, false},
       {30 * kMinuteNs, 31 * kMinuteNs, true},
       {600 * kMinuteNs, 59 * kMinuteNs, false},

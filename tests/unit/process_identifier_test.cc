@@ -41,7 +41,7 @@ TEST(ProcessIdentifier, ByUserExecutableAndCommandLine) {
   EXPECT_EQ(identifier.classify(sample(11)).group.name, "java") << "has left: by what is left";
   ProcessSample kernel = sample(10);
   kernel.kernel_thread = true;
-  EXPECT_EQ(identifier.classify(kernel).group.name, "java") << "has neither, and is not asked";
+  EXPECT_EQ(identifier.classify(kernel).group.name, "[java]") << "has neither, and is not asked";
 }
 
 TEST(ProcessIdentifier, OneOwnerPerCgroup) {
@@ -100,7 +100,7 @@ TEST(ProcessIdentifier, KernelThreadsThatCameAndWent) {
   const ProcessIdentifier identifier(tree.files(), rules({}));
   ExitedSample exited;
   exited.comm.assign("kworker/u8:3");
-  EXPECT_EQ(identifier.classify_exited(exited).name, "kworker/u8:3")
+  EXPECT_EQ(identifier.classify_exited(exited).name, "comm:kworker/u8:3")
       << "a process that calls itself so";
   exited.kernel_thread = true;
   EXPECT_EQ(identifier.classify_exited(exited).name, "[kworker]");

@@ -5,11 +5,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <latch>
+#include <memory>
 #include <numeric>
 #include <thread>
 #include <vector>
 
+#include "tests/unit/silent_processes.h"
 #include "tests/unit/testing.h"
 
 namespace tidegauge {
@@ -143,6 +146,37 @@ TEST(Processes, MoreThanOneDirectoryRead) {
   EXPECT_EQ(sum(counts->thread_states), 0U);
 }
 
+TEST(Processes, OneWhoseStatDoesNotAnswerIsCountedByItsStatus) {
+  FixtureTree tree;
+  for (int pid = 1; pid < 6; ++pid) {
+    write_task(tree, pid, pid, 'S', 1);
+  }
+  tree.write("proc/3/status", "Name:\tx\nUmask:\t0022\nState:\tD (disk sleep)\nThreads:\t1\n");
+  const testing::SilentProcesses silent;
+  auto hooks = silent.hooks();
+  // Its first read is that of stat.
+  hooks.before_read = [wait = hooks.before_read,
+                       first = std::make_shared<std::atomic<bool>>(true)](std::uint32_t pid) {
+    if (pid == 3 && first->exchange(false)) {
+      wait(pid);
+    }
+  };
+  silent.silence(3);
+  const auto counts = count_processes(tree.path("proc"), hooks);
+  ASSERT_TRUE(counts) << testing::error_text(counts);
+  EXPECT_EQ(counts->processes, 5U);
+  EXPECT_EQ(counts->threads, 5U);
+  EXPECT_EQ(counts->process_states['D'], 1U);
+  EXPECT_EQ(counts->process_states['S'], 4U);
+  EXPECT_EQ(counts->thread_states['D'], 1U);
+  EXPECT_EQ(counts->thread_states['S'], 4U);
+
+  // Where status does not answer either, the others are counted.
+  const auto fewer = count_processes(tree.path("proc"), silent.hooks());
+  ASSERT_TRUE(fewer) << testing::error_text(fewer);
+  EXPECT_EQ(fewer->processes, 4U);
+}
+
 TEST(Processes, BrokenFilesAreErrorsThatNameTheFile) {
   FixtureTree tree;
   write_limits(tree);
@@ -206,7 +240,7 @@ TEST(Processes, ThisMachine) {
     EXPECT_GE(counts->processes, 1U);
     EXPECT_GE(counts->threads, counts->processes + 3);
     EXPECT_EQ(sum(counts->process_states), counts->processes);
-    EXPECT_GE(counts->process_states['R'], 1U) << "this process runs";
+    EXPECT_GE(counts->thread_states['R'], 1U) << "the thread that reads runs";
     undisturbed = sum(counts->thread_states) == counts->threads;
   }
   EXPECT_TRUE(undisturbed);

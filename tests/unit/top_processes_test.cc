@@ -2,8 +2,9 @@
 #include "collectors/process/top_processes.h"
 
 #include <gtest/gtest.h>
-#include <array>
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <random>
@@ -79,7 +80,36 @@ TEST(TopProcesses, TheDeadAreHeldAndNotRanked) {
   TopProcesses top(1);
   EXPECT_EQ(update(top, {9e4F, 1e4F}, 100), (Ids{1}));
   EXPECT_EQ(update(top, {9e4F, 1e4F}, 101, {1}), (Ids{1, 2}));
+  EXPECT_EQ(update(top, {9e4F, 1e4F}, 160, {1}), (Ids{1, 2}));
   EXPECT_EQ(update(top, {9e4F, 1e4F}, 161, {1}), (Ids{2}));
+}
+
+TEST(TopProcesses, TheyAreHeldForThreePassesHoweverSeldomThoseAre) {
+  TopProcesses top(1);
+  EXPECT_EQ(update(top, {9e4F, 1e4F}, 300), (Ids{1}));
+  EXPECT_EQ(update(top, {0, 1e4F}, 600), (Ids{1, 2}));
+  EXPECT_EQ(update(top, {0, 1e4F}, 1200), (Ids{1, 2}));
+  EXPECT_EQ(update(top, {0, 1e4F}, 1500), (Ids{2}));
+}
+
+TEST(TopProcesses, TheYoungEnterByTheDozenAndNotByTheThousand) {
+  TopProcesses top(2);
+  TopScores busy;
+  busy.per_second[0] = 1e6F;
+  std::set<std::uint64_t> entered;
+  for (std::uint64_t second = 1; second <= 120; ++second) {
+    std::vector<TopProcesses::Candidate> all;
+    for (std::uint64_t i = 0; i < 10; ++i) {
+      all.push_back({second * 10 + i, &busy, true, kSecondNs});
+    }
+    for (const std::uint64_t id : top.update(all, static_cast<std::int64_t>(second) * kSecondNs)) {
+      entered.insert(id);
+    }
+  }
+  EXPECT_GE(entered.size(), 4U) << "two K at once";
+  EXPECT_LE(entered.size(), 4U + 2 * 2U) << "and K a minute";
+  const auto& grown = top.update({{9999, &busy, true, TopProcesses::kGrownUpNs}}, 121 * kSecondNs);
+  EXPECT_NE(std::find(grown.begin(), grown.end(), 9999U), grown.end());
 }
 
 TEST(TopProcesses, NoFlappingAroundTheLastRank) {
