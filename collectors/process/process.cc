@@ -83,6 +83,7 @@ class ProcessCollector final : public Collector {
       source_ = std::move(*made);
     }
     pass_.clear();
+    pass_.idle_by_key = !tracker_.wants_all();
     auto done = source_.source->pass(context, pass_);
     failures_ = done ? 0 : failures_ + 1;
     if (!done && failures_ >= kMaxFailures && settings_.source == SourceChoice::kAuto &&

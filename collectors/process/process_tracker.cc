@@ -67,6 +67,11 @@ void ProcessTracker::update(const TaskPass& pass, std::int64_t now_ns, const Cla
       }
     }
   }
+  wants_all_ = false;
+  expected_ = 0;
+  for (const ProcessKey& key : pass.idle) {
+    update_idle(key, now_ns, classify);
+  }
   for (const ExitedSample& exited : pass.exited) {
     const GroupName name = classify_exited(exited);
     const std::uint32_t group = groups_.find_or_add(
@@ -101,6 +106,34 @@ bool ProcessTracker::is_due_again(const TrackedProcess& process) const {
   }
   return process.sample.cgroup_key == 0 && !process.sample.kernel_thread &&
          (pass_ == process.first_pass + 1 || in_turn);
+}
+
+// Passes meet processes in the same order, so that the next one is mostly behind the last. processes_.size()
+// where there is none.
+std::uint32_t ProcessTracker::place_of(std::uint32_t pid) {
+  std::uint32_t place = expected_;
+  if (place >= processes_.size() || processes_[place].sample.key.pid != pid) {
+    const auto at = by_pid_.find(pid);
+    place = at != by_pid_.end() ? at->second : static_cast<std::uint32_t>(processes_.size());
+  }
+  expected_ = place + 1;
+  return place;
+}
+
+void ProcessTracker::update_idle(const ProcessKey& key, std::int64_t now_ns,
+                                 const Classify& classify) {
+  const std::uint32_t place = place_of(key.pid);
+  if (place == processes_.size() || processes_[place].sample.key != key) {
+    wants_all_ = true;
+    return;
+  }
+  TrackedProcess& process = processes_[place];
+  if (process.scores.are_zero() && !is_due_again(process)) {
+    process.last_pass = pass_;
+    groups_.add_member(process.group, process.sample.gauges, now_ns);
+    return;
+  }
+  update_one(ProcessSample(process.sample), now_ns, classify);
 }
 
 void ProcessTracker::update_one(const ProcessSample& sample, std::int64_t now_ns,

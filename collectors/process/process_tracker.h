@@ -28,15 +28,15 @@ struct ProcessOwner {
 };
 
 struct TrackedProcess {
-  ProcessSample sample;  // the last one
-  std::uint64_t id = 0;
-  std::uint32_t group = ProcessGroups::kOther;
-  TopScores scores;
-  std::shared_ptr<const ProcessOwner> owner;  // null: unknown
   std::uint64_t last_pass = 0;
-  std::uint64_t first_pass = 0;
+  std::uint32_t group = ProcessGroups::kOther;
   bool is_complete = true;  // see Classified
   bool overflowed = false;  // there was no room for its group: it is in "other"
+  TopScores scores;
+  std::uint64_t id = 0;
+  ProcessSample sample;  // the last one
+  std::uint64_t first_pass = 0;
+  std::shared_ptr<const ProcessOwner> owner;  // null: unknown
 };
 
 // Asked when a process is new, when its name, user or cgroup changed, and now and then where the source
@@ -56,6 +56,9 @@ class ProcessTracker {
   void update(const TaskPass& pass, std::int64_t now_ns, const Classify& classify,
               const ClassifyExited& classify_exited);
 
+  // A pass named an idle process that is not known here: the next one must show all.
+  [[nodiscard]] bool wants_all() const { return wants_all_; }
+
   // The next pass comes from another source: who already lived is the same under another identity, and
   // what it has done so far is counted.
   void rebase();
@@ -73,6 +76,8 @@ class ProcessTracker {
   [[nodiscard]] std::uint64_t overflows() const { return overflows_; }
 
  private:
+  void update_idle(const ProcessKey& key, std::int64_t now_ns, const Classify& classify);
+  [[nodiscard]] std::uint32_t place_of(std::uint32_t pid);
   void update_one(const ProcessSample& sample, std::int64_t now_ns, const Classify& classify);
   void assign(TrackedProcess& process, const ProcessSample& sample, bool is_new, bool is_news,
               std::int64_t now_ns, const Classify& classify);
@@ -92,6 +97,8 @@ class ProcessTracker {
   std::vector<TopProcesses::Candidate> candidates_;
   std::vector<std::uint64_t> shown_ids_;  // sorted
   std::vector<const TrackedProcess*> shown_;
+  bool wants_all_ = false;
+  std::uint32_t expected_ = 0;  // place of the process that is likely next
   std::uint64_t overflows_ = 0;
   std::uint64_t born_ = 0;
   std::uint64_t pass_ = 0;

@@ -105,13 +105,13 @@ class TaskIterator final : public TaskSource {
     const std::uint32_t drained = control.active;
     __atomic_store_n(&control.active, 1 - drained, __ATOMIC_SEQ_CST);
     control.want_base = first_ ? 1 : 0;
-    prepare_memory();
-    merge_.begin();
-    is_remembered_ = false;
-    if (auto iterated = iterate(); !iterated) {
+    auto iterated = iterate();
+    if (!iterated && iterated.error().kind == ErrorKind::kMalformed) {
+      iterated = iterate();  // in full
+    }
+    if (!iterated) {
       return iterated;
     }
-    is_remembered_ = true;
     first_ = false;
     merge_.set_features(features(context));
     bpf_map* map = drained == 0 ? skeleton_->maps.exits_0 : skeleton_->maps.exits_1;
@@ -154,6 +154,15 @@ class TaskIterator final : public TaskSource {
   }
 
   Result<void> iterate() {
+    prepare_memory();
+    is_remembered_ = false;
+    merge_.begin();
+    auto outcome = read_all();
+    is_remembered_ = outcome.has_value();
+    return outcome;
+  }
+
+  Result<void> read_all() {
     const int fd = ::bpf_iter_create(::bpf_link__fd(skeleton_->links.dump_task));
     if (fd < 0) {
       return system_error(-fd, "BPF iterator over tasks");
@@ -237,10 +246,7 @@ class TaskIterator final : public TaskSource {
       out.missing.push_back({"block_delay", "this kernel has no CONFIG_TASK_DELAY_ACCT", 0});
       return;
     }
-    const auto uncounted = static_cast<std::uint64_t>(
-        std::count_if(out.processes.begin(), out.processes.end(), [](const ProcessSample& sample) {
-          return !sample.counters.present(TaskCounter::kBlockDelayNs);
-        }));
+    const std::uint64_t uncounted = merge_.without_delays();
     if (uncounted == 0) {
       return;
     }

@@ -125,6 +125,8 @@ void TaskMerge::begin() {
   ++pass_;
   std::swap(tasks_, last_tasks_);
   tasks_.clear();
+  std::swap(owns_, last_owns_);
+  owns_.clear();
   last_task_ = 0;
   expected_ = 0;
   replaced_.clear();
@@ -187,14 +189,22 @@ bool TaskMerge::add_same(const tg_same_record& record) {
     }
     process.seen_pass = pass_;
   }
+  const bool was_alone = process.live_pass + 1 == pass_ && process.live_tasks == 1;
+  const tg_task_counters* own = task.own != kAlone ? &last_owns_[task.own] : nullptr;
+  if (own == nullptr && !was_alone) {
+    return false;
+  }
+  if (task_state_letter(record.state) == 'D') {
+    add_stuck(task.process, task.tid, own != nullptr ? *own : process.live);
+  }
   if ((task.flags & TG_ACCOUNTED) == 0) {
-    if (process.live_pass + 1 == pass_ && process.live_tasks == 1) {
+    if (was_alone) {
       process.live_pass = pass_;  // all there was
     } else {
-      add_live(process, task.own);
+      add_live(process, *own);
     }
   }
-  keep(task, record.state);
+  keep(task.process, task.tid, task.flags, own);
   return true;
 }
 
@@ -218,8 +228,11 @@ void TaskMerge::add_full(const tg_leader_record& record, bool leads, const tg_ta
   if ((thread.flags & TG_ACCOUNTED) == 0) {
     add_live(process, thread.own);
   }
-  keep({.process = thread.process, .tid = thread.tid, .flags = thread.flags, .own = thread.own},
-       thread.state);
+  if (task_state_letter(thread.state) == 'D') {
+    add_stuck(thread.process, thread.tid, thread.own);
+  }
+  const bool alone = leads && record.threads == 1 && (thread.flags & TG_ACCOUNTED) == 0;
+  keep(thread.process, thread.tid, thread.flags, alone ? nullptr : &thread.own);
 }
 
 void TaskMerge::add_live(Process& process, const tg_task_counters& own) {
@@ -232,12 +245,15 @@ void TaskMerge::add_live(Process& process, const tg_task_counters& own) {
   ++process.live_tasks;
 }
 
-void TaskMerge::keep(const Remembered& task, std::uint32_t state) {
+void TaskMerge::keep(const tg_process_key& process, std::uint32_t tid, std::uint32_t flags,
+                     const tg_task_counters* own) {
   ++threads_;
-  if (task_state_letter(state) == 'D') {
-    add_stuck(task);
+  std::uint32_t at = kAlone;
+  if (own != nullptr) {
+    at = static_cast<std::uint32_t>(owns_.size());
+    owns_.push_back(*own);
   }
-  tasks_.push_back(task);
+  tasks_.push_back({process, tid, flags, at});
 }
 
 bool TaskMerge::is_expected(const tg_process_key& key) const {
@@ -301,7 +317,7 @@ void TaskMerge::add_base(Process& process, const tg_leader_record& record,
 
 void TaskMerge::add_leader(Process& process, const tg_leader_record& record,
                            const tg_task_counters* base) {
-  if (process.known && process.sample.key.start_ns != record.start_ns) {
+  if (process.known && process.start_ns != record.start_ns) {
     replace(process);
   }
   if (base != nullptr && !process.known) {
@@ -311,6 +327,8 @@ void TaskMerge::add_leader(Process& process, const tg_leader_record& record,
   process.seen_pass = pass_;
   process.known = true;
   sample.key = {.pid = record.thread.tid, .start_ns = record.start_ns};
+  process.pid = record.thread.tid;
+  process.start_ns = record.start_ns;
   sample.parent_pid = record.parent;
   sample.uid = record.uid;
   sample.cgroup_key = record.cgroup_key;
@@ -329,15 +347,16 @@ void TaskMerge::add_leader(Process& process, const tg_leader_record& record,
   }
 }
 
-void TaskMerge::add_stuck(const Remembered& task) {
+void TaskMerge::add_stuck(const tg_process_key& process, std::uint32_t tid,
+                          const tg_task_counters& own) {
   ++stuck_threads_;
   if (stuck_.size() >= kMaxStuckThreads) {
     return;
   }
   Stuck& stuck = stuck_.emplace_back();
-  stuck.process = task.process;
-  stuck.thread.tid = task.tid;
-  stuck.thread.switches = task.own.nvcsw + task.own.nivcsw;
+  stuck.process = process;
+  stuck.thread.tid = tid;
+  stuck.thread.switches = own.nvcsw + own.nivcsw;
 }
 
 void TaskMerge::add_exit(const tg_process_key& key, const tg_exit& told, TaskPass& out) {
@@ -431,7 +450,27 @@ void TaskMerge::adopt_leaderless() {
   }
 }
 
+void TaskMerge::publish_one(Process& process, TaskPass& out) {
+  const bool has_delays = process.delays != 0 && (features_ & TG_FEATURE_DELAYS) != 0;
+  without_delays_ += has_delays ? 0 : 1;
+  if (out.idle_by_key && !process.has_news && has_delays == process.has_delays) {
+    out.idle.push_back({.pid = process.pid, .start_ns = process.start_ns});
+    return;
+  }
+  if (process.has_news || has_delays) {
+    publish(process.sample.counters, sum_of(process), features_, has_delays);
+  }
+  if (!has_delays) {
+    process.sample.counters.has &= ~(1U << static_cast<unsigned>(TaskCounter::kBlockDelayNs));
+  }
+  process.has_news = false;
+  process.has_delays = has_delays;
+  process.sample.alive = true;
+  out.processes.push_back(process.sample);
+}
+
 void TaskMerge::finish(TaskPass& out) {
+  without_delays_ = 0;
   adopt_leaderless();
   publish_stuck(out);
   out.threads = threads_;
@@ -448,15 +487,7 @@ void TaskMerge::finish(TaskPass& out) {
       continue;
     }
     if (seen) {
-      if (process.has_news) {
-        publish(process.sample.counters, sum_of(process), features_, process.delays != 0);
-      }
-      process.has_news = false;
-      if ((features_ & TG_FEATURE_DELAYS) == 0) {
-        process.sample.counters.has &= ~(1U << static_cast<unsigned>(TaskCounter::kBlockDelayNs));
-      }
-      process.sample.alive = true;
-      out.processes.push_back(process.sample);
+      publish_one(process, out);
     }
     ++i;
   }

@@ -34,6 +34,8 @@ class TaskMerge {
   void finish(TaskPass& out);
 
   [[nodiscard]] std::size_t size() const { return processes_.size(); }
+  // Processes of the last pass whose delays are not counted.
+  [[nodiscard]] std::uint64_t without_delays() const { return without_delays_; }
 
  private:
   // What a process that has not run needs stands in its first cache line.
@@ -41,12 +43,15 @@ class TaskMerge {
     tg_process_key key{};
     std::uint64_t live_pass = 0;
     std::uint64_t seen_pass = 0;   // its leader was
-    std::uint64_t base_pass = 0;   // in which `settled` began
+    std::uint64_t start_ns = 0;    // as in the sample
+    std::uint32_t pid = 0;         // as in the sample
     std::uint32_t live_tasks = 0;  // in `live`
     std::uint32_t delays = 0;      // TG_DELAYS of any thread, ever
     bool known = false;            // a leader's record has filled the sample
     bool gone = false;             // its last thread has ended
     bool has_news = false;         // since it was published
+    bool has_delays = false;       // was published with them
+    std::uint64_t base_pass = 0;   // in which `settled` began
     tg_task_counters live{};       // of the threads of pass `live_pass`
     tg_task_counters settled{};    // of ended threads
     ProcessSample sample;          // as last published
@@ -62,19 +67,23 @@ class TaskMerge {
     }
   };
 
-  // What the last record in full said of a task.
+  // What the last record in full said of a task. Its own counters stand in `owns_`, or in `live` of its
+  // process when it is the only task of that.
   struct Remembered {
     tg_process_key process;
     std::uint32_t tid;
     std::uint32_t flags;
-    tg_task_counters own;
+    std::uint32_t own;  // place, or kAlone
   };
+  static constexpr std::uint32_t kAlone = 0xFFFFFFFF;
 
   void add_full(const tg_leader_record& record, bool leads, const tg_task_counters* base);
   bool add_same(const tg_same_record& record);
   void adopt_leaderless();
   void add_live(Process& process, const tg_task_counters& own);
-  void keep(const Remembered& task, std::uint32_t state);
+  void keep(const tg_process_key& process, std::uint32_t tid, std::uint32_t flags,
+            const tg_task_counters* own);
+  void publish_one(Process& process, TaskPass& out);
   [[nodiscard]] bool is_expected(const tg_process_key& key) const;
   // Of this pass: one that failed half-way leaves its own behind.
   [[nodiscard]] tg_task_counters sum_of(const Process& process) const;
@@ -84,14 +93,16 @@ class TaskMerge {
   void add_leader(Process& process, const tg_leader_record& record, const tg_task_counters* base);
   void add_base(Process& process, const tg_leader_record& record,
                 const tg_task_counters& base) const;
-  void add_stuck(const Remembered& task);
+  void add_stuck(const tg_process_key& process, std::uint32_t tid, const tg_task_counters& own);
   void publish_stuck(TaskPass& out) const;
   void publish_end(Process& process, TaskPass& out);
   void erase(std::size_t at);
 
   std::vector<Remembered> tasks_;       // of this pass
   std::vector<Remembered> last_tasks_;  // of the pass before
-  std::size_t last_task_ = 0;           // next of them that a record may be about
+  std::vector<tg_task_counters> owns_;
+  std::vector<tg_task_counters> last_owns_;
+  std::size_t last_task_ = 0;  // next of them that a record may be about
   tsl::robin_map<tg_process_key, std::uint32_t, KeyHash, KeyEqual> index_;
   std::vector<Process> processes_;
   std::size_t expected_ = 0;  // place of the process that the next record is likely about
@@ -107,6 +118,7 @@ class TaskMerge {
   std::uint64_t stuck_threads_ = 0;
   std::uint64_t threads_ = 0;
   std::uint64_t unlisted_zombies_ = 0;
+  std::uint64_t without_delays_ = 0;
   std::uint32_t features_ = 0;
   std::uint64_t pass_ = 0;
   std::uint64_t lost_exits_ = 0;

@@ -5,6 +5,7 @@ namespace tidegauge {
 
 void TaskPass::clear() {
   processes.clear();
+  idle.clear();
   exited.clear();
   stuck.clear();
   stuck_threads = 0;

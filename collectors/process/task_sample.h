@@ -143,7 +143,11 @@ struct MissingField {
 inline constexpr std::size_t kMaxStuckThreads = 256;
 
 struct TaskPass {
+  // Set by who asks for the pass: it remembers processes, and those that are alive and as the last pass showed
+  // them need only be named in `idle`. Most of a host's are, and each costs a dozen cache lines to show.
+  bool idle_by_key = false;
   std::vector<ProcessSample> processes;
+  std::vector<ProcessKey> idle;
   std::vector<ExitedSample> exited;
   std::vector<StuckThread> stuck;   // at most kMaxStuckThreads
   std::uint64_t stuck_threads = 0;  // all of them

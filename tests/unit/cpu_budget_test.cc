@@ -114,7 +114,7 @@ TEST(PlanStretch, OneCollector) {
       {"twice over", 15, 300, 0, 30, false},
       {"the background has half", 15, 150, 0.005, 30, false},
       {"the background has all: half is left", 15, 75, 0.01, 15, false},
-      {"the background has more than all", 15, 100, 0.5, 20, false},
+      {"the background has more than all", 15, 95, 0.5, 19, false},
       {"a background below nothing", 15, 150, -0.1, 15, false},
       {"never beyond five minutes", 15, 60'000, 0, 300, false},
       {"configured longer than that", 600, 60'000, 0, 600, false},

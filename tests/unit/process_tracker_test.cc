@@ -121,6 +121,29 @@ TEST(ProcessTracker, AnIncompleteAnswerKeepsTheGroup) {
   }
 }
 
+TEST(ProcessTracker, IdleProcessesAreNamedOnly) {
+  ProcessTracker tracker(100, 3);
+  const auto classify = [](const ProcessSample& sample) {
+    return Classified{.group = {std::string(sample.comm.view())}, .owner = nullptr};
+  };
+  const auto exited = [](const ExitedSample&) { return GroupName{}; };
+  TaskPass pass;
+  pass.processes.push_back(sample_of({.pid = 7, .start_ns = 1, .comm = "sleeper", .faults = 5}));
+  pass.processes.push_back(sample_of({.pid = 8, .start_ns = 1, .comm = "sleeper", .faults = 5}));
+  tracker.update(pass, kSecondNs, classify, exited);
+  pass.clear();
+  pass.idle = {{.pid = 7, .start_ns = 1}, {.pid = 8, .start_ns = 1}};
+  for (int i = 2; i < 30; ++i) {
+    tracker.update(pass, i * kSecondNs, classify, exited);
+    ASSERT_EQ(tracker.groups()[tracker.find(7)->group].processes, 2U) << i;
+  }
+  EXPECT_EQ(tracker.size(), 2U) << "nobody is forgotten";
+  EXPECT_FALSE(tracker.wants_all());
+  pass.idle.push_back({.pid = 9, .start_ns = 1});
+  tracker.update(pass, 30 * kSecondNs, classify, exited);
+  EXPECT_TRUE(tracker.wants_all()) << "a stranger is not known by name";
+}
+
 constexpr std::uint64_t kOld = 5 * kSecondNs;  // started long before the first pass
 
 struct Step {

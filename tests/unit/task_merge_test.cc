@@ -190,12 +190,16 @@ struct Expected {
   std::uint64_t lost_exits = 0;
 };
 
-Leader leader_of(const tg_process_key& key, std::uint64_t faults, std::uint64_t start_ns = 1000) {
-  return {.task = {.process = key, .tid = key.tgid, .own = faulting(faults)}, .start_ns = start_ns};
+Leader leader_of(const tg_process_key& key, std::uint64_t faults, std::uint64_t start_ns = 1000,
+                 std::uint32_t threads = 1) {
+  return {.task = {.process = key, .tid = key.tgid, .own = faulting(faults)},
+          .start_ns = start_ns,
+          .threads = threads};
 }
 
-std::string lead(const tg_process_key& key, std::uint64_t faults, std::uint64_t start_ns = 1000) {
-  return record_of(leader_of(key, faults, start_ns));
+std::string lead(const tg_process_key& key, std::uint64_t faults, std::uint64_t start_ns = 1000,
+                 std::uint32_t threads = 1) {
+  return record_of(leader_of(key, faults, start_ns, threads));
 }
 
 std::string thread(const tg_process_key& key, std::uint32_t tid, std::uint64_t faults) {
@@ -622,14 +626,44 @@ TEST(TaskMerge, StuckThreads) {
 
 TEST(TaskMerge, WhoHasNotRunIsAsBefore) {
   check({
-      {{lead(kFirst, 5) + thread(kFirst, 101, 20)}, {{.faults = 25}}},
+      {{lead(kFirst, 5, 1000, 2) + thread(kFirst, 101, 20)}, {{.faults = 25}}},
       {{same(100, TG_LEADER) + same(101)}, {{.faults = 25}}},
       {{same(100, TG_LEADER) + thread(kFirst, 101, 23)}, {{.faults = 28}}},
-      {{lead(kFirst, 6) + same(101)}, {{.faults = 29}}},
+      {{lead(kFirst, 6, 1000, 2) + same(101)}, {{.faults = 29}}},
       {{same(100, TG_LEADER), {ended(kFirst, 24)}}, {{.faults = 30}}},
       {{same(100, TG_LEADER)}, {{.faults = 30}}},
       {{same(100, TG_LEADER) + thread(kFirst, 102, 1)}, {{.faults = 31}}},
       {{"", {ended(kFirst, 7, 1)}}, {{.faults = 31, .alive = false}}},
+  });
+}
+
+TEST(TaskMerge, WhoHasNotRunNeedOnlyBeNamed) {
+  TaskMerge merge;
+  run(merge, {lead(kFirst, 5)});
+  TaskPass out;
+  out.idle_by_key = true;
+  const auto pass = [&](const std::string& records) {
+    out.clear();
+    merge.begin();
+    EXPECT_TRUE(merge.add_records({records.data(), records.size()}));
+    merge.set_features(kAllFeatures & ~std::uint32_t{TG_FEATURE_DELAYS});
+    merge.finish(out);
+  };
+  pass(same(100, TG_LEADER));
+  EXPECT_TRUE(out.processes.empty());
+  EXPECT_EQ(out.idle, (std::vector<ProcessKey>{{.pid = 100, .start_ns = 1000}}));
+  pass(lead(kFirst, 6));
+  EXPECT_TRUE(out.idle.empty());
+  EXPECT_EQ(seen_in(out), (std::vector<Seen>{{.faults = 6}}));
+}
+
+TEST(TaskMerge, WhoIsLeftAloneIsAsBefore) {
+  check({
+      {{lead(kFirst, 5, 1000, 2) + thread(kFirst, 101, 20)}, {{.faults = 25}}},
+      {{same(100, TG_LEADER), {ended(kFirst, 20)}}, {{.faults = 25}}},
+      {{same(100, TG_LEADER)}, {{.faults = 25}}},
+      {{lead(kFirst, 6)}, {{.faults = 26}}},
+      {{same(100, TG_LEADER)}, {{.faults = 26}}},
   });
 }
 
@@ -920,7 +954,8 @@ class Oracle {
       }
       const Thread& first = one.threads[0];
       now[first.tid] = first.ended ? zombie(one.key, first.faults, one.start_ns)
-                                   : lead(one.key, first.faults, one.start_ns);
+                                   : lead(one.key, first.faults, one.start_ns,
+                                          static_cast<std::uint32_t>(one.threads.size()));
     }
     std::string records;
     for (const auto& [tid, record] : now) {
