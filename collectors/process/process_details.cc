@@ -70,7 +70,7 @@ void add_time(std::vector<ThreadGroupTime>& threads, std::string_view name, std:
     at = named(name);
   }
   if (at == threads.end()) {
-    at = threads.insert(threads.end(), {std::string(name), 0});
+    at = threads.insert(threads.end(), {.name = std::string(name)});
   }
   at->cpu_ticks += ticks;
 }
@@ -155,6 +155,10 @@ void ProcessDetails::look_at_threads(ProcessDetail& detail) {
             [](const ThreadGroupTime& a, const ThreadGroupTime& b) {
               return a.cpu_ticks != b.cpu_ticks ? a.cpu_ticks > b.cpu_ticks : a.name < b.name;
             });
+  for (std::size_t i = 0; i < std::min(kShownThreadNames, detail.threads.size()); ++i) {
+    ThreadGroupTime& thread = detail.threads[i];
+    thread.is_shown = thread.is_shown || thread.cpu_ticks != 0;
+  }
 }
 
 void ProcessDetails::look(ProcessDetail& detail, bool has_threads) {

@@ -21,6 +21,7 @@ namespace tidegauge {
 struct ThreadGroupTime {
   std::string name;             // as the threads call themselves; valid UTF-8
   std::uint64_t cpu_ticks = 0;  // since the process was first looked at
+  bool is_shown = false;        // among the busiest, once: its series stay
 };
 
 struct ThreadTicks {
@@ -46,7 +47,7 @@ struct ProcessDetail {
 };
 
 inline constexpr std::size_t kMaxThreadNames = 16;   // kept; further names count for "other"
-inline constexpr std::size_t kShownThreadNames = 5;  // with series, busiest first
+inline constexpr std::size_t kShownThreadNames = 5;  // so many busiest get series
 
 // Not thread-safe. In the ordinary run of things it reads nothing that takes the target's mmap lock.
 class ProcessDetails {

@@ -65,7 +65,8 @@ constexpr std::string_view kMappingsHelp =
 constexpr std::string_view kThreadFamily = "tidegauge_process_thread_cpu_seconds_total";
 constexpr std::string_view kThreadHelp =
     "CPU time of a process's threads by the name they gave themselves, since the process was first "
-    "looked at, as last looked at; the busiest five names of the busiest processes.";
+    "looked at, as last looked at; names that were among the five busiest of one of the busiest "
+    "processes.";
 // More kinds of sleep than this at once are one incident, not so many series.
 constexpr std::size_t kMaxStuckRows = 32;
 
@@ -182,8 +183,10 @@ void ProcessTables::fill_details(const std::vector<ProcessDetail>& details) {
     if (detail.mappings) {
       fill_mappings(pid, detail);
     }
-    for (std::size_t i = 0; i < std::min(kShownThreadNames, detail.threads.size()); ++i) {
-      threads_.add({pid, detail.comm.view(), detail.threads[i].name}, detail.threads[i].cpu_ticks);
+    for (const ThreadGroupTime& thread : detail.threads) {
+      if (thread.is_shown) {
+        threads_.add({pid, detail.comm.view(), thread.name}, thread.cpu_ticks);
+      }
     }
   }
 }

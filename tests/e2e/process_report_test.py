@@ -81,7 +81,7 @@ class ProcessReportTest(harness.TestCase):
         for hidden in (SECRET, ENVIRONMENT, "\x1b"):
             self.assertNotIn(hidden, page)
         self.assertTrue(all(len(line) <= 80 for line in page.splitlines()), page)
-        self.assertRegex(page, r"(?m)^ *\d+\.\d +1 +0 +\d+ [RS] tgspin")
+        self.assertRegex(page, r"(?m)^ *\d+(\.\d)? +1 +0 +\d+ [RS] tgspin")
         self.assertRegex(page, r"mappings +Rss \d")
         shown = self.report(subject.pid, "--cmdline").replace("\n             ", "")
         self.assertIn(SECRET, shown)
