@@ -58,7 +58,7 @@ class ProcessCollector final : public Collector {
                           .zombies = pass_.unlisted_zombies + zombies(),
                           .unseen_starts = unseen_starts(context)};
     if (settings_.details) {
-      context.helpers_cpu_ns += details_.update(tracker_.top());
+      context.helpers_cpu_ns += details_.update(tracker_.top(), context.boottime_ns);
       if (context.culprit_wanted) {
         details_.look_at_mappings(tracker_.top(), context.boottime_ns);
       }

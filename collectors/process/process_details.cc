@@ -9,6 +9,7 @@
 #include <array>
 
 #include "collectors/core/text.h"
+#include "collectors/process/process_entry.h"
 #include "collectors/process/task_files.h"
 #include "collectors/procfs/pid_stat.h"
 #include "collectors/procfs/task_directory.h"
@@ -110,44 +111,35 @@ std::uint64_t ticks_of(const std::vector<ThreadTicks>& round, std::uint32_t tid,
 void ProcessDetails::look_at_threads(ProcessDetail& detail) {
   const std::string path = files_.proc(std::to_string(detail.key.pid) + "/task");
   const Descriptor tasks(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!tasks.valid()) {
+  std::vector<std::uint32_t> tids;
+  std::uint64_t unusable = 0;
+  if (!tasks.valid() || !list_pids(tasks.get(), path, tids, unusable)) {
     return;
   }
   std::vector<ThreadTicks> round = detail.round;
   std::vector<ThreadGroupTime> threads = detail.threads;
-  const std::uint32_t seen_up_to = round.empty() ? 0 : round.back().tid;
   std::array<char, 2048> buffer;
-  const auto walked = for_each_task(tasks.get(), path, [&](std::string_view name) -> Result<void> {
-    const std::uint32_t tid = parse_pid(name);
-    if (tid <= seen_up_to) {
-      return {};
-    }
-    if (reads_left_ == 0 || round.size() >= kMaxThreads) {
-      return tl::make_unexpected(Error{ErrorKind::kTooLarge, 0, {}});
-    }
+  auto at = std::upper_bound(tids.begin(), tids.end(), round.empty() ? 0 : round.back().tid);
+  for (; at != tids.end() && reads_left_ != 0 && round.size() < kMaxThreads; ++at) {
     --reads_left_;
-    const TaskFile file = read_task_file(guard_, detail.key.pid, tasks.get(), tid, "stat", buffer);
-    if (file.state != TaskFileState::kText) {
-      return {};
-    }
+    const TaskFile file = read_task_file(guard_, detail.key.pid, tasks.get(), *at, "stat", buffer);
     const auto stat = parse_pid_stat(file.text);
-    if (!stat) {
-      return {};
+    if (file.state != TaskFileState::kText || !stat) {
+      continue;
     }
     const std::uint64_t ticks = stat->user_ticks + stat->system_ticks;
     // What a thread did before the first look does not count; one that came since has done all of it
     // since. A number that was reused by a thread that has done less is another thread.
-    const std::uint64_t known = ticks_of(detail.last_round, tid, detail.has_rounds ? 0 : ticks);
+    const bool is_old = stat->start_ticks * kNsPerTick < detail.first_look_ns;
+    const std::uint64_t known = ticks_of(detail.last_round, *at, is_old ? ticks : 0);
     add_time(threads, sanitize_label(stat->comm.view(), sizeof(TaskName)),
              known <= ticks ? ticks - known : ticks);
-    round.push_back({tid, ticks});
-    return {};
-  });
+    round.push_back({*at, ticks});
+  }
   // Only now: a thread that hung above and was left behind has changed nothing.
-  if (walked || round.size() >= kMaxThreads) {
+  if (at == tids.end() || round.size() >= kMaxThreads) {
     detail.last_round = std::move(round);
     round.clear();
-    detail.has_rounds = true;
   }
   detail.round = std::move(round);
   detail.threads = std::move(threads);
@@ -215,7 +207,8 @@ void ProcessDetails::look_at_mappings(const std::vector<const TrackedProcess*>& 
   }
 }
 
-std::int64_t ProcessDetails::update(const std::vector<const TrackedProcess*>& processes) {
+std::int64_t ProcessDetails::update(const std::vector<const TrackedProcess*>& processes,
+                                    std::int64_t now_ns) {
   for (ProcessDetail& detail : details_) {
     detail.listed = false;
   }
@@ -229,6 +222,7 @@ std::int64_t ProcessDetails::update(const std::vector<const TrackedProcess*>& pr
     if (at == details_.end()) {
       at = details_.emplace(details_.end());
       at->key = sample.key;
+      at->first_look_ns = static_cast<std::uint64_t>(now_ns);
     }
     at->comm = sample.comm;
     at->listed = true;

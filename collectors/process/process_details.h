@@ -42,8 +42,8 @@ struct ProcessDetail {
   // one so far. By rising tid.
   std::vector<ThreadTicks> last_round;
   std::vector<ThreadTicks> round;
-  bool has_rounds = false;  // a round was finished: who was not in it is new
-  bool listed = false;      // scratch
+  std::uint64_t first_look_ns = 0;  // boot time: threads that started later are new
+  bool listed = false;              // scratch
 };
 
 inline constexpr std::size_t kMaxThreadNames = 16;   // kept; further names count for "other"
@@ -56,7 +56,7 @@ class ProcessDetails {
 
   // Looks at a few of `processes`, in turn; forgets those that are not among them any more. Returns the
   // CPU time it used on another thread, because stat of a thread may not answer.
-  std::int64_t update(const std::vector<const TrackedProcess*>& processes);
+  std::int64_t update(const std::vector<const TrackedProcess*>& processes, std::int64_t now_ns);
   // Reads the mappings of the one of `processes` whose memory grows most, if any's does: for when somebody
   // asks who is to blame. Once a minute at most and not of the largest, because the target's page faults
   // wait meanwhile.

@@ -141,7 +141,7 @@ void add_details(ProcessReport& report, const KernelFiles& files) {
   TrackedProcess tracked;
   tracked.sample = report.process.sample;
   ProcessDetails details(files);
-  details.update({&tracked});
+  details.update({&tracked}, 0);
   report.open_files.reason =
       tracked.sample.kernel_thread ? "a kernel thread has none" : "needs CAP_SYS_PTRACE";
   for (const ProcessDetail& detail : details.all()) {
