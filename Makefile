@@ -21,7 +21,7 @@ BUILD_PACKAGES := \
   zlib1g-dev libgtest-dev libgmock-dev libbenchmark-dev
 TEST_PACKAGES := \
   clang-format clang-tidy libclang-rt-14-dev python3 curl \
-  prometheus prometheus-node-exporter sysstat wrk systemd
+  prometheus prometheus-node-exporter prometheus-process-exporter sysstat wrk systemd
 LAB_PACKAGES := qemu-system-x86 busybox-static cpio debian-archive-keyring
 
 CONFIG ?= config/tidegauge.yaml
@@ -76,7 +76,7 @@ fi
 if [[ "$(2)" == quiet-services ]] && command -v systemctl >/dev/null; then
   for package in "$${missing[@]}"; do
     case $$package in
-      prometheus | prometheus-node-exporter | sysstat)
+      prometheus | prometheus-node-exporter | prometheus-process-exporter | sysstat)
         "$${as_root[@]}" systemctl disable --quiet "$$package" >/dev/null 2>&1 || true ;;
     esac
     if [[ $$package == sysstat ]]; then
