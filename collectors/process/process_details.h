@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "collectors/core/kernel_files.h"
@@ -52,7 +53,7 @@ inline constexpr std::size_t kShownThreadNames = 5;  // so many busiest get seri
 // Not thread-safe. In the ordinary run of things it reads nothing that takes the target's mmap lock.
 class ProcessDetails {
  public:
-  explicit ProcessDetails(const KernelFiles& files) : files_(files) {}
+  explicit ProcessDetails(KernelFiles files) : files_(std::move(files)) {}
 
   // Looks at a few of `processes`, in turn; forgets those that are not among them any more. Returns the
   // CPU time it used on another thread, because stat of a thread may not answer.

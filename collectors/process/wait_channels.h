@@ -17,9 +17,9 @@ namespace tidegauge {
 // Not thread-safe.
 class WaitChannels {
  public:
-  explicit WaitChannels(const KernelFiles& files) : files_(files) {}
-  WaitChannels(const KernelFiles& files, TimedReader::Read read)  // a test's own
-      : files_(files), reader_(std::move(read)) {}
+  explicit WaitChannels(KernelFiles files) : files_(std::move(files)) {}
+  WaitChannels(KernelFiles files, TimedReader::Read read)  // a test's own
+      : files_(std::move(files)), reader_(std::move(read)) {}
 
   void begin_pass() { ++pass_; }
 

@@ -278,12 +278,15 @@ def label_values(families, name, label, value=None):
 
 
 def decreased_counters(before, after):
-    """Series of counters that went down or vanished between two scrapes."""
+    """Series of counters that went down or vanished between two scrapes. Without those of single processes, which end
+    when a process is among the busiest no more and may begin anew."""
     found = []
     for name, family in before.items():
         if family.type != "counter":
             continue
         for key, value in family.series.items():
+            if "pid" in dict(key[1]):
+                continue
             later = after[name].series.get(key) if name in after else None
             if later is None or later < value:
                 found.append(f"{expo_compare.render(key)}: {value!r} -> {later!r}")
