@@ -236,7 +236,7 @@ void fuzz_small(std::string_view text) {
 struct Machine {
   struct Life {
     std::uint64_t start_ns = 1;
-    std::array<std::uint64_t, 16> counters{};
+    std::array<std::uint64_t, sizeof(tg_task_counters) / sizeof(std::uint64_t)> counters{};
   };
   std::map<std::pair<std::uint64_t, std::uint32_t>, Life> lives;
   std::uint64_t now_ns = 1;
@@ -269,7 +269,7 @@ std::string some_record(FuzzedDataProvider& data, Machine& machine) {
   const bool leads = data.ConsumeBool();
   const bool has_base = leads && data.ConsumeIntegralInRange<int>(0, 3) == 0;
   record.thread.flags = data.ConsumeIntegral<std::uint8_t>();
-  record.thread.flags &= ~static_cast<unsigned>(TG_LEADER | TG_HAS_BASE);
+  record.thread.flags &= ~static_cast<unsigned>(TG_LEADER | TG_HAS_BASE | TG_SAME);
   record.thread.flags |= (leads ? TG_LEADER : 0U) | (has_base ? TG_HAS_BASE : 0U);
   record.thread.tid = record.thread.process.tgid * 16 +
                       static_cast<std::uint32_t>(record.thread.process.signal) + (leads ? 0 : 256);
@@ -350,7 +350,9 @@ void fuzz_task_merge(std::string_view text) {
         [](const ProcessSample& sample) {
           return Classified{{sanitize_label(sample.comm.view(), 4) + "x", true}, nullptr, true};
         },
-        [](const ExitedSample& sample) { return sanitize_label(sample.comm.view(), 4) + "x"; });
+        [](const ExitedSample& sample) {
+          return GroupName{sanitize_label(sample.comm.view(), 4) + "x", true};
+        });
     stuck.update(pass.stuck, now_ns, [](std::uint32_t, std::uint32_t) { return std::string(); });
     std::size_t groups = 0;
     tracker.groups().for_each([&](const ProcessGroup& group) {
@@ -358,7 +360,7 @@ void fuzz_task_merge(std::string_view text) {
       require(group.holders < 4096, "holders that come and go in pairs");
     });
     require(groups <= 5, "bounded groups");
-    require(tracker.top().size() <= 20, "bounded processes with series");
+    require(tracker.top().size() <= 2 * 2 * kTopCriteria, "bounded processes with series");
     pass.clear();
   };
   merge.set_features(data.ConsumeIntegralInRange<std::uint32_t>(0, 15));
