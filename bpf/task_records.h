@@ -64,7 +64,7 @@ struct tg_same_record {
   __u32 flags;
   __u32 bytes; /* of the whole record */
   __u32 tid;   /* in our pid namespace, as all pids but tgid above */
-  __u32 state; /* task_struct.__state | exit_state */
+  __u32 state; /* task_struct.__state | exit_state; it has none of the latter */
 };
 
 struct tg_thread_record {
@@ -137,6 +137,7 @@ struct tg_exit_losses {
 /* Tasks beyond so many are told in full every time. 1 MiB for the two maps. */
 #define TG_TASK_SLOTS 32768
 #define TG_TURNS 16
+#define TG_STIRRED 16384
 #define TG_SYNC_ENTRIES 8192
 
 #endif

@@ -58,6 +58,18 @@ struct slot_map slots_0 SEC(".maps");
 struct slot_map slots_1 SEC(".maps");
 struct tg_task_memory memory = {};
 
+// By a hash of the tgid, whether threads of a process have run or ended: what they do to the memory they
+// share shows in their leader's record alone. Noted for the next pass in the half that `active` names.
+__u8 stirred[2][TG_STIRRED] = {};
+
+static __always_inline void stir(__u32 tgid) {
+  stirred[control.active & 1][(tgid * 0x9E3779B1U >> 8) % TG_STIRRED] = 1;
+}
+
+static __always_inline int is_stirred(__u32 tgid) {
+  return stirred[~control.active & 1][(tgid * 0x9E3779B1U >> 8) % TG_STIRRED];
+}
+
 // Tasks on their way out, until they are zombies or gone. Least recently used leave first: what is
 // between the tracepoint and exit_notify() is a handful of tasks, not so many. A thread that calls
 // exec takes over its leader's pid and start, but not the address.
@@ -190,12 +202,16 @@ static __always_inline __u32 kernel_features(struct task_struct* task) {
   return found;
 }
 
-static __always_inline __u32 state_of(struct task_struct* task) {
-  const __u32 exit_state = task->exit_state;
+// Without what a task on its way out is in.
+static __always_inline __u32 run_state(struct task_struct* task) {
   if (bpf_core_field_exists(task->__state)) {
-    return task->__state | exit_state;
+    return task->__state;
   }
-  return (__u32)BPF_CORE_READ((struct task_struct___state*)task, state) | exit_state;
+  return (__u32)BPF_CORE_READ((struct task_struct___state*)task, state);
+}
+
+static __always_inline __u32 state_of(struct task_struct* task) {
+  return run_state(task) | task->exit_state;
 }
 
 static __always_inline void read_memory(struct tg_leader_record* out, struct task_struct* task) {
@@ -300,10 +316,10 @@ static __always_inline int is_same(struct task_struct* task, __u32 tid, __u64 ex
   const __u32 tgid = task->tgid;
   const int same = control.active ? is_remembered(&slots_0, tid, tgid, exec_ns)
                                   : is_remembered(&slots_1, tid, tgid, exec_ns);
-  if (!same || !state_of(task) || (task->flags & PF_EXITING)) {
+  if (!same || !run_state(task) || (task->flags & PF_EXITING)) {
     return 0;
   }
-  return task->pid != tgid || tid % TG_TURNS != memory.turn;
+  return task->pid != tgid || (tid % TG_TURNS != memory.turn && !is_stirred(tgid));
 }
 
 struct leader_with_base {
@@ -351,20 +367,21 @@ int dump_task(struct bpf_iter__task* ctx) {
   const __u64 exec_ns = task->se.sum_exec_runtime;
   asm volatile("" ::: "memory");
   const __u32 tid = namespace_inode ? local_number(task->thread_pid) : (__u32)task->pid;
+  if (!tid) {  // has lost its number since
+    return 0;
+  }
   const int leads = task->pid == task->tgid;
   const int same = is_same(task, tid, exec_ns);
-  // What threads do to the memory they share shows in their leader's record alone.
-  const int shares = leads && !same && task->signal->nr_threads > 1;
   if (control.active) {
-    remember(&slots_1, tid, task->tgid, shares ? 0 : exec_ns);
+    remember(&slots_1, tid, task->tgid, exec_ns);
   } else {
-    remember(&slots_0, tid, task->tgid, shares ? 0 : exec_ns);
+    remember(&slots_0, tid, task->tgid, exec_ns);
   }
   if (same) {
     struct tg_same_record record = {.flags = TG_SAME | (leads ? TG_LEADER : 0),
                                     .bytes = sizeof(record),
                                     .tid = tid,
-                                    .state = state_of(task)};
+                                    .state = run_state(task)};  // not exit_state: a cache line
     bpf_seq_write(seq, &record, sizeof(record));
     return 0;
   }
@@ -372,6 +389,7 @@ int dump_task(struct bpf_iter__task* ctx) {
     dump_leader(seq, task, tid);
     return 0;
   }
+  stir(task->tgid);
   struct tg_thread_record thread = {};
   read_thread(&thread, task, tid);
   thread.bytes = sizeof(thread);
@@ -379,126 +397,4 @@ int dump_task(struct bpf_iter__task* ctx) {
   return 0;
 }
 
-static __always_inline void add(struct tg_exit* to, const struct tg_exit* from) {
-  const __u64* source = (const __u64*)&from->sum;
-  __u64* target = (__u64*)&to->sum;
-#pragma unroll
-  for (int i = 0; i < (int)(sizeof(struct tg_task_counters) / sizeof(__u64)); i++) {
-    if (source[i]) {
-      __sync_fetch_and_add(&target[i], source[i]);
-    }
-  }
-  __sync_fetch_and_add(&to->tasks, from->tasks);
-  if (from->processes) {
-    __sync_fetch_and_add(&to->processes, from->processes);
-    if (to->comm[0]) {  // not the one for all
-      to->uid = from->uid;
-      to->cgroup_key = from->cgroup_key;
-      __builtin_memcpy(to->comm, from->comm, sizeof(to->comm));
-    }
-  }
-  if (from->delays) {
-    __sync_fetch_and_add(&to->delays, from->delays);
-  }
-}
-
-static __always_inline int add_under(void* map, const struct tg_process_key* key,
-                                     const struct tg_exit* ended) {
-  struct tg_exit* sum = bpf_map_lookup_elem(map, key);
-  if (!sum) {
-    if (!bpf_map_update_elem(map, key, ended, BPF_NOEXIST)) {
-      return 0;
-    }
-    sum = bpf_map_lookup_elem(map, key);  // another CPU was faster, or the map is full
-    if (!sum) {
-      return -1;
-    }
-  }
-  add(sum, ended);
-  return 0;
-}
-
-static __always_inline void account(void* map, struct task_struct* task, __u64 start_ns,
-                                    const struct tg_exit* ended) {
-  struct tg_process_key key = {.signal = (__u64)task->signal, .tgid = task->tgid};
-  // A process that nobody saw and nobody will see is summed with its like. A thread's end in one that
-  // lives is the process's.
-  const int unseen = ended->processes && start_ns > control.known_before_ns;
-  if (unseen) {
-    const __u64* name = (const __u64*)ended->comm;
-    key.signal = mix(mix(mix(mix(1, name[0]), name[1]), ended->uid), ended->cgroup_key);
-    key.tgid = 0;
-  }
-  if (!add_under(map, &key, ended)) {
-    return;
-  }
-  if (unseen) {
-    // Names without end: what is left of the truth is that somebody did it. User space has made this entry.
-    const struct tg_process_key nameless = {};
-    struct tg_exit* sum = bpf_map_lookup_elem(map, &nameless);
-    if (sum) {
-      add(sum, ended);
-      return;
-    }
-  }
-  __sync_fetch_and_add(&losses.unrecorded, 1);
-}
-
-static __always_inline int is_last(struct task_struct* task, __u64 start_ns) {
-  // do_exit() has taken this task off the count already.
-  if (task->signal->live.counter != 0) {
-    return 0;
-  }
-  const struct dead_process process = {.signal = (__u64)task->signal, .start_ns = start_ns};
-  const __u8 told = 1;
-  return bpf_map_update_elem(&dead, &process, &told, BPF_NOEXIST) != -EEXIST;
-}
-
-static __always_inline int account_exit(struct task_struct* task, int is_final) {
-  const struct task_identity identity = identity_of(task);
-  const __u8 marked = 1;
-  if (bpf_map_update_elem(&exiting, &identity, &marked, BPF_ANY) && !is_final) {
-    return 0;  // the last one would not know
-  }
-  if (namespace_inode && !local_number(task->thread_pid)) {
-    return 0;
-  }
-  struct tg_exit ended = {.tasks = 1};
-  read_counters(&ended.sum, task);
-  forget_syncs(task);
-  ended.flags = flags_of(task) & TG_KERNEL_THREAD;
-  struct task_struct* leader = task->group_leader;
-  ended.processes = is_last(task, leader->start_boottime);
-  ended.delays = (flags_of(task) & TG_DELAYS) != 0;
-  ended.cgroup_key = cgroup_key(task);
-  ended.uid = task->real_cred->uid.val;
-  bpf_core_read(ended.comm, sizeof(ended.comm), &leader->comm);
-  if (control.active) {
-    account(&exits_1, task, leader->start_boottime, &ended);
-  } else {
-    account(&exits_0, task, leader->start_boottime, &ended);
-  }
-  return 0;
-}
-
-// For who is not marked yet.
-static __always_inline int meet_again(struct task_struct* task, int is_final) {
-  const struct task_identity identity = identity_of(task);
-  if (bpf_map_lookup_elem(&exiting, &identity)) {
-    return 0;
-  }
-  __sync_fetch_and_add(&losses.met_again, 1);
-  return account_exit(task, is_final);
-}
-
-// A program runs once at a time on a CPU. On 7.2 it can be preempted, and who else ends there meanwhile
-// is left out: one in twenty with eight ending at once on two slow CPUs. Of those a tenth was missed by
-// the second program, too; the third meets nearly all.
-SEC("tp_btf/sched_process_exit")
-int BPF_PROG(task_exits, struct task_struct* task) { return account_exit(task, 0); }
-
-SEC("tp_btf/sched_process_exit")
-int BPF_PROG(task_exits_2, struct task_struct* task) { return meet_again(task, 0); }
-
-SEC("tp_btf/sched_process_exit")
-int BPF_PROG(task_exits_3, struct task_struct* task) { return meet_again(task, 1); }
+#include "task_exits.bpf.h"

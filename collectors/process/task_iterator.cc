@@ -103,6 +103,7 @@ class TaskIterator final : public TaskSource {
     // From now on every end has its own entry, until it is known who was seen.
     __atomic_store_n(&control.known_before_ns, ~0ULL, __ATOMIC_RELAXED);
     const std::uint32_t drained = control.active;
+    std::memset(skeleton_->bss->stirred[1 - drained], 0, TG_STIRRED);
     __atomic_store_n(&control.active, 1 - drained, __ATOMIC_SEQ_CST);
     control.want_base = first_ ? 1 : 0;
     auto iterated = iterate();

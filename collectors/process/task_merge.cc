@@ -4,35 +4,20 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <bit>
 #include <cstddef>
 #include <cstring>
-#include <string_view>
 #include <utility>
+
+#include "collectors/process/task_counters.h"
 
 namespace tidegauge {
 
 namespace {
 
-// include/linux/sched.h. The letters' bits have kept their values since 4.14.
-constexpr std::uint32_t kUninterruptible = 0x2;
-constexpr std::uint32_t kReported = 0x7F;
-constexpr std::uint32_t kNoLoad = 0x400;
-constexpr std::uint32_t kLockWaitOrFrozen = 0x9000;  // shown as D; unused before 5.15
-
 // A process that is in neither place ended during the pass. After so many passes its end was lost.
 constexpr std::uint64_t kLingerPasses = 5;
 
 constexpr std::size_t kMaxEndedLeaders = 4096;
-
-void add(tg_task_counters& to, const tg_task_counters& from) {
-  static_assert(sizeof(tg_task_counters) % sizeof(__u64) == 0);
-  auto* target = reinterpret_cast<__u64*>(&to);
-  const auto* source = reinterpret_cast<const __u64*>(&from);
-  for (std::size_t i = 0; i < sizeof(tg_task_counters) / sizeof(__u64); ++i) {
-    target[i] += source[i];
-  }
-}
 
 // What ended before the base was read is in it, or is a zombie that was told with it; but for what
 // signal_struct does not sum up.
@@ -45,88 +30,16 @@ tg_task_counters not_in_base(const tg_task_counters& ended) {
   return rest;
 }
 
-// Run time is added up by the timer tick and when a task leaves its CPU, which an ended one does too late for
-// us: of short lives next to nothing is in the exact sum. What the tick has sampled is true over many of
-// them, and nobody has run for more than a tick since.
-tg_task_counters with_last_slice(const tg_exit& ended) {
-  constexpr std::uint64_t kLongestTickNs = 10'000'000;
-  tg_task_counters sum = ended.sum;
-  sum.exec_ns = std::clamp(sum.utime_ns + sum.stime_ns, sum.exec_ns,
-                           sum.exec_ns + ended.tasks * kLongestTickNs);
-  return sum;
-}
-
-void raise(TaskCounters& counters, TaskCounter field, std::uint64_t value) {
-  counters.set(field, std::max(counters[field], value));
-}
-
-// The exact time, split as the sampled times say and so that neither part falls
-// (kernel/sched/cputime.c, cputime_adjust).
-void set_cpu_time(TaskCounters& counters, const tg_task_counters& sum) {
-  const std::uint64_t exact = std::max<std::uint64_t>(
-      sum.exec_ns, counters[TaskCounter::kUserNs] + counters[TaskCounter::kSystemNs]);
-  const double sampled = static_cast<double>(sum.utime_ns) + static_cast<double>(sum.stime_ns);
-  std::uint64_t system = 0;
-  if (sampled > 0) {
-    const double part = static_cast<double>(exact) * (static_cast<double>(sum.stime_ns) / sampled);
-    system = part < static_cast<double>(exact) ? static_cast<std::uint64_t>(part) : exact;
-  }
-  system = std::max(system, counters[TaskCounter::kSystemNs]);
-  std::uint64_t user = exact - std::min(system, exact);
-  user = std::max(user, counters[TaskCounter::kUserNs]);
-  counters.set(TaskCounter::kUserNs, user);
-  counters.set(TaskCounter::kSystemNs, exact - user);
-}
-
-void publish(TaskCounters& counters, const tg_task_counters& sum, std::uint32_t features,
-             bool delays) {
-  set_cpu_time(counters, sum);
-  raise(counters, TaskCounter::kMinorFaults, sum.min_flt);
-  raise(counters, TaskCounter::kMajorFaults, sum.maj_flt);
-  raise(counters, TaskCounter::kVoluntarySwitches, sum.nvcsw);
-  raise(counters, TaskCounter::kInvoluntarySwitches, sum.nivcsw);
-  if ((features & TG_FEATURE_STORAGE) != 0) {
-    raise(counters, TaskCounter::kStorageReadBytes, sum.read_bytes);
-    raise(counters, TaskCounter::kStorageWriteBytes, sum.write_bytes);
-    raise(counters, TaskCounter::kStorageCancelledBytes, sum.cancelled_write_bytes);
-  }
-  if ((features & TG_FEATURE_SYSCALLS) != 0) {
-    raise(counters, TaskCounter::kSyscallReadBytes, sum.rchar);
-    raise(counters, TaskCounter::kSyscallWriteBytes, sum.wchar);
-    raise(counters, TaskCounter::kReadSyscalls, sum.syscr);
-    raise(counters, TaskCounter::kWriteSyscalls, sum.syscw);
-  }
-  if ((features & TG_FEATURE_RUN_DELAY) != 0) {
-    raise(counters, TaskCounter::kRunDelayNs, sum.run_delay_ns);
-  }
-  if ((features & TG_FEATURE_SYNC) != 0) {
-    raise(counters, TaskCounter::kSyncCalls, sum.sync_calls);
-    raise(counters, TaskCounter::kSyncNs, sum.sync_ns);
-  }
-  if (delays && (features & TG_FEATURE_DELAYS) != 0) {
-    raise(counters, TaskCounter::kBlockDelayNs, sum.blkio_delay_ns);
-  }
-}
-
 }  // namespace
 
-char task_state_letter(std::uint32_t state) {
-  constexpr std::string_view kLetters = "RSDTtXZP";
-  if ((state & (kUninterruptible | kNoLoad)) == (kUninterruptible | kNoLoad)) {
-    return 'I';
-  }
-  if ((state & kLockWaitOrFrozen) != 0) {
-    return 'D';
-  }
-  return kLetters[static_cast<std::size_t>(std::bit_width(state & kReported))];
-}
-
 void TaskMerge::begin() {
+  if (!finished_) {
+    forget_tasks();
+  }
+  finished_ = false;
   ++pass_;
   std::swap(tasks_, last_tasks_);
   tasks_.clear();
-  std::swap(owns_, last_owns_);
-  owns_.clear();
   last_task_ = 0;
   expected_ = 0;
   replaced_.clear();
@@ -135,6 +48,16 @@ void TaskMerge::begin() {
   stuck_threads_ = 0;
   threads_ = 0;
   unlisted_zombies_ = 0;
+}
+
+// The last pass broke off: the next one tells all in full.
+void TaskMerge::forget_tasks() {
+  for (Process& process : processes_) {
+    process.lives = {};
+  }
+  tasks_.clear();
+  owns_.clear();
+  free_owns_.clear();
 }
 
 Result<void> TaskMerge::add_records(std::span<const char> records) {
@@ -174,44 +97,54 @@ Result<void> TaskMerge::add_records(std::span<const char> records) {
   return {};
 }
 
-bool TaskMerge::add_same(const tg_same_record& record) {
-  while (last_task_ < last_tasks_.size() && last_tasks_[last_task_].tid < record.tid) {
-    ++last_task_;
+// What the last pass said of this task. Those with lower numbers, which this pass does not show, have left.
+std::optional<TaskMerge::Remembered> TaskMerge::take(std::uint32_t tid) {
+  while (last_task_ < last_tasks_.size() && last_tasks_[last_task_].tid < tid) {
+    drop(last_tasks_[last_task_++]);
   }
-  if (last_task_ == last_tasks_.size() || last_tasks_[last_task_].tid != record.tid) {
+  if (last_task_ == last_tasks_.size() || last_tasks_[last_task_].tid != tid) {
+    return std::nullopt;
+  }
+  return last_tasks_[last_task_++];
+}
+
+bool TaskMerge::add_same(const tg_same_record& record) {
+  std::optional<Remembered> task = take(record.tid);
+  if (!task || (task->flags & TG_ACCOUNTED) != 0) {
     return false;
   }
-  const Remembered& task = last_tasks_[last_task_];
-  Process& process = find_or_add(task.process);
   if ((record.flags & TG_LEADER) != 0) {
+    Process& process = find_or_add(task->process);
     if (!process.known) {
       return false;
     }
     process.seen_pass = pass_;
-  }
-  const bool was_alone = process.live_pass + 1 == pass_ && process.live_tasks == 1;
-  const tg_task_counters* own = task.own != kAlone ? &last_owns_[task.own] : nullptr;
-  if (own == nullptr && !was_alone) {
-    return false;
+    settle_own(process, *task);
   }
   if (task_state_letter(record.state) == 'D') {
-    add_stuck(task.process, task.tid, own != nullptr ? *own : process.live);
+    const Process& process = find_or_add(task->process);
+    add_stuck(task->process, task->tid, task->own != kLone ? owns_[task->own] : process.lives.sum);
   }
-  if ((task.flags & TG_ACCOUNTED) == 0) {
-    if (was_alone) {
-      process.live_pass = pass_;  // all there was
-    } else {
-      add_live(process, *own);
-    }
-  }
-  keep(task.process, task.tid, task.flags, own);
+  ++threads_;
+  tasks_.push_back(*task);
   return true;
 }
 
 void TaskMerge::add_full(const tg_leader_record& record, bool leads, const tg_task_counters* base) {
   const tg_thread_record& thread = record.thread;
+  if (!tasks_.empty() && tasks_.back().tid >= thread.tid) {
+    return;  // met twice: it has called exec and taken its leader's number
+  }
+  std::optional<Remembered> old = take(thread.tid);
+  if (old && !KeyEqual()(old->process, thread.process)) {
+    drop(*std::exchange(old, std::nullopt));
+  }
   // A zombie that nobody saw alive has been told among the ended ones.
-  if ((thread.flags & TG_ACCOUNTED) != 0 && base == nullptr && !is_known(thread.process)) {
+  const bool accounted = (thread.flags & TG_ACCOUNTED) != 0;
+  if (accounted && base == nullptr && !is_known(thread.process)) {
+    if (old) {
+      drop(*old);
+    }
     unlisted_zombies_ += leads ? 1 : 0;
     ++threads_;
     if (leads && record.threads > 1 && ended_leaders_.size() < kMaxEndedLeaders) {
@@ -225,35 +158,87 @@ void TaskMerge::add_full(const tg_leader_record& record, bool leads, const tg_ta
   }
   process.delays |= thread.flags & TG_DELAYS;
   process.has_news = true;
-  if ((thread.flags & TG_ACCOUNTED) == 0) {
-    add_live(process, thread.own);
-  }
   if (task_state_letter(thread.state) == 'D') {
     add_stuck(thread.process, thread.tid, thread.own);
   }
-  const bool alone = leads && record.threads == 1 && (thread.flags & TG_ACCOUNTED) == 0;
-  keep(thread.process, thread.tid, thread.flags, alone ? nullptr : &thread.own);
+  Remembered task{
+      .process = thread.process, .tid = thread.tid, .flags = thread.flags, .own = kLone};
+  if (old && (old->flags & TG_ACCOUNTED) == 0) {
+    settle_own(process, *old);
+    task.own = old->own;
+    if (accounted) {
+      remove_live(process, task.own);
+      task.own = kLone;
+    } else {
+      change_live(process, task.own, thread.own);
+    }
+  } else if (!accounted) {
+    task.own = add_live(process, thread.own, leads);
+  }
+  ++threads_;
+  tasks_.push_back(task);
 }
 
-void TaskMerge::add_live(Process& process, const tg_task_counters& own) {
-  if (std::exchange(process.live_pass, pass_) != pass_) {
-    process.live = own;
-    process.live_tasks = 1;
+// A process's only task, if that is its leader, has no counters beside those of its process. They are set
+// apart when another joins it; here it learns their place.
+void TaskMerge::settle_own(Process& process, Remembered& task) {
+  if (task.own == kLone && !process.lives.lone) {
+    task.own = std::exchange(process.lives.apart, kLone);
+  }
+}
+
+std::uint32_t TaskMerge::new_own(const tg_task_counters& own) {
+  if (free_owns_.empty()) {
+    owns_.push_back(own);
+    return static_cast<std::uint32_t>(owns_.size() - 1);
+  }
+  const std::uint32_t place = free_owns_.back();
+  free_owns_.pop_back();
+  owns_[place] = own;
+  return place;
+}
+
+std::uint32_t TaskMerge::add_live(Process& process, const tg_task_counters& own, bool leads) {
+  Lives& lives = process.lives;
+  if (lives.tasks++ == 0 && leads) {
+    lives.sum = own;
+    lives.lone = true;
+    return kLone;
+  }
+  if (std::exchange(lives.lone, false)) {
+    lives.apart = new_own(lives.sum);
+  }
+  add(lives.sum, own);
+  return new_own(own);
+}
+
+void TaskMerge::change_live(Process& process, std::uint32_t place, const tg_task_counters& own) {
+  if (place == kLone) {
+    process.lives.sum = own;
     return;
   }
-  add(process.live, own);
-  ++process.live_tasks;
+  subtract(process.lives.sum, owns_[place]);
+  add(process.lives.sum, own);
+  owns_[place] = own;
 }
 
-void TaskMerge::keep(const tg_process_key& process, std::uint32_t tid, std::uint32_t flags,
-                     const tg_task_counters* own) {
-  ++threads_;
-  std::uint32_t at = kAlone;
-  if (own != nullptr) {
-    at = static_cast<std::uint32_t>(owns_.size());
-    owns_.push_back(*own);
+void TaskMerge::remove_live(Process& process, std::uint32_t place) {
+  if (place == kLone) {
+    process.lives = {};
+    return;
   }
-  tasks_.push_back({process, tid, flags, at});
+  --process.lives.tasks;
+  subtract(process.lives.sum, owns_[place]);
+  free_owns_.push_back(place);
+}
+
+void TaskMerge::drop(Remembered task) {
+  if ((task.flags & TG_ACCOUNTED) != 0) {
+    return;
+  }
+  Process& process = processes_[index_.find(task.process)->second];
+  settle_own(process, task);
+  remove_live(process, task.own);
 }
 
 bool TaskMerge::is_expected(const tg_process_key& key) const {
@@ -288,22 +273,23 @@ TaskMerge::Process& TaskMerge::find_or_add(const tg_process_key& key) {
 tg_task_counters TaskMerge::sum_of(const Process& process) const {
   tg_task_counters sum = process.settled;
   // Of one that is gone nobody lives, even if the mark of a task that hangs on its way out was forgotten.
-  if (process.live_pass == pass_ && !process.gone) {
-    add(sum, process.live);
+  if (!process.gone) {
+    add(sum, process.lives.sum);
   }
   return sum;
 }
 
-// The pid has come round to the same signal_struct within a pass. What threads have shown in this one
-// is the successor's.
-void TaskMerge::replace(Process& process) {
+// Its threads, if any are still shown, belong to nobody or to a successor.
+TaskMerge::Process TaskMerge::detach(Process& process) {
   Process successor;
   successor.key = process.key;
-  successor.live = process.live;
-  successor.live_tasks = process.live_tasks;
-  successor.live_pass = std::exchange(process.live_pass, 0);
-  replaced_.push_back(std::exchange(process, successor));
+  successor.seen_pass = process.seen_pass;
+  successor.lives = std::exchange(process.lives, {});
+  return std::exchange(process, successor);
 }
+
+// The pid has come round to the same signal_struct within a pass.
+void TaskMerge::replace(Process& process) { replaced_.push_back(detach(process)); }
 
 void TaskMerge::add_base(Process& process, const tg_leader_record& record,
                          const tg_task_counters& base) const {
@@ -443,7 +429,7 @@ void TaskMerge::adopt_leaderless() {
       continue;
     }
     Process& process = processes_[at->second];
-    if (!process.known && process.live_pass == pass_) {
+    if (!process.known && process.lives.tasks != 0) {
       add_leader(process, record, nullptr);
       --unlisted_zombies_;
     }
@@ -469,7 +455,34 @@ void TaskMerge::publish_one(Process& process, TaskPass& out) {
   out.processes.push_back(process.sample);
 }
 
+// After a crowd of threads has left.
+void TaskMerge::trim_owns() {
+  constexpr std::size_t kWorthIt = 1024;
+  if (owns_.size() < kWorthIt || free_owns_.size() * 4 < owns_.size() * 3) {
+    return;
+  }
+  std::vector<tg_task_counters> kept;
+  kept.reserve(owns_.size() - free_owns_.size());
+  const auto move = [&](std::uint32_t& place) {
+    if (place != kLone) {
+      kept.push_back(owns_[place]);
+      place = static_cast<std::uint32_t>(kept.size() - 1);
+    }
+  };
+  for (Remembered& task : tasks_) {
+    move(task.own);
+  }
+  for (Process& process : processes_) {
+    move(process.lives.apart);
+  }
+  owns_ = std::move(kept);
+  free_owns_ = {};
+}
+
 void TaskMerge::finish(TaskPass& out) {
+  while (last_task_ < last_tasks_.size()) {
+    drop(last_tasks_[last_task_++]);
+  }
   without_delays_ = 0;
   adopt_leaderless();
   publish_stuck(out);
@@ -482,15 +495,21 @@ void TaskMerge::finish(TaskPass& out) {
     Process& process = processes_[i];
     const bool seen = process.seen_pass == pass_;
     if (!seen && (process.gone || process.seen_pass + kLingerPasses <= pass_)) {
-      publish_end(process, out);
-      erase(i);
-      continue;
+      if (process.lives.tasks == 0) {
+        publish_end(process, out);
+        erase(i);
+        continue;
+      }
+      Process ended = detach(process);
+      publish_end(ended, out);
     }
     if (seen) {
       publish_one(process, out);
     }
     ++i;
   }
+  trim_owns();
+  finished_ = true;
   out.lost_exits = lost_exits_;
 }
 

@@ -12,6 +12,7 @@
 #include <tsl/robin_map.h>
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -39,22 +40,28 @@ class TaskMerge {
 
  private:
   // What a process that has not run needs stands in its first cache line.
+  static constexpr std::uint32_t kLone = 0xFFFFFFFF;
+  // A process's live threads.
+  struct Lives {
+    std::uint32_t tasks = 0;
+    std::uint32_t apart = kLone;  // place of what its leader had when it ceased to be `lone`
+    bool lone = false;            // there is only the leader: its own are `sum`
+    tg_task_counters sum{};
+  };
   struct alignas(64) Process {
     tg_process_key key{};
-    std::uint64_t live_pass = 0;
-    std::uint64_t seen_pass = 0;   // its leader was
-    std::uint64_t start_ns = 0;    // as in the sample
-    std::uint32_t pid = 0;         // as in the sample
-    std::uint32_t live_tasks = 0;  // in `live`
-    std::uint32_t delays = 0;      // TG_DELAYS of any thread, ever
-    bool known = false;            // a leader's record has filled the sample
-    bool gone = false;             // its last thread has ended
-    bool has_news = false;         // since it was published
-    bool has_delays = false;       // was published with them
-    std::uint64_t base_pass = 0;   // in which `settled` began
-    tg_task_counters live{};       // of the threads of pass `live_pass`
-    tg_task_counters settled{};    // of ended threads
-    ProcessSample sample;          // as last published
+    std::uint64_t seen_pass = 0;  // its leader was
+    std::uint64_t start_ns = 0;   // as in the sample
+    std::uint32_t pid = 0;        // as in the sample
+    std::uint32_t delays = 0;     // TG_DELAYS of any thread, ever
+    bool known = false;           // a leader's record has filled the sample
+    bool gone = false;            // its last thread has ended
+    bool has_news = false;        // since it was published
+    bool has_delays = false;      // was published with them
+    Lives lives;
+    std::uint64_t base_pass = 0;  // in which `settled` began
+    tg_task_counters settled{};   // of ended threads
+    ProcessSample sample;         // as last published
   };
   struct KeyHash {
     std::size_t operator()(const tg_process_key& key) const {
@@ -67,28 +74,32 @@ class TaskMerge {
     }
   };
 
-  // What the last record in full said of a task. Its own counters stand in `owns_`, or in `live` of its
-  // process when it is the only task of that.
+  // What the last record in full said of a task. Those on their way out (TG_ACCOUNTED) have no counters here.
   struct Remembered {
     tg_process_key process;
     std::uint32_t tid;
     std::uint32_t flags;
-    std::uint32_t own;  // place, or kAlone
+    std::uint32_t own;  // place in `owns_`, or kLone
   };
-  static constexpr std::uint32_t kAlone = 0xFFFFFFFF;
 
   void add_full(const tg_leader_record& record, bool leads, const tg_task_counters* base);
   bool add_same(const tg_same_record& record);
   void adopt_leaderless();
-  void add_live(Process& process, const tg_task_counters& own);
-  void keep(const tg_process_key& process, std::uint32_t tid, std::uint32_t flags,
-            const tg_task_counters* own);
+  std::optional<Remembered> take(std::uint32_t tid);
+  void drop(Remembered task);
+  void forget_tasks();
+  void trim_owns();
+  static void settle_own(Process& process, Remembered& task);
+  std::uint32_t new_own(const tg_task_counters& own);
+  [[nodiscard]] std::uint32_t add_live(Process& process, const tg_task_counters& own, bool leads);
+  void change_live(Process& process, std::uint32_t place, const tg_task_counters& own);
+  void remove_live(Process& process, std::uint32_t place);
   void publish_one(Process& process, TaskPass& out);
   [[nodiscard]] bool is_expected(const tg_process_key& key) const;
-  // Of this pass: one that failed half-way leaves its own behind.
   [[nodiscard]] tg_task_counters sum_of(const Process& process) const;
   [[nodiscard]] bool is_known(const tg_process_key& key) const;
   Process& find_or_add(const tg_process_key& key);
+  static Process detach(Process& process);
   void replace(Process& process);
   void add_leader(Process& process, const tg_leader_record& record, const tg_task_counters* base);
   void add_base(Process& process, const tg_leader_record& record,
@@ -100,8 +111,8 @@ class TaskMerge {
 
   std::vector<Remembered> tasks_;       // of this pass
   std::vector<Remembered> last_tasks_;  // of the pass before
-  std::vector<tg_task_counters> owns_;
-  std::vector<tg_task_counters> last_owns_;
+  std::vector<tg_task_counters> owns_;  // of one thread each
+  std::vector<std::uint32_t> free_owns_;
   std::size_t last_task_ = 0;  // next of them that a record may be about
   tsl::robin_map<tg_process_key, std::uint32_t, KeyHash, KeyEqual> index_;
   std::vector<Process> processes_;
@@ -121,10 +132,8 @@ class TaskMerge {
   std::uint64_t without_delays_ = 0;
   std::uint32_t features_ = 0;
   std::uint64_t pass_ = 0;
+  bool finished_ = true;
   std::uint64_t lost_exits_ = 0;
 };
-
-// As /proc/PID/stat prints it (fs/proc/array.c, get_task_state).
-char task_state_letter(std::uint32_t state);
 
 }  // namespace tidegauge

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "collectors/process/task_counters.h"
 #include "tests/unit/testing.h"
 
 namespace tidegauge {
@@ -368,7 +369,7 @@ TEST(TaskMerge, PidComesAgainInOnePass) {
 TEST(TaskMerge, PidAndSignalComeAgainInOnePass) {
   check({
       {{lead(kFirst, 5)}, {{.faults = 5}}},
-      {{thread(kFirst, 101, 1) + lead(kFirst, 2, 2000), {ended(kFirst, 8, 1)}},
+      {{thread(kFirst, 99, 1) + lead(kFirst, 2, 2000), {ended(kFirst, 8, 1)}},
        {{.faults = 8, .alive = false}, {.faults = 3}}},
       {{lead(kFirst, 4, 2000)}, {{.faults = 4}}},
       {{lead(kFirst, 1, 3000)}, {{.faults = 4, .alive = false}, {.faults = 1}}, 0, 1},
