@@ -21,17 +21,16 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
+
+#include "mix.bpf.h"
+#include "pid_namespace.bpf.h"
 // clang-format on
 
 #define PF_KTHREAD 0x00200000 /* include/linux/sched.h, the same since 2.6.31 */
 #define PF_EXITING 0x00000004
 #define EEXIST 17
-#define MAX_PID_NS_LEVEL 32 /* include/linux/pid_namespace.h */
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
-
-// Of our pid namespace; 0 when that is the initial one, which needs no translation.
-const volatile __u32 namespace_inode = 0;
 
 struct tg_exit_control control = {.known_before_ns = ~0ULL};
 struct tg_exit_losses losses = {};
@@ -145,10 +144,6 @@ static __always_inline void read_base(struct tg_task_counters* out, struct signa
   out->nivcsw = signal->nivcsw;
 }
 
-static __always_inline __u64 mix(__u64 hash, __u64 value) {
-  return (hash ^ value) * 0x9E3779B97F4A7C15ULL + (hash >> 29);
-}
-
 // Of the hierarchy that a controller has on v1. The index differs between kernels, and plain loads,
 // which cost a tenth of a helper call, need a constant one: the verifier leaves one branch of these.
 static __always_inline __u64 subsystem_cgroup(struct css_set* set, __u64 subsystem) {
@@ -179,18 +174,6 @@ static __always_inline __u64 cgroup_key(struct task_struct* task) {
     key = mix(key, subsystem_cgroup(set, bpf_core_enum_value(enum cgroup_subsys_id, pids_cgrp_id)));
   }
   return key ? key : 1;
-}
-
-// A task's number in our namespace; 0 when it is not in it.
-static __always_inline __u32 local_number(struct pid* pid) {
-  const __u32 level = pid ? BPF_CORE_READ(pid, level) : 0;
-  for (__u32 i = 0; i < MAX_PID_NS_LEVEL && i <= level; i++) {
-    struct upid* at = (struct upid*)((__u64)&pid->numbers + i * bpf_core_type_size(struct upid));
-    if (BPF_CORE_READ(at, ns, ns.inum) == namespace_inode) {
-      return BPF_CORE_READ(at, nr);
-    }
-  }
-  return 0;
 }
 
 static __always_inline __u32 kernel_features(struct task_struct* task) {

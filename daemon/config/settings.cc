@@ -211,6 +211,10 @@ constexpr Setting kSettings[] = {
      "a path",
      is_not_empty,
      set_root<&KernelRoots::udev_data>},
+    {"path",
+     {"btf", "path.btf", OptionType::kString, "",
+      "Types of the running kernel for BPF programs, where the kernel itself has none: a BTF file."},
+     "", nullptr, set_root<&KernelRoots::btf>},
 
     {"log", choice("level", "log.level", "info", "The least severity that is written.", kLogLevels),
      "", nullptr,

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// From the owners that BPF programs count for to the groups of the process collector's rules.
+
+#include <tsl/robin_map.h>
+
+#include <cstdint>
+#include <memory>
+#include <string_view>
+
+#include "bpf/owner_records.h"
+#include "collectors/core/collector.h"
+#include "collectors/process/process_groups.h"
+#include "collectors/process/process_identifier.h"
+
+namespace tidegauge {
+
+// Not thread-safe: one per collector.
+class OwnerGroups {
+ public:
+  OwnerGroups(const KernelFiles& files, std::size_t max_groups);
+
+  // Before the maps of a pass are folded.
+  void begin_pass(CollectContext& context, int owners_fd);
+  // A small number that stays for good; ProcessGroups::kOther when there is no room. An owner that
+  // appeared after begin_pass() is looked up when it is asked for.
+  std::uint32_t group_of(std::uint32_t owner);
+  [[nodiscard]] std::string_view name(std::uint32_t group) const { return groups_[group].name; }
+  // As in the kernel's map; null when it is not known.
+  [[nodiscard]] const tg_owner* find(std::uint32_t owner) const;
+
+ private:
+  std::uint32_t classify(std::uint32_t owner, const tg_owner& what);
+
+  struct Known {
+    tg_owner owner;
+    std::uint32_t group;
+  };
+  ProcessIdentifier identifier_;
+  ProcessGroups groups_;
+  tsl::robin_map<std::uint32_t, Known> known_;
+  int owners_fd_ = -1;
+  std::int64_t now_ns_ = 0;
+};
+
+}  // namespace tidegauge

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Loads the programs of one BPF object, feature by feature, each in the best form this kernel and
+// these privileges allow. Nothing a kernel refuses is fatal: a program that does not load or attach
+// costs its feature one tier, and the reason stays on record.
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "collectors/core/result.h"
+#include "collectors/ebpf/kernel_btf.h"
+
+struct bpf_link;
+struct bpf_object;
+struct bpf_program;
+
+namespace tidegauge {
+
+// From the best down. The same feature has the same metrics in each.
+enum class Tier : std::uint8_t { kTrampoline, kKprobe, kTracepoint, kOff };
+
+// "trampoline", "kprobe", "tracepoint", "off"
+std::string_view tier_name(Tier tier);
+
+// One program: a constexpr row.
+struct ProgramSpec {
+  std::string_view name;     // of the function in the object
+  std::string_view feature;  // what it serves: programs of one feature and tier go together
+  Tier tier;
+  // Of kTrampoline and kKprobe: the kernel function, looked up in BTF.
+  std::string_view function{};
+  // Of kTracepoint; attached as raw_tp/NAME. "": always there.
+  std::string_view tracepoint{};
+  // Where that lives unless it is built in: attached when the module comes.
+  std::string_view module{};
+  // Which variant of the tracepoint it is written for: number of arguments (0: any), and the type of
+  // one of them ("": any). Of a module whose BTF is missing no variant can be told: taken as it is.
+  unsigned arguments = 0;
+  unsigned typed_argument = 0;
+  std::string_view argument_type{};
+  // A feature is served by a tier when every program of it can be had, but for those that are
+  // optional. Of programs with the same `alternative` one suffices.
+  bool optional = false;
+  std::string_view alternative{};
+};
+
+enum class ProgramState : std::uint8_t {
+  kAttached,
+  kWaiting,  // for its module
+  kMissing,  // the kernel lacks what it needs, or refused it
+  kShed,     // detached: the budget
+};
+
+struct ProgramStatus {
+  std::string name;
+  std::string feature;
+  Tier tier = Tier::kOff;
+  ProgramState state = ProgramState::kMissing;
+  std::string reason;  // "" when attached in the best tier; of untrusted text nothing
+  int fd = -1;         // of the program, owned by its object; -1 when it is not loaded
+};
+
+// What this machine allows at all, found out once.
+struct TierLimits {
+  std::string trampoline_refused;  // why, or "" when they work
+  std::string kprobe_refused;
+  Tier best = Tier::kTrampoline;  // as configured
+};
+
+class ProgramSet {
+ public:
+  // `open` opens the object anew, with its constants and shared maps set, and owns it until it is called
+  // again; null with errno when it cannot. All of `specs` outlives the set.
+  ProgramSet(std::string_view object, std::span<const ProgramSpec> specs,
+             std::function<bpf_object*()> open);
+  ~ProgramSet();  // detaches
+  ProgramSet(const ProgramSet&) = delete;
+  ProgramSet& operator=(const ProgramSet&) = delete;
+
+  // Once. An error only when nothing at all could be had.
+  Result<void> load(const KernelBtf& kernel, const TierLimits& limits);
+
+  // Attaches what has waited for its module. Cheap; once in a while.
+  void attach_waiting(const KernelBtf& kernel);
+
+  [[nodiscard]] Tier tier(std::string_view feature) const;  // kOff also when it was shed
+  [[nodiscard]] bool active(std::string_view feature) const { return tier(feature) != Tier::kOff; }
+  [[nodiscard]] std::string_view object() const { return object_; }
+  // Any thread.
+  [[nodiscard]] std::vector<ProgramStatus> statuses() const;
+  // Detaches a feature for good. Any thread.
+  void shed(std::string_view feature, std::string reason);
+
+ private:
+  struct Program {
+    const ProgramSpec* spec;
+    bpf_program* program = nullptr;
+    bpf_link* link = nullptr;
+    ProgramState state = ProgramState::kMissing;
+    std::string reason;
+    bool chosen = false;
+  };
+
+  // Why this program cannot be had here, or "".
+  static std::string refusal(const ProgramSpec& spec, const KernelBtf& kernel,
+                             const TierLimits& limits);
+  void choose(const KernelBtf& kernel, const TierLimits& limits);
+  Tier choose_tier(std::string_view feature) const;
+  // kMalformed: one program less, try again.
+  Result<void> load_chosen();
+  Result<void> attach_chosen(const KernelBtf& kernel);
+  Program* blame(std::string_view complaint);
+  void detach(Program& program);
+
+  std::string_view object_;
+  std::span<const ProgramSpec> specs_;
+  std::function<bpf_object*()> open_;
+  mutable std::mutex mutex_;
+  std::vector<Program> programs_;
+  std::map<std::string_view, Tier> tiers_;  // by feature
+};
+
+// Every ProgramSet that lives, for who shows and bounds what they cost. Thread-safe.
+class ProgramSets {
+ public:
+  static ProgramSets& all();
+  void add(ProgramSet* set);
+  void remove(ProgramSet* set);
+  void for_each(const std::function<void(ProgramSet&)>& visit);
+
+ private:
+  std::mutex mutex_;
+  std::set<ProgramSet*> sets_;
+};
+
+// Sends libbpf's messages where load() finds them; the last complaint of this thread.
+void capture_libbpf_messages();
+std::string take_libbpf_complaint();
+
+}  // namespace tidegauge
