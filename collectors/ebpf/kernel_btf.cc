@@ -45,16 +45,15 @@ std::string type_name(const btf* types, std::uint32_t id) {
 
 // typedef void (*btf_trace_NAME)(void *, ARGUMENTS)
 std::optional<std::vector<std::string>> arguments_of(const btf* types, std::string_view name) {
-  const int id = ::btf__find_by_name_kind(types, ("btf_trace_" + std::string(name)).c_str(),
-                                          BTF_KIND_TYPEDEF);
+  const int id =
+      ::btf__find_by_name_kind(types, ("btf_trace_" + std::string(name)).c_str(), BTF_KIND_TYPEDEF);
   if (id <= 0) {
     return std::nullopt;
   }
   const btf_type* pointer =
       ::btf__type_by_id(types, ::btf__type_by_id(types, static_cast<std::uint32_t>(id))->type);
-  const btf_type* function = pointer != nullptr && btf_is_ptr(pointer)
-                                 ? ::btf__type_by_id(types, pointer->type)
-                                 : nullptr;
+  const btf_type* function =
+      pointer != nullptr && btf_is_ptr(pointer) ? ::btf__type_by_id(types, pointer->type) : nullptr;
   if (function == nullptr || !btf_is_func_proto(function)) {
     return std::nullopt;
   }
@@ -78,11 +77,11 @@ Result<std::shared_ptr<const KernelBtf>> KernelBtf::load(const KernelFiles& file
   btf* types = ::btf__parse(path.c_str(), nullptr);
   const long failed = ::libbpf_get_error(types);
   if (failed != 0) {
-    return tl::make_unexpected(
-        Error{ErrorKind::kUnsupported, static_cast<int>(-failed),
-              out->custom_path_.empty()
-                  ? "this kernel describes no types (CONFIG_DEBUG_INFO_BTF), and --path.btf is not set"
-                  : "--path.btf is not readable as BTF"});
+    return tl::make_unexpected(Error{
+        ErrorKind::kUnsupported, static_cast<int>(-failed),
+        out->custom_path_.empty()
+            ? "this kernel describes no types (CONFIG_DEBUG_INFO_BTF), and --path.btf is not set"
+            : "--path.btf is not readable as BTF"});
   }
   out->kernel_.reset(types);
   return std::shared_ptr<const KernelBtf>(std::move(out));

@@ -39,7 +39,8 @@ class MapFolder {
       : max_entries_(max_entries), per_cpu_(per_cpu), idle_passes_(idle_passes) {}
 
   // visit(key, added, total): for entries that have grown.
-  Result<void> fold(int fd, const std::function<void(const Key&, const Value&, const Value&)>& visit) {
+  Result<void> fold(int fd,
+                    const std::function<void(const Key&, const Value&, const Value&)>& visit) {
     ++pass_;
     const std::size_t copies = per_cpu_ ? static_cast<std::size_t>(possible_cpus()) : 1;
     auto read = read_map(fd, sizeof(Key), sizeof(Value) * copies,

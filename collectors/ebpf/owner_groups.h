@@ -31,7 +31,7 @@ class OwnerGroups {
   [[nodiscard]] const tg_owner* find(std::uint32_t owner) const;
 
  private:
-  std::uint32_t classify(std::uint32_t owner, const tg_owner& what);
+  std::uint32_t classify(const tg_owner& what);
 
   struct Known {
     tg_owner owner;

@@ -106,7 +106,7 @@ class ProgramSet {
     bpf_program* program = nullptr;
     bpf_link* link = nullptr;
     ProgramState state = ProgramState::kMissing;
-    std::string reason;
+    std::string reason{};
     bool chosen = false;
   };
 

@@ -3,7 +3,10 @@
 
 // Histograms of times as BPF programs count them (bpf/histogram_records.h), and their columns.
 
+#include <linux/types.h>
+
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <string_view>
 #include <vector>

@@ -167,6 +167,7 @@ Result<std::unique_ptr<Collector>> make_process(const KernelFiles& files, const 
   if (!rules) {
     return tl::make_unexpected(rules.error());
   }
+  configure_group_rules(options);
   return std::make_unique<ProcessCollector>(files, *settings, std::move(*rules));
 }
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
@@ -127,7 +128,12 @@ Result<ProcessSettings> process_settings(const Options& options) {
   return settings;
 }
 
-Result<GroupRules> group_rules(const Options& options) {
+namespace {
+
+std::mutex configured_mutex;
+std::vector<GroupRuleSpec> configured_specs;
+
+std::vector<GroupRuleSpec> group_specs(const Options& options) {
   std::vector<GroupRuleSpec> specs;
   for (const OptionRecord& record : options.records("groups")) {
     GroupRuleSpec& spec = specs.emplace_back();
@@ -141,7 +147,24 @@ Result<GroupRules> group_rules(const Options& options) {
     spec.unit = record.list("unit");
     spec.container = record.list("container");
   }
-  return GroupRules::compile(std::move(specs));
+  return specs;
+}
+
+}  // namespace
+
+Result<GroupRules> group_rules(const Options& options) {
+  return GroupRules::compile(group_specs(options));
+}
+
+void configure_group_rules(const Options& options) {
+  const std::lock_guard lock(configured_mutex);
+  configured_specs = group_specs(options);
+}
+
+GroupRules configured_group_rules() {
+  const std::lock_guard lock(configured_mutex);
+  auto rules = GroupRules::compile(configured_specs);
+  return rules ? std::move(*rules) : *GroupRules::compile({});
 }
 
 }  // namespace tidegauge

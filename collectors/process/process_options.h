@@ -25,4 +25,9 @@ std::span<const OptionSpec> process_options();
 Result<ProcessSettings> process_settings(const Options& options);
 Result<GroupRules> group_rules(const Options& options);
 
+// The rules of the running configuration, for collectors that know processes by other means: set when the
+// process collector is made, also where that fails to run. Any thread.
+void configure_group_rules(const Options& options);
+GroupRules configured_group_rules();
+
 }  // namespace tidegauge

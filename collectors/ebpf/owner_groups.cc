@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "collectors/ebpf/owner_groups.h"
+
+#include <bpf/bpf.h>
+
+#include <cstring>
+
+#include "collectors/ebpf/map_reader.h"
+#include "collectors/process/process_options.h"
+
+namespace tidegauge {
+
+OwnerGroups::OwnerGroups(const KernelFiles& files, std::size_t max_groups)
+    : identifier_(files, configured_group_rules()), groups_(max_groups) {}
+
+void OwnerGroups::begin_pass(CollectContext& context, int owners_fd) {
+  owners_fd_ = owners_fd;
+  now_ns_ = context.boottime_ns;
+  identifier_.begin_pass(*context.buffer);
+}
+
+std::uint32_t OwnerGroups::group_of(std::uint32_t owner) {
+  if (owner == TG_OWNER_OTHER) {
+    return ProcessGroups::kOther;
+  }
+  if (const auto at = known_.find(owner); at != known_.end()) {
+    return at->second.group;
+  }
+  tg_owner what{};
+  if (owners_fd_ < 0 || ::bpf_map_lookup_elem(owners_fd_, &owner, &what) != 0) {
+    return ProcessGroups::kOther;
+  }
+  what.comm[sizeof(what.comm) - 1] = '\0';
+  const std::uint32_t group = classify(what);
+  known_.emplace(owner, Known{what, group});
+  return group;
+}
+
+// As the process collector would: the member that was met first speaks for all that are like it. One that
+// is gone is told by its name, its user and, if that is known from others, its cgroup.
+std::uint32_t OwnerGroups::classify(const tg_owner& what) {
+  ProcessSample sample;
+  sample.key.pid = what.tgid;
+  sample.uid = what.uid;
+  sample.cgroup_key = what.cgroup_key;
+  sample.comm.assign(what.comm);
+  sample.kernel_thread = what.tgid == 0 && what.cgroup_key == 0;
+  const GroupName name = identifier_.classify(sample).group;
+  const std::uint32_t group = groups_.find_or_add(
+      {.name = name.name, .chosen = name.chosen, .alive = true, .uid = what.uid}, now_ns_);
+  groups_.hold(group);  // numbers stay
+  return group;
+}
+
+const tg_owner* OwnerGroups::find(std::uint32_t owner) const {
+  const auto at = known_.find(owner);
+  return at == known_.end() ? nullptr : &at->second.owner;
+}
+
+}  // namespace tidegauge

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "collectors/ebpf/owner_maps.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <map>
+#include <mutex>
+#include <utility>
+
+#include "collectors/core/text.h"
+#include "owners.skel.h"
+
+namespace tidegauge {
+
+namespace {
+
+// include/linux/proc_ns.h, PROC_PID_INIT_INO: fixed for good.
+constexpr std::uint32_t kInitialPidNamespace = 0xEFFFFFFC;
+
+constexpr ProgramSpec kOwnerPrograms[] = {
+    {.name = "owner_calls_exec",
+     .feature = "owners",
+     .tier = Tier::kTracepoint,
+     .tracepoint = "sched_process_exec"},
+};
+
+struct Destroy {
+  void operator()(owners_bpf* skeleton) const { owners_bpf__destroy(skeleton); }
+};
+using OwnersPtr = std::unique_ptr<owners_bpf, Destroy>;
+
+class Runtime final : public EbpfRuntime {
+ public:
+  explicit Runtime(std::shared_ptr<const KernelBtf> kernel) : kernel_(std::move(kernel)) {
+    options_.sz = sizeof(options_);
+    options_.btf_custom_path =
+        kernel_->custom_path().empty() ? nullptr : kernel_->custom_path().c_str();
+  }
+
+  Result<void> prepare(const KernelFiles& files) {
+    namespace_inode_ = own_namespace(files);
+    find_limits(files);
+    programs_ = std::make_unique<ProgramSet>("owners", kOwnerPrograms, [this]() -> bpf_object* {
+      owners_.reset(::owners_bpf__open_opts(&options_));
+      if (owners_ == nullptr) {
+        return nullptr;
+      }
+      owners_->rodata->namespace_inode = namespace_inode_;
+      ::bpf_program__set_autoload(owners_->progs.trampoline_probe, false);
+      return owners_->obj;
+    });
+    return programs_->load(*kernel_, limits_);
+  }
+
+  [[nodiscard]] const KernelBtf& kernel() const override { return *kernel_; }
+  [[nodiscard]] const TierLimits& limits() const override { return limits_; }
+  [[nodiscard]] std::uint32_t namespace_inode() const override { return namespace_inode_; }
+  [[nodiscard]] int owners_fd() const override { return ::bpf_map__fd(owners_->maps.owners); }
+  [[nodiscard]] const bpf_object_open_opts* open_options() const override { return &options_; }
+
+  int share_maps(bpf_object* object) const override {
+    for (bpf_map* ours : {owners_->maps.owners, owners_->maps.owner_cache}) {
+      bpf_map* theirs = ::bpf_object__find_map_by_name(object, ::bpf_map__name(ours));
+      if (theirs == nullptr) {
+        return -ENOENT;
+      }
+      if (const int failed = ::bpf_map__reuse_fd(theirs, ::bpf_map__fd(ours)); failed != 0) {
+        return failed;
+      }
+    }
+    return 0;
+  }
+
+ private:
+  static std::uint32_t own_namespace(const KernelFiles& files) {
+    struct stat info {};
+    if (::stat(files.proc("self/ns/pid").c_str(), &info) != 0) {
+      return 0;
+    }
+    const auto inode = static_cast<std::uint32_t>(info.st_ino);
+    return inode == kInitialPidNamespace ? 0 : inode;
+  }
+
+  // Trampolines are tried once, with a program that does nothing: some hypervisors and architectures
+  // refuse what the kernel's configuration promises.
+  void find_limits(const KernelFiles& files) {
+    take_libbpf_complaint();
+    const OwnersPtr probe(::owners_bpf__open_opts(&options_));
+    if (probe == nullptr) {
+      limits_.trampoline_refused = "libbpf cannot open its program";
+    } else {
+      ::bpf_program__set_autoload(probe->progs.owner_calls_exec, false);
+      int failed = ::owners_bpf__load(probe.get());
+      bpf_link* link = nullptr;
+      if (failed == 0) {
+        link = ::bpf_program__attach(probe->progs.trampoline_probe);
+        failed = static_cast<int>(::libbpf_get_error(link));
+      }
+      if (failed == 0) {
+        ::bpf_link__destroy(link);
+      } else {
+        limits_.trampoline_refused =
+            "this kernel refuses trampolines: " + std::string(std::strerror(-failed));
+      }
+    }
+    take_libbpf_complaint();
+    if (::access(files.sys("bus/event_source/devices/kprobe/type").c_str(), R_OK) != 0) {
+      limits_.kprobe_refused = "this kernel has no kprobes";
+    }
+  }
+
+  std::shared_ptr<const KernelBtf> kernel_;
+  bpf_object_open_opts options_{};
+  TierLimits limits_;
+  std::uint32_t namespace_inode_ = 0;
+  OwnersPtr owners_;
+  std::unique_ptr<ProgramSet> programs_;  // before owners_ goes
+};
+
+}  // namespace
+
+Result<std::shared_ptr<EbpfRuntime>> shared_ebpf_runtime(const KernelFiles& files) {
+  static std::mutex mutex;
+  static std::map<std::string, std::weak_ptr<EbpfRuntime>> runtimes;
+  const std::lock_guard lock(mutex);
+  std::erase_if(runtimes, [](const auto& entry) { return entry.second.expired(); });
+  std::weak_ptr<EbpfRuntime>& slot = runtimes[files.sys("") + '\n' + files.proc("")];
+  if (auto runtime = slot.lock()) {
+    return runtime;
+  }
+  capture_libbpf_messages();
+  auto kernel = KernelBtf::load(files);
+  if (!kernel) {
+    return tl::make_unexpected(kernel.error());
+  }
+  auto runtime = std::make_shared<Runtime>(std::move(*kernel));
+  if (auto ready = runtime->prepare(files); !ready) {
+    return tl::make_unexpected(ready.error());
+  }
+  slot = runtime;
+  return std::shared_ptr<EbpfRuntime>(std::move(runtime));
+}
+
+}  // namespace tidegauge
