@@ -87,7 +87,9 @@ static __always_inline int account_exit(struct task_struct* task, int is_final) 
   if (namespace_inode && !local_number(task->thread_pid)) {
     return 0;
   }
-  stir(task->tgid);
+  // Its leader counts it until it is released, maybe in the pass after this one.
+  stir_in(0, task->tgid);
+  stir_in(1, task->tgid);
   struct tg_exit ended = {.tasks = 1};
   read_counters(&ended.sum, task);
   forget_syncs(task);

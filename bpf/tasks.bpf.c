@@ -61,8 +61,8 @@ struct tg_task_memory memory = {};
 // share shows in their leader's record alone. Noted for the next pass in the half that `active` names.
 __u8 stirred[2][TG_STIRRED] = {};
 
-static __always_inline void stir(__u32 tgid) {
-  stirred[control.active & 1][(tgid * 0x9E3779B1U >> 8) % TG_STIRRED] = 1;
+static __always_inline void stir_in(__u32 half, __u32 tgid) {
+  stirred[half & 1][(tgid * 0x9E3779B1U >> 8) % TG_STIRRED] = 1;
 }
 
 static __always_inline int is_stirred(__u32 tgid) {
@@ -372,7 +372,7 @@ int dump_task(struct bpf_iter__task* ctx) {
     dump_leader(seq, task, tid);
     return 0;
   }
-  stir(task->tgid);
+  stir_in(control.active, task->tgid);
   struct tg_thread_record thread = {};
   read_thread(&thread, task, tid);
   thread.bytes = sizeof(thread);

@@ -2,6 +2,7 @@
 #include "collectors/registry.h"
 
 #include "collectors/block/diskstats.h"
+#include "collectors/ebpf/ebpf.h"
 #include "collectors/process/cgroup.h"
 #include "collectors/process/process.h"
 #include "collectors/procfs/buddyinfo.h"
@@ -61,6 +62,7 @@ constexpr const CollectorInfo* kCollectors[] = {
     &kProcessesCollector,
     &kProcessCollector,
     &kCgroupCollector,
+    &kEbpfCollector,
     &kFilefdCollector,
     &kSysctlCollector,
     &kCgroupsCollector,

@@ -11,8 +11,10 @@
 #include <map>
 #include <mutex>
 #include <utility>
+#include <vector>
 
-#include "collectors/core/text.h"
+#include "bpf/owner_records.h"
+#include "collectors/ebpf/map_reader.h"
 #include "owners.skel.h"
 
 namespace tidegauge {
@@ -76,7 +78,31 @@ class Runtime final : public EbpfRuntime {
     return 0;
   }
 
+  bool make_room() override {
+    if (keys_of(owners_->maps.owners).size() < TG_OWNERS / 4 * 3) {
+      return false;
+    }
+    // The processes after the owners: who is found meanwhile is entered again.
+    for (bpf_map* map : {owners_->maps.owners, owners_->maps.owner_cache}) {
+      for (const std::uint32_t key : keys_of(map)) {
+        static_cast<void>(::bpf_map__delete_elem(map, &key, sizeof(key), 0));
+      }
+    }
+    return true;
+  }
+
  private:
+  static std::vector<std::uint32_t> keys_of(const bpf_map* map) {
+    std::vector<std::uint32_t> out;
+    static_cast<void>(read_map(::bpf_map__fd(map), sizeof(std::uint32_t),
+                               ::bpf_map__value_size(map), [&](const char* key, const char*) {
+                                 std::uint32_t number = 0;
+                                 std::memcpy(&number, key, sizeof(number));
+                                 out.push_back(number);
+                               }));
+    return out;
+  }
+
   static std::uint32_t own_namespace(const KernelFiles& files) {
     struct stat info {};
     if (::stat(files.proc("self/ns/pid").c_str(), &info) != 0) {

@@ -4,9 +4,7 @@
 #include <bpf/libbpf.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
 #include <utility>
 
@@ -17,19 +15,6 @@ namespace tidegauge {
 namespace {
 
 constexpr std::size_t kMaxReasonBytes = 200;
-
-// The first complaint of libbpf on this thread since it was taken: it names the program and the cause;
-// those behind it are consequences.
-thread_local std::string complaint;
-
-int remember_complaint(enum libbpf_print_level level, const char* format, va_list arguments) {
-  if (level == LIBBPF_WARN && complaint.empty()) {
-    std::array<char, 512> text{};
-    std::vsnprintf(text.data(), text.size(), format, arguments);
-    complaint = text.data();
-  }
-  return 0;
-}
 
 std::string short_reason(std::string text) {
   std::replace(text.begin(), text.end(), '\n', ' ');
@@ -70,26 +55,17 @@ std::string missing_tracepoint(const ProgramSpec& spec, const KernelBtf& kernel)
 
 }  // namespace
 
-void capture_libbpf_messages() { ::libbpf_set_print(remember_complaint); }
-
-std::string take_libbpf_complaint() { return std::exchange(complaint, {}); }
-
-std::string_view tier_name(Tier tier) {
-  constexpr std::string_view kNames[] = {"trampoline", "kprobe", "tracepoint", "off"};
-  return kNames[static_cast<std::size_t>(tier)];
-}
-
 ProgramSet::ProgramSet(std::string_view object, std::span<const ProgramSpec> specs,
                        std::function<bpf_object*()> open)
     : object_(object), specs_(specs), open_(std::move(open)) {
   for (const ProgramSpec& spec : specs_) {
     programs_.push_back({.spec = &spec});
   }
-  ProgramSets::all().add(this);
+  ProgramSources::all().add(this);
 }
 
 ProgramSet::~ProgramSet() {
-  ProgramSets::all().remove(this);
+  ProgramSources::all().remove(this);
   for (Program& program : programs_) {
     detach(program);
   }
@@ -237,6 +213,7 @@ Result<void> ProgramSet::load(const KernelBtf& kernel, const TierLimits& limits)
       outcome = attach_chosen(kernel);
     }
     if (outcome) {
+      ProgramSources::all().changed();
       return outcome;
     }
     for (Program& program : programs_) {
@@ -255,6 +232,7 @@ Result<void> ProgramSet::load(const KernelBtf& kernel, const TierLimits& limits)
       program.reason = outcome.error().message();
     }
   }
+  ProgramSources::all().changed();
   return outcome;
 }
 
@@ -266,6 +244,7 @@ void ProgramSet::attach_waiting(const KernelBtf& kernel) {
     }
     program.link = ::bpf_program__attach(program.program);
     const long failed = ::libbpf_get_error(program.link);
+    ProgramSources::all().changed();
     if (failed == 0) {
       program.state = ProgramState::kAttached;
       continue;
@@ -299,7 +278,7 @@ std::vector<ProgramStatus> ProgramSet::statuses() const {
   return out;
 }
 
-void ProgramSet::shed(std::string_view feature, std::string reason) {
+void ProgramSet::shed(std::string_view feature, const std::string& reason) {
   const std::lock_guard lock(mutex_);
   for (Program& program : programs_) {
     if (program.spec->feature == feature && program.chosen) {
@@ -312,33 +291,12 @@ void ProgramSet::shed(std::string_view feature, std::string reason) {
   if (at != tiers_.end()) {
     at->second = Tier::kOff;
   }
+  ProgramSources::all().changed();
 }
 
 void ProgramSet::detach(Program& program) {
   ::bpf_link__destroy(std::exchange(program.link, nullptr));
   program.state = ProgramState::kMissing;
-}
-
-ProgramSets& ProgramSets::all() {
-  static ProgramSets sets;
-  return sets;
-}
-
-void ProgramSets::add(ProgramSet* set) {
-  const std::lock_guard lock(mutex_);
-  sets_.insert(set);
-}
-
-void ProgramSets::remove(ProgramSet* set) {
-  const std::lock_guard lock(mutex_);
-  sets_.erase(set);
-}
-
-void ProgramSets::for_each(const std::function<void(ProgramSet&)>& visit) {
-  const std::lock_guard lock(mutex_);
-  for (ProgramSet* set : sets_) {
-    visit(*set);
-  }
 }
 
 }  // namespace tidegauge

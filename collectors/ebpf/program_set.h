@@ -10,7 +10,6 @@
 #include <map>
 #include <memory>
 #include <mutex>
-#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -18,18 +17,13 @@
 
 #include "collectors/core/result.h"
 #include "collectors/ebpf/kernel_btf.h"
+#include "collectors/ebpf/program_source.h"
 
 struct bpf_link;
 struct bpf_object;
 struct bpf_program;
 
 namespace tidegauge {
-
-// From the best down. The same feature has the same metrics in each.
-enum class Tier : std::uint8_t { kTrampoline, kKprobe, kTracepoint, kOff };
-
-// "trampoline", "kprobe", "tracepoint", "off"
-std::string_view tier_name(Tier tier);
 
 // One program: a constexpr row.
 struct ProgramSpec {
@@ -53,22 +47,6 @@ struct ProgramSpec {
   std::string_view alternative{};
 };
 
-enum class ProgramState : std::uint8_t {
-  kAttached,
-  kWaiting,  // for its module
-  kMissing,  // the kernel lacks what it needs, or refused it
-  kShed,     // detached: the budget
-};
-
-struct ProgramStatus {
-  std::string name;
-  std::string feature;
-  Tier tier = Tier::kOff;
-  ProgramState state = ProgramState::kMissing;
-  std::string reason;  // "" when attached in the best tier; of untrusted text nothing
-  int fd = -1;         // of the program, owned by its object; -1 when it is not loaded
-};
-
 // What this machine allows at all, found out once.
 struct TierLimits {
   std::string trampoline_refused;  // why, or "" when they work
@@ -76,13 +54,13 @@ struct TierLimits {
   Tier best = Tier::kTrampoline;  // as configured
 };
 
-class ProgramSet {
+class ProgramSet final : public ProgramSource {
  public:
   // `open` opens the object anew, with its constants and shared maps set, and owns it until it is called
   // again; null with errno when it cannot. All of `specs` outlives the set.
   ProgramSet(std::string_view object, std::span<const ProgramSpec> specs,
              std::function<bpf_object*()> open);
-  ~ProgramSet();  // detaches
+  ~ProgramSet() override;  // detaches
   ProgramSet(const ProgramSet&) = delete;
   ProgramSet& operator=(const ProgramSet&) = delete;
 
@@ -94,11 +72,9 @@ class ProgramSet {
 
   [[nodiscard]] Tier tier(std::string_view feature) const;  // kOff also when it was shed
   [[nodiscard]] bool active(std::string_view feature) const { return tier(feature) != Tier::kOff; }
-  [[nodiscard]] std::string_view object() const { return object_; }
-  // Any thread.
-  [[nodiscard]] std::vector<ProgramStatus> statuses() const;
-  // Detaches a feature for good. Any thread.
-  void shed(std::string_view feature, std::string reason);
+  [[nodiscard]] std::string_view object() const override { return object_; }
+  [[nodiscard]] std::vector<ProgramStatus> statuses() const override;
+  void shed(std::string_view feature, const std::string& reason) override;
 
  private:
   struct Program {
@@ -128,22 +104,5 @@ class ProgramSet {
   std::vector<Program> programs_;
   std::map<std::string_view, Tier> tiers_;  // by feature
 };
-
-// Every ProgramSet that lives, for who shows and bounds what they cost. Thread-safe.
-class ProgramSets {
- public:
-  static ProgramSets& all();
-  void add(ProgramSet* set);
-  void remove(ProgramSet* set);
-  void for_each(const std::function<void(ProgramSet&)>& visit);
-
- private:
-  std::mutex mutex_;
-  std::set<ProgramSet*> sets_;
-};
-
-// Sends libbpf's messages where load() finds them; the last complaint of this thread.
-void capture_libbpf_messages();
-std::string take_libbpf_complaint();
 
 }  // namespace tidegauge

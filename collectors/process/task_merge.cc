@@ -54,6 +54,7 @@ void TaskMerge::begin() {
 void TaskMerge::forget_tasks() {
   for (Process& process : processes_) {
     process.lives = {};
+    process.base_pass += process.base_pass == pass_ ? 1 : 0;  // is asked for once
   }
   tasks_.clear();
   owns_.clear();
@@ -90,7 +91,9 @@ Result<void> TaskMerge::add_records(std::span<const char> records) {
       if (has_base) {
         std::memcpy(&base, records.data() + bytes - sizeof(base), sizeof(base));
       }
-      add_full(record, leads, has_base ? &base : nullptr);
+      if (!add_full(record, leads, has_base ? &base : nullptr)) {
+        return malformed("iter/task", 0, "rising task numbers");
+      }
     }
     records = records.subspan(bytes);
   }
@@ -130,10 +133,11 @@ bool TaskMerge::add_same(const tg_same_record& record) {
   return true;
 }
 
-void TaskMerge::add_full(const tg_leader_record& record, bool leads, const tg_task_counters* base) {
+bool TaskMerge::add_full(const tg_leader_record& record, bool leads, const tg_task_counters* base) {
   const tg_thread_record& thread = record.thread;
   if (!tasks_.empty() && tasks_.back().tid >= thread.tid) {
-    return;  // met twice: it has called exec and taken its leader's number
+    // One that called exec has taken its leader's number: met twice, or early, ahead of others.
+    return std::ranges::binary_search(tasks_, thread.tid, {}, &Remembered::tid);
   }
   std::optional<Remembered> old = take(thread.tid);
   if (old && !KeyEqual()(old->process, thread.process)) {
@@ -150,7 +154,7 @@ void TaskMerge::add_full(const tg_leader_record& record, bool leads, const tg_ta
     if (leads && record.threads > 1 && ended_leaders_.size() < kMaxEndedLeaders) {
       ended_leaders_.push_back(record);
     }
-    return;
+    return true;
   }
   Process& process = find_or_add(thread.process);
   if (leads) {
@@ -177,6 +181,7 @@ void TaskMerge::add_full(const tg_leader_record& record, bool leads, const tg_ta
   }
   ++threads_;
   tasks_.push_back(task);
+  return true;
 }
 
 // A process's only task, if that is its leader, has no counters beside those of its process. They are set

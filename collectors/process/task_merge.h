@@ -82,7 +82,8 @@ class TaskMerge {
     std::uint32_t own;  // place in `owns_`, or kLone
   };
 
-  void add_full(const tg_leader_record& record, bool leads, const tg_task_counters* base);
+  // False: not a record of this pass's order.
+  bool add_full(const tg_leader_record& record, bool leads, const tg_task_counters* base);
   bool add_same(const tg_same_record& record);
   void adopt_leaderless();
   std::optional<Remembered> take(std::uint32_t tid);

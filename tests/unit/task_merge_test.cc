@@ -749,6 +749,19 @@ TEST(TaskMerge, DelaysAreWithdrawnWhenTheyAreSwitchedOff) {
   EXPECT_FALSE(off.processes.at(0).counters.present(TaskCounter::kBlockDelayNs));
 }
 
+// A thread that calls exec while it is looked at shows its leader's number ahead of its turn.
+TEST(TaskMerge, OnesMetTwiceAreCountedOnceAndJumpsAreRefused) {
+  const tg_process_key other{.signal = 0xFFFF888000003000, .tgid = 70, .zero = 0};
+  TaskMerge merge;
+  const TaskPass twice = run(merge, {lead(kFirst, 5) + lead(kFirst, 5)});
+  EXPECT_EQ(seen_in(twice), (std::vector<Seen>{{.faults = 5}}));
+  merge.begin();
+  const std::string jump = lead(kFirst, 6) + lead(other, 3) + lead(kFirst, 6);
+  EXPECT_FALSE(merge.add_records({jump.data(), jump.size()}));
+  const TaskPass again = run(merge, {lead(other, 3) + lead(kFirst, 6)});
+  EXPECT_EQ(seen_in(again), (std::vector<Seen>{{.faults = 6}, {.pid = 70, .faults = 3}}));
+}
+
 TEST(TaskMerge, BrokenRecordsAreRefused) {
   const std::string good = lead(kFirst, 5) + thread(kFirst, 101, 1);
   for (std::size_t length = 1; length < good.size(); ++length) {

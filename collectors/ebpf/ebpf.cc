@@ -1,0 +1,366 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "collectors/ebpf/ebpf.h"
+
+#include <bpf/bpf.h>
+#include <linux/bpf.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <map>
+#include <memory>
+#include <utility>
+
+#include "collectors/ebpf/owner_maps.h"
+#include "collectors/ebpf/program_source.h"
+
+namespace tidegauge {
+
+namespace {
+
+struct Cost {
+  std::uint64_t run_ns = 0;
+  std::uint64_t runs = 0;
+};
+
+// Of one loaded program; zeros while the kernel does not count. Asking needs no privilege.
+Cost cost_of(int fd) {
+  bpf_prog_info info{};
+  std::uint32_t bytes = sizeof(info);
+  if (fd < 0 || ::bpf_obj_get_info_by_fd(fd, &info, &bytes) != 0) {
+    return {};
+  }
+  return {.run_ns = info.run_time_ns, .runs = info.run_cnt};
+}
+
+struct Seen {
+  std::string object;
+  ProgramStatus status;
+  Cost cost;
+};
+
+std::vector<Seen> look_at_all() {
+  std::vector<Seen> out;
+  ProgramSources::all().for_each([&](ProgramSource& source) {
+    for (ProgramStatus& status : source.statuses()) {
+      const Cost cost = cost_of(status.fd);
+      out.push_back({std::string(source.object()), std::move(status), cost});
+    }
+  });
+  return out;
+}
+
+std::vector<FeatureCost> by_feature(const std::vector<Seen>& programs) {
+  std::vector<FeatureCost> out;
+  for (const Seen& seen : programs) {
+    const auto at = std::find_if(out.begin(), out.end(), [&](const FeatureCost& cost) {
+      return cost.object == seen.object && cost.feature == seen.status.feature;
+    });
+    FeatureCost& cost =
+        at != out.end() ? *at : out.emplace_back(FeatureCost{seen.object, seen.status.feature});
+    cost.run_ns += seen.cost.run_ns;
+  }
+  return out;
+}
+
+// A feature runs in the tier of its programs that are loaded. Where it could be better, or is off: why.
+struct FeatureState {
+  Tier tier = Tier::kOff;
+  std::string reason;
+};
+
+FeatureState state_of(const std::vector<Seen>& programs, const FeatureCost& feature) {
+  FeatureState out;
+  for (const Seen& seen : programs) {
+    if (seen.object == feature.object && seen.status.feature == feature.feature &&
+        seen.status.fd >= 0) {
+      out.tier = std::min(out.tier, seen.status.tier);
+    }
+  }
+  for (const Seen& seen : programs) {
+    if (out.reason.empty() && seen.object == feature.object &&
+        seen.status.feature == feature.feature && seen.status.fd < 0 &&
+        seen.status.tier < out.tier) {
+      out.reason = seen.status.reason;
+    }
+  }
+  return out;
+}
+
+constexpr std::string_view kInfoHelp =
+    "A BPF program that is attached or waits for its kernel module, or was given up; reason: why "
+    "it "
+    "does not run. Value 1.";
+constexpr std::string_view kFeatureHelp =
+    "What is measured with BPF and in which tier: trampoline (fentry), kprobe, tracepoint or off; "
+    "reason: why in no better one. Value 1.";
+constexpr std::string_view kSecondsHelp =
+    "Time the program ran, on all CPUs, while the kernel counted it (kernel.bpf_stats_enabled, or "
+    "collectors.ebpf.statistics and CAP_SYS_ADMIN).";
+constexpr std::string_view kRunsHelp = "Runs of the program while the kernel counted them.";
+constexpr std::string_view kCountedHelp =
+    "1 when the kernel counts the time BPF programs take, 0 when it may not be asked to; then the "
+    "budget does not hold.";
+constexpr std::string_view kShareHelp =
+    "Share of the machine's CPU time that the daemon's BPF programs took since the last run of "
+    "this "
+    "collector; of 0 to 1.";
+constexpr std::string_view kBudgetHelp =
+    "Share of the machine's CPU time that they may take before the costliest feature is detached; "
+    "0: "
+    "any.";
+constexpr std::string_view kShedHelp = "Features detached because the programs cost too much.";
+constexpr std::string_view kOwnersHelp =
+    "Times the kernel's table of who does things was full and was begun anew.";
+
+class EbpfCollector final : public Collector {
+ public:
+  EbpfCollector(const KernelFiles& files, std::int64_t budget_ppm, bool statistics)
+      : files_(files), budget_ppm_(budget_ppm), statistics_(statistics), budget_(budget_ppm) {}
+  ~EbpfCollector() override {
+    if (statistics_fd_ >= 0) {
+      ::close(statistics_fd_);
+    }
+  }
+
+  Result<void> collect(CollectContext& context, Section& out) override {
+    count_run_time();
+    hold_runtime(context.boottime_ns);
+    const std::vector<Seen> programs = look_at_all();
+    const std::vector<FeatureCost> features = by_feature(programs);
+    keep_budget(features, context.boottime_ns);
+    fill(programs, features, out);
+    return {};
+  }
+
+ private:
+  // Counted as long as this descriptor is open: 20-40 ns for each run of any program of the host.
+  void count_run_time() {
+    if (statistics_ && statistics_fd_ < 0 && !statistics_refused_) {
+      statistics_fd_ = ::bpf_enable_stats(BPF_STATS_RUN_TIME);
+      statistics_refused_ = statistics_fd_ < 0;
+    }
+    const auto switched = read_unsigned_attribute(files_.proc("sys/kernel/bpf_stats_enabled"));
+    counted_ = statistics_fd_ >= 0 || (switched && *switched != 0);
+  }
+
+  // Its table of owners is tended here; it lives while others need it.
+  void hold_runtime(std::int64_t now_ns) {
+    constexpr std::int64_t kRetryNs = 60'000'000'000;
+    if (runtime_ == nullptr && now_ns >= next_try_ns_) {
+      next_try_ns_ = now_ns + kRetryNs;
+      auto runtime = shared_ebpf_runtime(files_);
+      if (runtime) {
+        runtime_ = std::move(*runtime);
+        refused_.clear();
+      } else {
+        refused_ = runtime.error().message();
+      }
+    }
+    if (runtime_ != nullptr) {
+      evictions_ += runtime_->make_room() ? 1U : 0U;
+    }
+  }
+
+  void keep_budget(const std::vector<FeatureCost>& features, std::int64_t now_ns) {
+    const std::int64_t elapsed_ns = now_ns - std::exchange(last_ns_, now_ns);
+    const long cpus = std::max(1L, ::sysconf(_SC_NPROCESSORS_ONLN));
+    const auto cpu_ns = static_cast<std::uint64_t>(elapsed_ns) * static_cast<std::uint64_t>(cpus);
+    const auto victim = budget_.update(features, cpu_ns);
+    if (!victim || !counted_) {
+      return;
+    }
+    ++shed_;
+    ProgramSources::all().for_each([&](ProgramSource& source) {
+      if (source.object() == features[*victim].object) {
+        source.shed(features[*victim].feature, "over the budget of BPF programs");
+      }
+    });
+  }
+
+  void fill(const std::vector<Seen>& programs, const std::vector<FeatureCost>& features,
+            Section& out) {
+    for (auto* table : {&info_, &feature_, &seconds_, &runs_, &counted_table_, &share_,
+                        &budget_table_, &shed_table_, &owners_}) {
+      table->begin();
+    }
+    std::size_t attached = 0;
+    for (const Seen& seen : programs) {
+      const ProgramStatus& status = seen.status;
+      const bool shown = status.fd >= 0 || status.state == ProgramState::kShed;
+      if (!shown) {
+        continue;
+      }
+      attached += status.state == ProgramState::kAttached ? 1 : 0;
+      info_.add({status.name, tier_name(status.tier), status.feature, state_name(status.state),
+                 status.reason},
+                1);
+      if (counted_ && status.fd >= 0) {
+        seconds_.add({status.name}, seen.cost.run_ns);
+        runs_.add({status.name}, seen.cost.runs);
+      }
+    }
+    for (const FeatureCost& feature : features) {
+      const FeatureState state = state_of(programs, feature);
+      feature_.add({feature.feature, tier_name(state.tier), state.reason}, 1);
+    }
+    if (!refused_.empty()) {
+      feature_.add({"all", tier_name(Tier::kOff), refused_}, 1);
+    }
+    counted_table_.add({}, counted_ ? 1 : 0);
+    if (counted_ && budget_.used_ppm()) {
+      share_.add({}, *budget_.used_ppm());
+    }
+    budget_table_.add({}, static_cast<std::uint64_t>(budget_ppm_));
+    shed_table_.add({}, shed_);
+    owners_.add({}, evictions_);
+    for (auto* table : {&info_, &feature_, &seconds_, &runs_, &counted_table_, &share_,
+                        &budget_table_, &shed_table_, &owners_}) {
+      out.tables.push_back(table->take());
+    }
+  }
+
+  static constexpr Scale kMillionths{1, 1'000'000};
+
+  KernelFiles files_;
+  std::int64_t budget_ppm_;
+  bool statistics_;
+  EbpfBudget budget_;
+  int statistics_fd_ = -1;
+  bool statistics_refused_ = false;
+  bool counted_ = false;
+  std::shared_ptr<EbpfRuntime> runtime_;
+  std::string refused_;
+  std::int64_t next_try_ns_ = 0;
+  std::int64_t last_ns_ = 0;
+  std::uint64_t shed_ = 0;
+  std::uint64_t evictions_ = 0;
+  ValueTable info_{"tidegauge_ebpf_program_info",
+                   std::string(kInfoHelp),
+                   MetricKind::kGauge,
+                   {"program", "tier", "feature", "state", "reason"}};
+  ValueTable feature_{"tidegauge_ebpf_feature_info",
+                      std::string(kFeatureHelp),
+                      MetricKind::kGauge,
+                      {"feature", "tier", "reason"}};
+  ValueTable seconds_{"tidegauge_ebpf_program_run_seconds_total",
+                      std::string(kSecondsHelp),
+                      MetricKind::kCounter,
+                      {"program"},
+                      kNanoseconds};
+  ValueTable runs_{"tidegauge_ebpf_program_runs_total",
+                   std::string(kRunsHelp),
+                   MetricKind::kCounter,
+                   {"program"}};
+  ValueTable counted_table_{
+      "tidegauge_ebpf_run_time_counted", std::string(kCountedHelp), MetricKind::kGauge, {}};
+  ValueTable share_{
+      "tidegauge_ebpf_cpu_ratio", std::string(kShareHelp), MetricKind::kGauge, {}, kMillionths};
+  ValueTable budget_table_{"tidegauge_ebpf_cpu_budget_ratio",
+                           std::string(kBudgetHelp),
+                           MetricKind::kGauge,
+                           {},
+                           kMillionths};
+  ValueTable shed_table_{
+      "tidegauge_ebpf_shed_features_total", std::string(kShedHelp), MetricKind::kCounter, {}};
+  ValueTable owners_{"tidegauge_ebpf_owner_table_resets_total",
+                     std::string(kOwnersHelp),
+                     MetricKind::kCounter,
+                     {}};
+};
+
+constexpr OptionSpec kOptions[] = {
+    {.key = "budget_ppm",
+     .flag = "budget-ppm",
+     .type = OptionType::kInteger,
+     .default_text = "10000",
+     .help =
+         "Share of the machine's CPU time that the BPF programs may take, in millionths (10000: "
+         "1%). Above it for three runs, the feature that costs most is detached until the next "
+         "start. 0: any.",
+     .min = 0,
+     .max = 1'000'000},
+    {.key = "statistics",
+     .flag = "statistics",
+     .type = OptionType::kBool,
+     .default_text = "true",
+     .help =
+         "Whether to have the kernel count what BPF programs cost, which takes CAP_SYS_ADMIN at "
+         "the start and 20 to 40 ns for each run of any BPF program of the host. Without it the "
+         "budget only holds where kernel.bpf_stats_enabled is 1."},
+};
+
+Result<std::unique_ptr<Collector>> make_ebpf(const KernelFiles& files, const Options& options) {
+  return std::make_unique<EbpfCollector>(files, options.integer("budget_ppm"),
+                                         options.boolean("statistics"));
+}
+
+std::vector<MetricDoc> ebpf_metrics() {
+  const auto doc = [](const char* name, MetricKind kind, std::vector<std::string> labels,
+                      std::string_view help) {
+    return MetricDoc{name, kind, std::move(labels), std::string(help)};
+  };
+  return {
+      doc("tidegauge_ebpf_program_info", MetricKind::kGauge,
+          {"program", "tier", "feature", "state", "reason"}, kInfoHelp),
+      doc("tidegauge_ebpf_feature_info", MetricKind::kGauge, {"feature", "tier", "reason"},
+          kFeatureHelp),
+      doc("tidegauge_ebpf_program_run_seconds_total", MetricKind::kCounter, {"program"},
+          kSecondsHelp),
+      doc("tidegauge_ebpf_program_runs_total", MetricKind::kCounter, {"program"}, kRunsHelp),
+      doc("tidegauge_ebpf_run_time_counted", MetricKind::kGauge, {}, kCountedHelp),
+      doc("tidegauge_ebpf_cpu_ratio", MetricKind::kGauge, {}, kShareHelp),
+      doc("tidegauge_ebpf_cpu_budget_ratio", MetricKind::kGauge, {}, kBudgetHelp),
+      doc("tidegauge_ebpf_shed_features_total", MetricKind::kCounter, {}, kShedHelp),
+      doc("tidegauge_ebpf_owner_table_resets_total", MetricKind::kCounter, {}, kOwnersHelp),
+  };
+}
+
+}  // namespace
+
+std::optional<std::size_t> EbpfBudget::update(const std::vector<FeatureCost>& costs,
+                                              std::uint64_t cpu_ns) {
+  std::uint64_t total_ns = 0;
+  std::uint64_t most_ns = 0;
+  std::optional<std::size_t> costliest;
+  for (std::size_t i = 0; i < costs.size(); ++i) {
+    const auto before = std::find_if(last_.begin(), last_.end(), [&](const FeatureCost& cost) {
+      return cost.object == costs[i].object && cost.feature == costs[i].feature;
+    });
+    // One that was reloaded begins at 0.
+    const std::uint64_t base =
+        before == last_.end() || before->run_ns > costs[i].run_ns ? 0 : before->run_ns;
+    const std::uint64_t grown_ns = costs[i].run_ns - base;
+    total_ns += grown_ns;
+    if (grown_ns > most_ns) {
+      most_ns = grown_ns;
+      costliest = i;
+    }
+  }
+  const bool is_first = last_.empty();
+  last_ = costs;
+  if (is_first || cpu_ns == 0) {
+    return std::nullopt;
+  }
+  used_ppm_ =
+      static_cast<std::uint64_t>(static_cast<double>(total_ns) / static_cast<double>(cpu_ns) * 1e6);
+  over_ = limit_ppm_ != 0 && *used_ppm_ > static_cast<std::uint64_t>(limit_ppm_) ? over_ + 1 : 0;
+  if (over_ < kPatience) {
+    return std::nullopt;
+  }
+  over_ = 0;
+  return costliest;
+}
+
+const CollectorInfo kEbpfCollector{
+    .name = "ebpf",
+    .help = "The daemon's BPF programs: in which tier each runs and why, and what it costs.",
+    .interval_ms = 5'000,
+    .lane = Lane::kWorker,
+    .refresh = false,
+    .options = kOptions,
+    .make = make_ebpf,
+    .metrics = ebpf_metrics,
+};
+
+}  // namespace tidegauge

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// The BPF programs themselves: in which tier each runs and why, what it costs, and a bound on that.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "collectors/core/collector.h"
+
+namespace tidegauge {
+
+extern const CollectorInfo kEbpfCollector;
+
+// What the programs of one feature have cost, for the budget.
+struct FeatureCost {
+  std::string object;
+  std::string feature;
+  std::uint64_t run_ns = 0;  // cumulative
+};
+
+// Decides which feature has to go. Pure.
+//
+// Over the budget in `kPatience` passes running, the feature that cost most since the last pass goes. One
+// at a time: the others are given as many passes to show what they cost alone.
+class EbpfBudget {
+ public:
+  static constexpr int kPatience = 3;
+
+  // In millionths of the machine's CPU time; 0: no bound.
+  explicit EbpfBudget(std::int64_t limit_ppm) : limit_ppm_(limit_ppm) {}
+
+  // Which of `costs` must go, if any. `cpu_ns`: CPU time there was since the last call, of all CPUs.
+  std::optional<std::size_t> update(const std::vector<FeatureCost>& costs, std::uint64_t cpu_ns);
+  // Share of the machine in the last pass, in millionths; nothing before the second pass.
+  [[nodiscard]] std::optional<std::uint64_t> used_ppm() const { return used_ppm_; }
+
+ private:
+  std::int64_t limit_ppm_;
+  std::vector<FeatureCost> last_;
+  int over_ = 0;
+  std::optional<std::uint64_t> used_ppm_;
+};
+
+}  // namespace tidegauge

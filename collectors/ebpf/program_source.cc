@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "collectors/ebpf/program_source.h"
+
+#include <bpf/libbpf.h>
+
+#include <array>
+#include <cstdio>
+#include <utility>
+
+namespace tidegauge {
+
+namespace {
+
+thread_local std::string complaint;
+
+int remember_complaint(enum libbpf_print_level level, const char* format, va_list arguments) {
+  if (level == LIBBPF_WARN && complaint.empty()) {
+    std::array<char, 512> text{};
+    std::vsnprintf(text.data(), text.size(), format, arguments);
+    complaint = text.data();
+  }
+  return 0;
+}
+
+}  // namespace
+
+void capture_libbpf_messages() { ::libbpf_set_print(remember_complaint); }
+
+std::string take_libbpf_complaint() { return std::exchange(complaint, {}); }
+
+std::string_view tier_name(Tier tier) {
+  constexpr std::string_view kNames[] = {"trampoline", "kprobe", "tracepoint", "off"};
+  return kNames[static_cast<std::size_t>(tier)];
+}
+
+std::string_view state_name(ProgramState state) {
+  constexpr std::string_view kNames[] = {"attached", "waiting", "missing", "shed"};
+  return kNames[static_cast<std::size_t>(state)];
+}
+
+ProgramSources& ProgramSources::all() {
+  static ProgramSources sources;
+  return sources;
+}
+
+void ProgramSources::add(ProgramSource* source) {
+  const std::lock_guard lock(mutex_);
+  sources_.insert(source);
+}
+
+void ProgramSources::remove(ProgramSource* source) {
+  {
+    const std::lock_guard lock(mutex_);
+    sources_.erase(source);
+  }
+  changed();
+}
+
+void ProgramSources::for_each(const std::function<void(ProgramSource&)>& visit) {
+  const std::lock_guard lock(mutex_);
+  for (ProgramSource* source : sources_) {
+    visit(*source);
+  }
+}
+
+}  // namespace tidegauge
