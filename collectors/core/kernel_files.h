@@ -73,7 +73,7 @@ struct KernelRoots {
   std::string sysfs = "/sys";
   std::string rootfs = "/";
   std::string udev_data = "/run/udev/data";
-  std::string btf;  // the kernel's types for BPF programs; "": <sysfs>/kernel/btf/vmlinux
+  std::string btf{};  // the kernel's types for BPF programs; "": <sysfs>/kernel/btf/vmlinux
   Privacy privacy = Privacy::kKeep;
   friend bool operator==(const KernelRoots&, const KernelRoots&) = default;
 };

@@ -6,9 +6,8 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <map>
 #include <memory>
+#include <mutex>
 #include <utility>
 
 #include "collectors/ebpf/owner_maps.h"
@@ -113,18 +112,46 @@ constexpr std::string_view kShedHelp = "Features detached because the programs c
 constexpr std::string_view kOwnersHelp =
     "Times the kernel's table of who does things was full and was begun anew.";
 
-class EbpfCollector final : public Collector {
+// The kernel counts as long as a descriptor is open.
+class RunTimeCounting {
  public:
-  EbpfCollector(const KernelFiles& files, std::int64_t budget_ppm, bool statistics)
-      : files_(files), budget_ppm_(budget_ppm), statistics_(statistics), budget_(budget_ppm) {}
-  ~EbpfCollector() override {
-    if (statistics_fd_ >= 0) {
-      ::close(statistics_fd_);
+  RunTimeCounting() : fd_(::bpf_enable_stats(BPF_STATS_RUN_TIME)) {}
+  ~RunTimeCounting() {
+    if (fd_ >= 0) {
+      ::close(fd_);
     }
   }
+  RunTimeCounting(const RunTimeCounting&) = delete;
+  RunTimeCounting& operator=(const RunTimeCounting&) = delete;
+  [[nodiscard]] bool on() const { return fd_ >= 0; }
 
+  // A reload may not be allowed to open another one: it takes over.
+  static std::shared_ptr<const RunTimeCounting> shared() {
+    static std::mutex mutex;
+    static std::weak_ptr<const RunTimeCounting> last;
+    const std::lock_guard lock(mutex);
+    auto counting = last.lock();
+    if (counting == nullptr || !counting->on()) {
+      counting = std::make_shared<const RunTimeCounting>();
+      last = counting;
+    }
+    return counting;
+  }
+
+ private:
+  int fd_;
+};
+
+class EbpfCollector final : public Collector {
+ public:
+  EbpfCollector(const KernelFiles& files, std::int64_t budget_ppm,
+                std::shared_ptr<const RunTimeCounting> counting)
+      : files_(files),
+        budget_ppm_(budget_ppm),
+        counting_(std::move(counting)),
+        budget_(budget_ppm) {}
   Result<void> collect(CollectContext& context, Section& out) override {
-    count_run_time();
+    counted_ = is_counted();
     hold_runtime(context.boottime_ns);
     const std::vector<Seen> programs = look_at_all();
     const std::vector<FeatureCost> features = by_feature(programs);
@@ -134,14 +161,9 @@ class EbpfCollector final : public Collector {
   }
 
  private:
-  // Counted as long as this descriptor is open: 20-40 ns for each run of any program of the host.
-  void count_run_time() {
-    if (statistics_ && statistics_fd_ < 0 && !statistics_refused_) {
-      statistics_fd_ = ::bpf_enable_stats(BPF_STATS_RUN_TIME);
-      statistics_refused_ = statistics_fd_ < 0;
-    }
+  [[nodiscard]] bool is_counted() const {
     const auto switched = read_unsigned_attribute(files_.proc("sys/kernel/bpf_stats_enabled"));
-    counted_ = statistics_fd_ >= 0 || (switched && *switched != 0);
+    return (counting_ != nullptr && counting_->on()) || (switched && *switched != 0);
   }
 
   // Its table of owners is tended here; it lives while others need it.
@@ -224,10 +246,8 @@ class EbpfCollector final : public Collector {
 
   KernelFiles files_;
   std::int64_t budget_ppm_;
-  bool statistics_;
+  std::shared_ptr<const RunTimeCounting> counting_;
   EbpfBudget budget_;
-  int statistics_fd_ = -1;
-  bool statistics_refused_ = false;
   bool counted_ = false;
   std::shared_ptr<EbpfRuntime> runtime_;
   std::string refused_;
@@ -291,8 +311,10 @@ constexpr OptionSpec kOptions[] = {
 };
 
 Result<std::unique_ptr<Collector>> make_ebpf(const KernelFiles& files, const Options& options) {
-  return std::make_unique<EbpfCollector>(files, options.integer("budget_ppm"),
-                                         options.boolean("statistics"));
+  // Now, while the daemon still has the capability.
+  return std::make_unique<EbpfCollector>(
+      files, options.integer("budget_ppm"),
+      options.boolean("statistics") ? RunTimeCounting::shared() : nullptr);
 }
 
 std::vector<MetricDoc> ebpf_metrics() {
