@@ -5,6 +5,7 @@
 
 #include "collectors/registry.h"
 #include "daemon/commands/commands.h"
+#include "daemon/commands/ebpf_report.h"
 #include "daemon/commands/process_report.h"
 #include "daemon/commands/top.h"
 #include "daemon/config/flags.h"
@@ -44,6 +45,8 @@ int run(std::span<const char* const> arguments) {
       return top(*command_line, registry);
     case Command::kProcess:
       return process_report(*command_line, registry);
+    case Command::kEbpf:
+      return ebpf_report(*command_line, registry);
     case Command::kMetrics:
       return print(metrics_reference(registry));
     case Command::kConfigReference:

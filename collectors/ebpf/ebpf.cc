@@ -11,80 +11,11 @@
 #include <utility>
 
 #include "collectors/ebpf/owner_maps.h"
-#include "collectors/ebpf/program_source.h"
+#include "collectors/ebpf/program_report.h"
 
 namespace tidegauge {
 
 namespace {
-
-struct Cost {
-  std::uint64_t run_ns = 0;
-  std::uint64_t runs = 0;
-};
-
-// Of one loaded program; zeros while the kernel does not count. Asking needs no privilege.
-Cost cost_of(int fd) {
-  bpf_prog_info info{};
-  std::uint32_t bytes = sizeof(info);
-  if (fd < 0 || ::bpf_obj_get_info_by_fd(fd, &info, &bytes) != 0) {
-    return {};
-  }
-  return {.run_ns = info.run_time_ns, .runs = info.run_cnt};
-}
-
-struct Seen {
-  std::string object;
-  ProgramStatus status;
-  Cost cost;
-};
-
-std::vector<Seen> look_at_all() {
-  std::vector<Seen> out;
-  ProgramSources::all().for_each([&](ProgramSource& source) {
-    for (ProgramStatus& status : source.statuses()) {
-      const Cost cost = cost_of(status.fd);
-      out.push_back({std::string(source.object()), std::move(status), cost});
-    }
-  });
-  return out;
-}
-
-std::vector<FeatureCost> by_feature(const std::vector<Seen>& programs) {
-  std::vector<FeatureCost> out;
-  for (const Seen& seen : programs) {
-    const auto at = std::find_if(out.begin(), out.end(), [&](const FeatureCost& cost) {
-      return cost.object == seen.object && cost.feature == seen.status.feature;
-    });
-    FeatureCost& cost =
-        at != out.end() ? *at : out.emplace_back(FeatureCost{seen.object, seen.status.feature});
-    cost.run_ns += seen.cost.run_ns;
-  }
-  return out;
-}
-
-// A feature runs in the tier of its programs that are loaded. Where it could be better, or is off: why.
-struct FeatureState {
-  Tier tier = Tier::kOff;
-  std::string reason;
-};
-
-FeatureState state_of(const std::vector<Seen>& programs, const FeatureCost& feature) {
-  FeatureState out;
-  for (const Seen& seen : programs) {
-    if (seen.object == feature.object && seen.status.feature == feature.feature &&
-        seen.status.fd >= 0) {
-      out.tier = std::min(out.tier, seen.status.tier);
-    }
-  }
-  for (const Seen& seen : programs) {
-    if (out.reason.empty() && seen.object == feature.object &&
-        seen.status.feature == feature.feature && seen.status.fd < 0 &&
-        seen.status.tier < out.tier) {
-      out.reason = seen.status.reason;
-    }
-  }
-  return out;
-}
 
 constexpr std::string_view kInfoHelp =
     "A BPF program that is attached or waits for its kernel module, or was given up; reason: why "
@@ -153,10 +84,10 @@ class EbpfCollector final : public Collector {
   Result<void> collect(CollectContext& context, Section& out) override {
     counted_ = is_counted();
     hold_runtime(context.boottime_ns);
-    const std::vector<Seen> programs = look_at_all();
-    const std::vector<FeatureCost> features = by_feature(programs);
+    const std::vector<SeenProgram> programs = look_at_programs();
+    const std::vector<FeatureCost> features = costs_of(programs);
     keep_budget(features, context.boottime_ns);
-    fill(programs, features, out);
+    fill(programs, out);
     return {};
   }
 
@@ -200,14 +131,13 @@ class EbpfCollector final : public Collector {
     });
   }
 
-  void fill(const std::vector<Seen>& programs, const std::vector<FeatureCost>& features,
-            Section& out) {
+  void fill(const std::vector<SeenProgram>& programs, Section& out) {
     for (auto* table : {&info_, &feature_, &seconds_, &runs_, &counted_table_, &share_,
                         &budget_table_, &shed_table_, &owners_}) {
       table->begin();
     }
     std::size_t attached = 0;
-    for (const Seen& seen : programs) {
+    for (const SeenProgram& seen : programs) {
       const ProgramStatus& status = seen.status;
       const bool shown = status.fd >= 0 || status.state == ProgramState::kShed;
       if (!shown) {
@@ -218,13 +148,12 @@ class EbpfCollector final : public Collector {
                  status.reason},
                 1);
       if (counted_ && status.fd >= 0) {
-        seconds_.add({status.name}, seen.cost.run_ns);
-        runs_.add({status.name}, seen.cost.runs);
+        seconds_.add({status.name}, seen.run_ns);
+        runs_.add({status.name}, seen.runs);
       }
     }
-    for (const FeatureCost& feature : features) {
-      const FeatureState state = state_of(programs, feature);
-      feature_.add({feature.feature, tier_name(state.tier), state.reason}, 1);
+    for (const SeenFeature& feature : features_of(programs)) {
+      feature_.add({feature.feature, tier_name(feature.tier), feature.reason}, 1);
     }
     if (!refused_.empty()) {
       feature_.add({"all", tier_name(Tier::kOff), refused_}, 1);
@@ -354,7 +283,7 @@ std::optional<std::size_t> EbpfBudget::update(const std::vector<FeatureCost>& co
         before == last_.end() || before->run_ns > costs[i].run_ns ? 0 : before->run_ns;
     const std::uint64_t grown_ns = costs[i].run_ns - base;
     total_ns += grown_ns;
-    if (grown_ns > most_ns) {
+    if (grown_ns > most_ns && costs[i].can_be_shed) {
       most_ns = grown_ns;
       costliest = i;
     }

@@ -10,17 +10,11 @@
 #include <vector>
 
 #include "collectors/core/collector.h"
+#include "collectors/ebpf/program_report.h"
 
 namespace tidegauge {
 
 extern const CollectorInfo kEbpfCollector;
-
-// What the programs of one feature have cost, for the budget.
-struct FeatureCost {
-  std::string object;
-  std::string feature;
-  std::uint64_t run_ns = 0;  // cumulative
-};
 
 // Decides which feature has to go. Pure.
 //

@@ -28,7 +28,8 @@ constexpr ProgramSpec kOwnerPrograms[] = {
     {.name = "owner_calls_exec",
      .feature = "owners",
      .tier = Tier::kTracepoint,
-     .tracepoint = "sched_process_exec"},
+     .tracepoint = "sched_process_exec",
+     .can_be_shed = false},
 };
 
 struct Destroy {

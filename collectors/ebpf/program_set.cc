@@ -213,7 +213,7 @@ Result<void> ProgramSet::load(const KernelBtf& kernel, const TierLimits& limits)
       outcome = attach_chosen(kernel);
     }
     if (outcome) {
-      ProgramSources::all().changed();
+      publish();
       return outcome;
     }
     for (Program& program : programs_) {
@@ -232,19 +232,20 @@ Result<void> ProgramSet::load(const KernelBtf& kernel, const TierLimits& limits)
       program.reason = outcome.error().message();
     }
   }
-  ProgramSources::all().changed();
+  publish();
   return outcome;
 }
 
 void ProgramSet::attach_waiting(const KernelBtf& kernel) {
   const std::lock_guard lock(mutex_);
+  bool any = false;
   for (Program& program : programs_) {
     if (program.state != ProgramState::kWaiting || !kernel.has_module(program.spec->module)) {
       continue;
     }
     program.link = ::bpf_program__attach(program.program);
+    any = true;
     const long failed = ::libbpf_get_error(program.link);
-    ProgramSources::all().changed();
     if (failed == 0) {
       program.state = ProgramState::kAttached;
       continue;
@@ -252,6 +253,9 @@ void ProgramSet::attach_waiting(const KernelBtf& kernel) {
     program.link = nullptr;
     program.state = ProgramState::kMissing;
     program.reason = error_reason(static_cast<int>(failed));
+  }
+  if (any) {
+    publish();
   }
 }
 
@@ -261,8 +265,13 @@ Tier ProgramSet::tier(std::string_view feature) const {
   return at == tiers_.end() ? Tier::kOff : at->second;
 }
 
+// Whoever asks must not wait for a verifier at work.
 std::vector<ProgramStatus> ProgramSet::statuses() const {
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard lock(published_mutex_);
+  return published_;
+}
+
+void ProgramSet::publish() {
   std::vector<ProgramStatus> out;
   for (const Program& program : programs_) {
     const bool shed = program.state == ProgramState::kShed;
@@ -271,17 +280,22 @@ std::vector<ProgramStatus> ProgramSet::statuses() const {
                    .tier = program.spec->tier,
                    .state = program.state,
                    .reason = program.reason,
+                   .can_be_shed = program.spec->can_be_shed,
                    .fd = program.chosen && program.program != nullptr && !shed
                              ? ::bpf_program__fd(program.program)
                              : -1});
   }
-  return out;
+  {
+    const std::lock_guard lock(published_mutex_);
+    published_ = std::move(out);
+  }
+  ProgramSources::all().changed();
 }
 
 void ProgramSet::shed(std::string_view feature, const std::string& reason) {
   const std::lock_guard lock(mutex_);
   for (Program& program : programs_) {
-    if (program.spec->feature == feature && program.chosen) {
+    if (program.spec->feature == feature && program.chosen && program.spec->can_be_shed) {
       detach(program);
       program.state = ProgramState::kShed;
       program.reason = reason;
@@ -291,7 +305,7 @@ void ProgramSet::shed(std::string_view feature, const std::string& reason) {
   if (at != tiers_.end()) {
     at->second = Tier::kOff;
   }
-  ProgramSources::all().changed();
+  publish();
 }
 
 void ProgramSet::detach(Program& program) {

@@ -45,6 +45,7 @@ struct ProgramSpec {
   // optional. Of programs with the same `alternative` one suffices.
   bool optional = false;
   std::string_view alternative{};
+  bool can_be_shed = true;  // false: others would be wrong without it
 };
 
 // What this machine allows at all, found out once.
@@ -95,7 +96,8 @@ class ProgramSet final : public ProgramSource {
   Result<void> load_chosen();
   Result<void> attach_chosen(const KernelBtf& kernel);
   Program* blame(std::string_view complaint);
-  void detach(Program& program);
+  static void detach(Program& program);
+  void publish();
 
   std::string_view object_;
   std::span<const ProgramSpec> specs_;
@@ -103,6 +105,8 @@ class ProgramSet final : public ProgramSource {
   mutable std::mutex mutex_;
   std::vector<Program> programs_;
   std::map<std::string_view, Tier> tiers_;  // by feature
+  mutable std::mutex published_mutex_;
+  std::vector<ProgramStatus> published_;
 };
 
 }  // namespace tidegauge

@@ -29,7 +29,7 @@ void capture_libbpf_messages() { ::libbpf_set_print(remember_complaint); }
 std::string take_libbpf_complaint() { return std::exchange(complaint, {}); }
 
 std::string_view tier_name(Tier tier) {
-  constexpr std::string_view kNames[] = {"trampoline", "kprobe", "tracepoint", "off"};
+  constexpr std::string_view kNames[] = {"trampoline", "kprobe", "tracepoint", "iterator", "off"};
   return kNames[static_cast<std::size_t>(tier)];
 }
 

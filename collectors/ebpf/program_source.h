@@ -15,9 +15,9 @@
 namespace tidegauge {
 
 // From the best down. The same feature has the same metrics in each.
-enum class Tier : std::uint8_t { kTrampoline, kKprobe, kTracepoint, kOff };
+enum class Tier : std::uint8_t { kTrampoline, kKprobe, kTracepoint, kIterator, kOff };
 
-// "trampoline", "kprobe", "tracepoint", "off"
+// "trampoline", "kprobe", "tracepoint", "iterator", "off"
 std::string_view tier_name(Tier tier);
 
 enum class ProgramState : std::uint8_t {
@@ -33,7 +33,8 @@ struct ProgramStatus {
   Tier tier = Tier::kOff;
   ProgramState state = ProgramState::kMissing;
   std::string reason;  // "" when attached in the best tier; of untrusted text nothing
-  int fd = -1;         // of the program, owned by its object; -1 when it is not loaded
+  bool can_be_shed = true;
+  int fd = -1;  // of the program, owned by its object; -1 when it is not loaded
 };
 
 class ProgramSource {

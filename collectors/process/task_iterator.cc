@@ -19,6 +19,7 @@
 
 #include "bpf/task_records.h"
 #include "collectors/core/text.h"
+#include "collectors/ebpf/program_source.h"
 #include "collectors/process/task_merge.h"
 #include "tasks.skel.h"
 
@@ -30,21 +31,6 @@ namespace {
 constexpr std::uint32_t kInitialPidNamespace = 0xEFFFFFFC;
 constexpr std::size_t kReadBytes = 64U * 1024;  // the kernel hands out 32 KiB at a time
 constexpr std::uint32_t kExitBatch = 1024;
-
-// The last complaint of libbpf on this thread: it names the program and the verifier's reason.
-thread_local std::string last_complaint;
-
-int remember_complaint(enum libbpf_print_level level, const char* format, va_list arguments) {
-  if (level == LIBBPF_WARN) {
-    std::array<char, 512> text{};
-    std::vsnprintf(text.data(), text.size(), format, arguments);
-    // The first line is the cause; those behind it are its consequences.
-    if (last_complaint.empty()) {
-      last_complaint = text.data();
-    }
-  }
-  return 0;
-}
 
 tl::unexpected<Error> refused(int errno_value, std::string what) {
   const ErrorKind kind =
@@ -80,7 +66,7 @@ Result<void> check_namespace(const KernelFiles& files) {
   return refused(0, "--path.procfs is not this kernel's");
 }
 
-class TaskIterator final : public TaskSource {
+class TaskIterator final : public TaskSource, public ProgramSource {
  public:
   TaskIterator(SkeletonPtr skeleton, bool counts_syncs, KernelFile delay_switch)
       : skeleton_(std::move(skeleton)),
@@ -88,7 +74,35 @@ class TaskIterator final : public TaskSource {
         delay_switch_(std::move(delay_switch)),
         records_(kReadBytes),
         keys_(kExitBatch),
-        ended_(kExitBatch) {}
+        ended_(kExitBatch) {
+    ProgramSources::all().add(this);
+    ProgramSources::all().changed();
+  }
+  ~TaskIterator() override { ProgramSources::all().remove(this); }
+
+  [[nodiscard]] std::string_view object() const override { return "tasks"; }
+  // Whoever is shown by them cannot do without; there is no tier between this and /proc.
+  void shed(std::string_view /*feature*/, const std::string& /*reason*/) override {}
+  [[nodiscard]] std::vector<ProgramStatus> statuses() const override {
+    std::vector<ProgramStatus> out;
+    bpf_program* program = nullptr;
+    while ((program = ::bpf_object__next_program(skeleton_->obj, program)) != nullptr) {
+      const std::string_view section = ::bpf_program__section_name(program);
+      const std::string_view name = ::bpf_program__name(program);
+      const bool loaded = ::bpf_program__autoload(program);
+      out.push_back(
+          {.name = std::string(name),
+           .feature = name.find("_sync_") == std::string_view::npos ? "tasks" : "task_syncs",
+           .tier = section.starts_with("iter") ? Tier::kIterator
+                   : section.starts_with("f")  ? Tier::kTrampoline
+                                               : Tier::kTracepoint,
+           .state = loaded ? ProgramState::kAttached : ProgramState::kMissing,
+           .reason = loaded ? "" : "not needed in this tier, or nothing of it in this kernel",
+           .can_be_shed = false,
+           .fd = loaded ? ::bpf_program__fd(program) : -1});
+    }
+    return out;
+  }
 
   [[nodiscard]] std::string_view name() const override { return "iterator"; }
 
@@ -320,7 +334,7 @@ bool choose_sync_programs(tasks_bpf& skeleton, SyncTier tier, const btf* kernel)
 }
 
 Result<SkeletonPtr> load(std::uint32_t namespace_of_ours, SyncTier tier, const btf* kernel) {
-  last_complaint.clear();
+  static_cast<void>(take_libbpf_complaint());
   SkeletonPtr skeleton(::tasks_bpf__open());
   if (skeleton == nullptr) {
     return refused(errno, "libbpf cannot open its program");
@@ -339,8 +353,8 @@ Result<SkeletonPtr> load(std::uint32_t namespace_of_ours, SyncTier tier, const b
   std::string reason = failed == -EPERM || failed == -EACCES
                            ? "loading BPF programs needs CAP_BPF and CAP_PERFMON"
                            : "the kernel refuses the BPF programs";
-  if (!last_complaint.empty()) {
-    reason.append(": ").append(trim(last_complaint));
+  if (const std::string complaint = take_libbpf_complaint(); !complaint.empty()) {
+    reason.append(": ").append(trim(complaint));
   }
   return refused(-failed, std::move(reason));
 }
@@ -352,7 +366,7 @@ struct Loaded {
 
 // Passes over tasks matter more than syncs: whatever goes wrong with these, those are tried without.
 Result<Loaded> load_best(std::uint32_t namespace_of_ours) {
-  ::libbpf_set_print(remember_complaint);
+  capture_libbpf_messages();
   const std::unique_ptr<btf, decltype(&::btf__free)> kernel(::btf__load_vmlinux_btf(), ::btf__free);
   if (::libbpf_get_error(kernel.get()) != 0) {
     return refused(0, "this kernel describes no types (CONFIG_DEBUG_INFO_BTF)");

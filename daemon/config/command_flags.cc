@@ -34,7 +34,7 @@ void set_sort(CommandOptions& options, const OptionValue& value) {
 }
 
 void set_json(CommandOptions& options, const OptionValue& value) {
-  options.top.json = options.report.json = std::get<bool>(value);
+  options.top.json = options.report.json = options.ebpf_json = std::get<bool>(value);
 }
 
 template <auto Member>
@@ -73,8 +73,8 @@ constexpr OptionSpec kSort{.key = "sort",
 constexpr CommandFlag kFlags[] = {
     {{"top", a_switch("once", "One interval, then the end."), "", nullptr, nullptr},
      set_top_switch<&TopOptions::once>},
-    {{"top process", a_switch("json", "One JSON object per interval and line."), "", nullptr,
-      nullptr},
+    {{"top process ebpf", a_switch("json", "JSON: of top an object per interval and line."), "",
+      nullptr, nullptr},
      set_json},
     {{"top", kInterval, "", nullptr, nullptr}, set_top_number<&TopOptions::interval_ns>},
     {{"top", a_number("count", 1'000'000'000, "The end after so many intervals."), "", nullptr,

@@ -35,6 +35,7 @@ struct ReportOptions {
 struct CommandOptions {
   TopOptions top;
   ReportOptions report;
+  bool ebpf_json = false;
 };
 
 struct CommandFlag {

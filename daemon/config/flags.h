@@ -21,6 +21,7 @@ enum class Command : std::uint8_t {
   kCollect,      // [NAME...]
   kTop,
   kProcess,  // PID
+  kEbpf,
   kMetrics,
   kConfigReference,  // hidden: prints config/tidegauge.yaml
   kHelp,             // also -h, --help

@@ -278,6 +278,7 @@ std::string help_text(CollectorRegistry registry) {
     if (section.key.empty()) {
       append_command_flags(out, "top");
       append_command_flags(out, "process");
+      append_command_flags(out, "ebpf");
     }
   }
   append_flag(out, "--collector.NAME.interval=DURATION", std::string(kCollectorInterval.help));

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdio>
 
+#include "daemon/exporter/ebpf_json.h"
 #include "daemon/exporter/text_format.h"
 
 namespace tidegauge {
@@ -84,7 +85,7 @@ std::variant<HttpResponse, HttpPending> Routes::handle(const HttpRequest& reques
     return reload(request);
   }
   const bool known_path = request.path == options_.telemetry_path || request.path == "/" ||
-                          request.path == "/-/healthy" || request.path == "/-/ready";
+                          request.path == "/api/v1/ebpf" || request.path == "/-/healthy" || request.path == "/-/ready";
   if (!known_path) {
     return text_response(404, "not found\n");
   }
@@ -97,6 +98,11 @@ std::variant<HttpResponse, HttpPending> Routes::handle(const HttpRequest& reques
       own_.count_scrape(response->status);
     }
     return outcome;
+  }
+  if (request.path == "/api/v1/ebpf") {
+    HttpResponse response = text_response(200, ebpf_json());
+    response.content_type = "application/json";
+    return response;
   }
   if (request.path == "/-/healthy") {
     return source_.alive() ? text_response(200, "Tidegauge is healthy.\n")

@@ -20,6 +20,7 @@
 #include "daemon/exporter/routes.h"
 #include "daemon/service/collector_set.h"
 #include "daemon/service/culprit_watch.h"
+#include "daemon/service/ebpf_log.h"
 #include "daemon/service/log.h"
 #include "daemon/service/privileges.h"
 
@@ -203,8 +204,9 @@ std::shared_ptr<Generation> Service::build(const Config& config,
   generation->scheduler->on_publish([this] { server_->resume_pending(); });
   // The tick thread belongs to the scheduler, so it does not outlive what it refers to.
   generation->scheduler->on_snapshot(
-      [watch = CulpritWatch(),
+      [watch = CulpritWatch(), programs = EbpfLog(log_),
        scheduler = generation->scheduler.get()](const SnapshotPtr& snapshot) mutable {
+        programs.update();
         if (watch.wants_pass(*snapshot)) {
           static_cast<void>(scheduler->request_run("process"));
         }

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "collectors/ebpf/program_report.h"
+
+#include <bpf/bpf.h>
+#include <linux/bpf.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace tidegauge {
+
+namespace {
+
+template <class Entry>
+Entry& entry_of(std::vector<Entry>& entries, const SeenProgram& seen) {
+  const auto at = std::find_if(entries.begin(), entries.end(), [&](const Entry& entry) {
+    return entry.object == seen.object && entry.feature == seen.status.feature;
+  });
+  if (at != entries.end()) {
+    return *at;
+  }
+  Entry& entry = entries.emplace_back();
+  entry.object = seen.object;
+  entry.feature = seen.status.feature;
+  return entry;
+}
+
+}  // namespace
+
+std::vector<SeenProgram> look_at_programs() {
+  std::vector<SeenProgram> out;
+  ProgramSources::all().for_each([&](ProgramSource& source) {
+    for (ProgramStatus& status : source.statuses()) {
+      SeenProgram& seen = out.emplace_back();
+      seen.object = source.object();
+      bpf_prog_info info{};
+      std::uint32_t bytes = sizeof(info);
+      if (status.fd >= 0 && ::bpf_obj_get_info_by_fd(status.fd, &info, &bytes) == 0) {
+        seen.run_ns = info.run_time_ns;
+        seen.runs = info.run_cnt;
+      }
+      seen.status = std::move(status);
+    }
+  });
+  return out;
+}
+
+std::vector<FeatureCost> costs_of(const std::vector<SeenProgram>& programs) {
+  std::vector<FeatureCost> out;
+  for (const SeenProgram& seen : programs) {
+    FeatureCost& cost = entry_of(out, seen);
+    cost.run_ns += seen.run_ns;
+    cost.can_be_shed = cost.can_be_shed && seen.status.can_be_shed;
+  }
+  return out;
+}
+
+std::vector<SeenFeature> features_of(const std::vector<SeenProgram>& programs) {
+  std::vector<SeenFeature> out;
+  for (const SeenProgram& seen : programs) {
+    SeenFeature& feature = entry_of(out, seen);
+    if (seen.status.fd >= 0) {
+      feature.tier = std::min(feature.tier, seen.status.tier);
+    }
+  }
+  for (const SeenProgram& seen : programs) {
+    SeenFeature& feature = entry_of(out, seen);
+    if (feature.reason.empty() && seen.status.fd < 0 && seen.status.tier < feature.tier) {
+      feature.reason = seen.status.reason;
+    }
+  }
+  return out;
+}
+
+}  // namespace tidegauge
