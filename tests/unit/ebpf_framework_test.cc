@@ -5,8 +5,10 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <map>
+#include <span>
 
 #include "bpf/owner_records.h"
 #include "collectors/ebpf/kernel_btf.h"
@@ -57,7 +59,7 @@ struct Value {
   std::uint64_t bytes;
 };
 
-class FoldedMap : public testing::Test {
+class FoldedMap : public ::testing::Test {
  protected:
   void SetUp() override {
     fd_ = ::bpf_map_create(BPF_MAP_TYPE_HASH, "tidegauge_test", sizeof(Key), sizeof(Value), kSize,
@@ -125,7 +127,7 @@ TEST_F(FoldedMap, IdleEntriesLeaveACrowdedMap) {
   EXPECT_EQ(fold().at(8), 4U);
 }
 
-class ThisKernel : public testing::Test {
+class ThisKernel : public ::testing::Test {
  protected:
   void SetUp() override {
     auto runtime = shared_ebpf_runtime(KernelFiles());
