@@ -22,7 +22,8 @@ BUILD_PACKAGES := \
 TEST_PACKAGES := \
   clang-format clang-tidy libclang-rt-14-dev python3 curl \
   prometheus prometheus-node-exporter prometheus-process-exporter sysstat wrk systemd
-LAB_PACKAGES := qemu-system-x86 busybox-static cpio debian-archive-keyring
+LAB_PACKAGES := qemu-system-x86 busybox-static cpio debian-archive-keyring e2fsprogs xfsprogs \
+  btrfs-progs
 
 CONFIG ?= config/tidegauge.yaml
 ARGS ?=
@@ -122,7 +123,7 @@ awk '
 exit $$status
 endef
 
-.PHONY: help deps deps-build deps-test deps-lab build build-all run test test-asan bench abuse-long fuzz lab fmt \
+.PHONY: help deps deps-build deps-test deps-lab build build-all run test test-asan bench abuse-long fuzz lab lab-kernels fmt \
   fmt-check tidy tidy-files lint clean install
 
 help: ## list these targets
@@ -171,7 +172,7 @@ bench: deps build-all ## run the benchmarks (build/**/*_bench)
 	[[ $$found -eq 1 ]] || { echo "bench: no *_bench program under build/" >&2; exit 1; }
 
 # Fetches kernels once, then needs no network; ARGS=bookworm.test_io for one test on one of them.
-lab: deps-lab ## boot the kernels of other releases in virtual machines and test there
+lab lab-kernels: deps-lab ## boot the kernels of other releases in virtual machines and test there
 	@$(call configure,release,build)
 	cmake --build build --target tidegauge lab_workload idle_processes
 	python3 -B tests/lab/run.py $(ARGS)

@@ -28,6 +28,8 @@ PANIC = "Kernel panic"  # an oops becomes one
 CONSOLE_LINES = 40
 # What the kernel knows a disk by; the rest of the modules follow from what these need.
 DISK_MODULES = ("virtio_pci", "virtio_blk")
+# What the oldest kernel here understands.
+MKFS_FLAGS = {"ext4": ("-q",), "xfs": ("-q", "-f", "-m", "bigtime=0,inobtcount=0"), "btrfs": ("-q", "-f", "-R", "^free-space-tree")}
 HERE = Path(__file__).resolve().parent
 
 
@@ -48,6 +50,7 @@ class Disk:
 
     mebibytes: int
     options: str = ""  # of -drive: "throttling.bps-total=20000000"
+    filesystem: str = ""  # "ext4", "xfs", "btrfs": made on it before the start
 
 
 def shared_libraries(program):
@@ -114,6 +117,9 @@ class Machine:
             image = self.directory / f"disk{number}.img"
             with open(image, "wb") as file:
                 file.truncate(disk.mebibytes << 20)
+            if disk.filesystem:
+                subprocess.run(["mkfs." + disk.filesystem, *MKFS_FLAGS.get(disk.filesystem, ()), image], check=True,
+                               capture_output=True, env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
             argv += ["-drive", f"file={image},format=raw,if=virtio,cache=unsafe" + (disk.options and f",{disk.options}")]
         self.started = time.monotonic()
         with theirs, open(self.directory / "qemu.log", "wb") as log:

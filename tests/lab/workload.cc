@@ -10,6 +10,7 @@
 //   NAME spin MILLISECONDS        CPU time, in the kernel and out of it
 //   NAME memory MEBIBYTES         anonymous, touched
 //   NAME switch THREADS COUNT     each sleeps so many times
+//   NAME files DIRECTORY COUNT    so many of each file operation by a thread, and what its own clock says
 //   NAME stuck                    in vfork(), whose child sleeps
 //   NAME as USER COMMAND...       runs it as another user
 //   NAME with CAPABILITY,... COMMAND...     runs it with none but these
@@ -30,6 +31,8 @@
 #include <string>
 #include <string_view>
 #include <thread>
+
+#include "file_work.h"
 
 namespace {
 
@@ -212,6 +215,8 @@ int main(int argc, char** argv) {
     touch_memory(static_cast<std::size_t>(std::atol(argv[2])) << 20);
   } else if (kind == "switch" && argc == 4) {
     switch_often(std::atoi(argv[2]), std::atoi(argv[3]));
+  } else if (kind == "files" && argc == 4) {
+    work_on_files(argv[2], std::atoi(argv[3]));
   } else if (kind == "stuck") {
     std::puts("ready");
     std::fflush(stdout);
