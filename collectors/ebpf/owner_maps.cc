@@ -153,7 +153,8 @@ class Runtime final : public EbpfRuntime {
 
 Result<std::shared_ptr<EbpfRuntime>> shared_ebpf_runtime(const KernelFiles& files) {
   static std::mutex mutex;
-  static std::map<std::string, std::weak_ptr<EbpfRuntime>> runtimes;
+  // Never destroyed: a worker may still ask while the process ends.
+  static auto& runtimes = *new std::map<std::string, std::weak_ptr<EbpfRuntime>>();
   const std::lock_guard lock(mutex);
   std::erase_if(runtimes, [](const auto& entry) { return entry.second.expired(); });
   std::weak_ptr<EbpfRuntime>& slot = runtimes[files.sys("") + '\n' + files.proc("")];

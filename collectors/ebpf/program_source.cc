@@ -39,8 +39,9 @@ std::string_view state_name(ProgramState state) {
 }
 
 ProgramSources& ProgramSources::all() {
-  static ProgramSources sources;
-  return sources;
+  // Never destroyed: a worker may let go of its programs while the process ends.
+  static auto* const kSources = new ProgramSources();
+  return *kSources;
 }
 
 void ProgramSources::add(ProgramSource* source) {
