@@ -138,8 +138,7 @@ __noinline int tell_path(__u64 inode, __u64 device_generation, __u64 of, __u64 o
   const struct tg_file* known = bpf_map_lookup_elem(&files, &event->file);
   if (known) {
     event->flags |= TG_PATH_FILE;
-    event->counts = known->counts;
-    __builtin_memcpy(event->fstype, known->fstype, sizeof(event->fstype));
+    event->before = *known;
   }
   __u32 used = write_names(event, dentry, mount);
   asm volatile("%0 &= 8191" : "+r"(used));

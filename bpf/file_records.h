@@ -129,7 +129,7 @@ enum tg_path_flags {
   TG_PATH_CUT = 2,      /* there is more above */
   TG_PATH_NO_MOUNT = 4, /* from the root of its file system on, whose mount is not known */
   TG_PATH_DIRECTORY = 8,
-  TG_PATH_FILE = 16 /* of an entry of `files`: `counts` and `fstype` are set */
+  TG_PATH_FILE = 16 /* of an entry of `files`: `before` is set */
 };
 
 #define TG_PATH_DEPTH 128
@@ -140,8 +140,7 @@ struct tg_path_event {
   __u32 kind;
   __u32 flags;
   struct tg_file_key file;
-  struct tg_file_counts counts; /* up to which the file had its path of before */
-  char fstype[16];
+  struct tg_file before; /* what was done under the path of before, and who did it last */
   __u64 zero;
   /* Names from the file up to the root, each ended by a NUL. The record ends with the last. */
   char names[2 * TG_PATH_BYTES];

@@ -28,14 +28,12 @@ bool has_grown(const tg_file_counts& before, const tg_file_counts& now) {
 
 }  // namespace
 
-void FileLedger::set_path(const tg_file_key& key, const std::string& path, std::string_view fstype,
-                          const tg_file_counts& counts) {
+void FileLedger::set_path(const tg_file_key& key, const std::string& path, const tg_file& before) {
   Inode& inode = inodes_[key];
-  if (const auto before = paths_.find(inode.path); before != paths_.end()) {
-    grow(before.value(), inode.last, counts);
-    inode.last = counts;
+  if (const auto at = paths_.find(inode.path); at != paths_.end()) {
+    grow(at.value(), inode, before);
   }
-  inode.path = path_entry(path, fstype).id;
+  inode.path = path_entry(path, text_of(before.fstype)).id;
   inode.seen_pass = pass_;
   inode.grown_ns = now_ns_;
 }
@@ -56,6 +54,7 @@ FileLedger::Path& FileLedger::path_entry(const std::string& path, std::string_vi
   fresh.id = next_id_++;
   fresh.totals.path = path;
   fresh.totals.fstype = std::move(type);
+  fresh.first_ns = now_ns_;
   fresh.grown_ns = now_ns_;
   fresh.window_ns = now_ns_;
   return paths_.insert_or_assign(fresh.id, std::move(fresh)).first.value();
@@ -82,36 +81,33 @@ void FileLedger::add(const tg_file_key& key, const tg_file& now) {
     inode.grown_ns = inode.path != 0 ? now_ns_ - 2 * kIdleNs : now_ns_;
     return;
   }
-  Path& path = at.value();
-  if (now.counts.syncs != inode.last.syncs) {
-    path.worst_ns = std::max<std::uint64_t>(path.worst_ns, now.worst_ns);
-  }
-  grow(path, inode.last, now.counts);
-  set_user(path, now);
-  inode.last = now.counts;
+  grow(at.value(), inode, now);
 }
 
-void FileLedger::grow(Path& path, const tg_file_counts& before, const tg_file_counts& now) {
+void FileLedger::grow(Path& path, Inode& inode, const tg_file& now) {
+  const tg_file_counts& before = inode.last;
+  if (!has_grown(before, now.counts)) {
+    return;
+  }
   FileTotals& totals = path.totals;
-  const std::uint64_t sync_ns = growth(before.sync_ns, now.sync_ns);
-  const std::uint64_t written = growth(before.written_bytes, now.written_bytes);
-  const std::uint64_t read = growth(before.read_bytes, now.read_bytes);
-  totals.syncs += growth(before.syncs, now.syncs);
+  const std::uint64_t syncs = growth(before.syncs, now.counts.syncs);
+  const std::uint64_t sync_ns = growth(before.sync_ns, now.counts.sync_ns);
+  const std::uint64_t written = growth(before.written_bytes, now.counts.written_bytes);
+  const std::uint64_t read = growth(before.read_bytes, now.counts.read_bytes);
+  inode.last = now.counts;
+  totals.syncs += syncs;
   totals.sync_ns += sync_ns;
   totals.written_bytes += written;
   totals.read_bytes += read;
+  totals.owner = now.owner;
+  totals.pid = now.tgid;
+  totals.tid = now.tid;
+  totals.thread = sanitize_label(text_of(now.comm));
   path.sync_ms += static_cast<double>(sync_ns) / 1e6;
   path.written += static_cast<double>(written);
   path.read += static_cast<double>(read);
   path.grown_ns = now_ns_;
-}
-
-void FileLedger::set_user(Path& path, const tg_file& file) {
-  FileTotals& totals = path.totals;
-  totals.owner = file.owner;
-  totals.pid = file.tgid;
-  totals.tid = file.tid;
-  totals.thread = sanitize_label(text_of(file.comm));
+  path.worst_ns = std::max<std::uint64_t>(path.worst_ns, syncs != 0 ? now.worst_ns : 0);
 }
 
 std::vector<tg_file_key> FileLedger::end_pass() {
@@ -145,7 +141,8 @@ void FileLedger::rank() {
     }
     path.totals.worst_sync_ns = std::max(path.worst_ns, path.worst_before_ns);
     if (!path.scores.are_zero()) {
-      candidates.push_back({.id = path.id, .scores = &path.scores});
+      candidates.push_back(
+          {.id = path.id, .scores = &path.scores, .age_ns = now_ns_ - path.first_ns});
     }
   }
   for (const std::uint64_t id : shown_) {  // members are asked for until they leave

@@ -52,10 +52,9 @@ class FileLedger {
  public:
   explicit FileLedger(std::size_t top) : top_(top) {}
 
-  // From now on the file's path, as it is shown; what it had counted up to `counts` was under the one before.
-  // Within a pass, before add().
-  void set_path(const tg_file_key& key, const std::string& path, std::string_view fstype,
-                const tg_file_counts& counts);
+  // From now on the file's path, as it is shown; what it has counted up to `before` was under the one before. Within a
+  // pass, before add().
+  void set_path(const tg_file_key& key, const std::string& path, const tg_file& before);
   // "" when it is not known.
   [[nodiscard]] std::string_view path_of(const tg_file_key& key) const;
 
@@ -89,14 +88,14 @@ class FileLedger {
     double sync_ms = 0;
     double written = 0;
     double read = 0;
+    std::int64_t first_ns = 0;
     std::int64_t grown_ns = 0;
     std::int64_t window_ns = 0;  // when that of `worst_ns` began
     std::uint64_t worst_ns = 0;
     std::uint64_t worst_before_ns = 0;
   };
   Path& path_entry(const std::string& path, std::string_view fstype);
-  void grow(Path& path, const tg_file_counts& before, const tg_file_counts& now);
-  void set_user(Path& path, const tg_file& file);
+  void grow(Path& path, Inode& inode, const tg_file& now);
   void rank();
   void forget_paths();
 

@@ -63,6 +63,10 @@ std::string name_pattern(std::string_view name) {
   if (is_temporary(name)) {
     return "tmpX";
   }
+  // The fan-out of stores of objects: "ab" in .git/objects/ab.
+  if (name.size() <= 2 && std::all_of(name.begin(), name.end(), is_hex)) {
+    return name.empty() ? "" : "X";
+  }
   std::string out;
   while (!name.empty()) {
     const bool begins = out.empty() || !is_letter(out.back());

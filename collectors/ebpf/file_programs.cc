@@ -3,10 +3,12 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 
 #include <cerrno>
 #include <cstring>
+#include <type_traits>
 #include <utility>
 
 #include "collectors/ebpf/program_set.h"
@@ -174,6 +176,10 @@ constexpr CallAction kCalls[] = {
 constexpr std::uint32_t kPathsPerPass = 1000;
 constexpr std::uint32_t kSlowPerPass = 32;
 
+using Variables = std::remove_pointer_t<decltype(files_bpf::bss)>;
+struct Unmap {
+  void operator()(Variables* mapped) const { ::munmap(mapped, sizeof(*mapped)); }
+};
 struct Destroy {
   void operator()(files_bpf* skeleton) const { files_bpf__destroy(skeleton); }
 };
@@ -202,6 +208,13 @@ class LoadedFilePrograms final : public FilePrograms {
     if (ring_ == nullptr) {
       return system_error(errno, "BPF ring of file events");
     }
+    // Not the skeleton's: that is what they were before bpf_object__load().
+    void* mapped = ::mmap(nullptr, sizeof(Variables), PROT_READ | PROT_WRITE, MAP_SHARED,
+                          fd(skeleton_->maps.bss), 0);
+    if (mapped == MAP_FAILED) {
+      return system_error(errno, "variables of the BPF programs on files");
+    }
+    variables_.reset(static_cast<Variables*>(mapped));
     permit();
     return {};
   }
@@ -226,7 +239,7 @@ class LoadedFilePrograms final : public FilePrograms {
   [[nodiscard]] int files_fd() const override { return fd(skeleton_->maps.files); }
   [[nodiscard]] int churn_fd() const override { return fd(skeleton_->maps.churn); }
   [[nodiscard]] int directories_fd() const override { return fd(skeleton_->maps.directories); }
-  [[nodiscard]] tg_file_losses losses() const override { return skeleton_->bss->losses; }
+  [[nodiscard]] tg_file_losses losses() const override { return variables_->losses; }
 
  private:
   static int fd(const bpf_map* map) { return ::bpf_map__fd(map); }
@@ -258,7 +271,7 @@ class LoadedFilePrograms final : public FilePrograms {
   }
 
   void permit() {
-    tg_file_control& control = skeleton_->bss->control;
+    tg_file_control& control = variables_->control;
     control.paths_left = kPathsPerPass;
     control.slow_left = kSlowPerPass;
     ++control.pass;
@@ -292,6 +305,7 @@ class LoadedFilePrograms final : public FilePrograms {
   std::vector<ProgramSpec> specs_;
   std::unique_ptr<files_bpf, Destroy> skeleton_;
   std::unique_ptr<ring_buffer, FreeRing> ring_;
+  std::unique_ptr<Variables, Unmap> variables_;
   std::unique_ptr<ProgramSet> programs_;  // detaches before the object goes
   const std::function<void(const tg_path_event&, std::string_view)>* path_ = nullptr;
   const std::function<void(const tg_slow_event&)>* slow_ = nullptr;

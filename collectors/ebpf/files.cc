@@ -25,6 +25,7 @@ namespace {
 
 constexpr std::size_t kMaxGroups = 200;
 constexpr std::size_t kMaxPatterns = 200;
+constexpr std::string_view kUnknownDirectory = "unknown";
 constexpr std::int64_t kRetryNs = 60'000'000'000;
 
 template <std::size_t N>
@@ -82,8 +83,7 @@ class FilesCollector final : public Collector {
     programs_->drain(
         [&](const tg_path_event& event, std::string_view names) {
           if ((event.flags & TG_PATH_FILE) != 0) {
-            ledger_.set_path(event.file, shown(names, event.flags), label_of(event.fstype),
-                             event.counts);
+            ledger_.set_path(event.file, shown(names, event.flags), event.before);
           }
           if ((event.flags & TG_PATH_DIRECTORY) != 0) {
             set_directory(event.file, directory_pattern(path_of_names(names, event.flags)));
@@ -134,12 +134,15 @@ class FilesCollector final : public Collector {
         programs_->directories_fd(),
         [&](const tg_directory_key& key, const tg_directory& added, const tg_directory&) {
           const auto at = directory_patterns_.find(key.directory);
-          directory_sums_.add(groups_.group_of(key.owner),
-                              at != directory_patterns_.end() ? at->second : "", added, now_ns);
+          directory_sums_.add(
+              groups_.group_of(key.owner),
+              at != directory_patterns_.end() ? at->second : std::string(kUnknownDirectory), added,
+              now_ns);
         });
   }
 
   Result<void> read_files() {
+    added_ = programs_->losses().files_added;  // before: whatever comes meanwhile is no eviction
     const int fd = programs_->files_fd();
     const auto read = read_map(fd, sizeof(tg_file_key), sizeof(tg_file),
                                [&](const char* key_bytes, const char* value_bytes) {
@@ -163,10 +166,9 @@ class FilesCollector final : public Collector {
   }
 
   // What left the kernel's table by itself is what came, less what we took out and what is there.
-  std::uint64_t evicted_files(const tg_file_losses& losses) {
+  std::uint64_t evicted_files() {
     const std::uint64_t accounted = forgotten_ + present_;
-    const std::uint64_t added = losses.files_added;
-    evicted_ = std::max(evicted_, added > accounted ? added - accounted : 0);
+    evicted_ = std::max(evicted_, added_ > accounted ? added_ - accounted : 0);
     return evicted_;
   }
 
@@ -189,7 +191,7 @@ class FilesCollector final : public Collector {
                         {"unpaired", losses.unpaired},
                         {"paths", losses.paths},
                         {"slow_operations", losses.slow},
-                        {"files", evicted_files(losses)}},
+                        {"files", evicted_files()}},
                        out);
   }
 
@@ -210,6 +212,7 @@ class FilesCollector final : public Collector {
   SlowOperations slow_;
   SlowCounts slow_counts_;
   std::size_t present_ = 0;
+  std::uint64_t added_ = 0;
   std::uint64_t forgotten_ = 0;
   std::uint64_t evicted_ = 0;
   FileTables tables_;
