@@ -73,13 +73,13 @@ int ext4_journalled_write_ends(__u64* ctx) { return write_ends(ctx); }
 
 /* (mapping, from, to): pages that a read goes through, or has left to go through: a long one comes by several
  * times, with the same end. A read of one byte counts for its page. */
-SEC("raw_tp/mm_filemap_get_pages")
+SEC("tp_btf/mm_filemap_get_pages")
 int pages_read(__u64* ctx) {
-  struct inode* inode = BPF_CORE_READ((struct address_space*)ctx[0], host);
+  struct inode* inode = ((struct address_space*)ctx[0])->host;
   const __u64 from = ctx[1];
   const __u64 to = ctx[2];
-  struct tg_file_key key;
-  read_key(&key, inode);
+  const struct tg_file_key key = {
+      .inode = inode->i_ino, .device = inode->i_sb->s_dev, .generation = inode->i_generation};
   struct tg_file* entry = file_entry(&key);
   if (!entry) {
     return 0;
@@ -90,7 +90,7 @@ int pages_read(__u64* ctx) {
   if (goes_on || to <= from) {
     return 0;
   }
-  const __u64 size = BPF_CORE_READ(inode, i_size);
+  const __u64 size = inode->i_size;
   const __u64 end = (size + 4095) / 4096;
   const __u64 last = to < end ? to : end;
   if (last <= from) {

@@ -324,8 +324,9 @@ int btrfs_sync_begins(__u64* ctx) {
   return 0;
 }
 
-/* Every system call comes by here: first of all, those that are none of ours go. */
-SEC("raw_tp/sys_enter")
+/* Every system call comes by here: first of all, those that are none of ours go. tp_btf, where a field is a plain load,
+ * for what every kernel has built in. */
+SEC("tp_btf/sys_enter")
 int call_begins(__u64* ctx) {
   const __u64 number = ctx[1];
   if (number >= TG_CALLS) {
@@ -352,13 +353,15 @@ int call_begins(__u64* ctx) {
   return 0;
 }
 
-SEC("raw_tp/sys_exit")
+SEC("tp_btf/sys_exit")
 int call_ends(__u64* ctx) {
   struct pt_regs* registers = (struct pt_regs*)ctx[0];
 #if defined(__TARGET_ARCH_x86)
-  const __u64 number = BPF_CORE_READ(registers, orig_ax);
+  const __u64 number = registers->orig_ax;
+#elif defined(__TARGET_ARCH_arm64)
+  const __u64 number = registers->syscallno;
 #else
-  const __u64 number = call_number(registers);
+  const __u64 number = ~0ULL;
 #endif
   if (number >= TG_CALLS) {
     return 0;
