@@ -26,12 +26,12 @@ static __always_inline void name_inode(struct tg_file* entry, const struct tg_fi
   }
   if (file) {
     know_path(entry, key, BPF_CORE_READ(file, f_path.dentry),
-              mount_of(BPF_CORE_READ(file, f_path.mnt)));
+              mount_of(BPF_CORE_READ(file, f_path.mnt)), 0);
     return;
   }
   struct dentry* dentry = any_dentry(inode);
   if (dentry) {
-    know_path(entry, key, dentry, any_mount(BPF_CORE_READ(inode, i_sb)));
+    know_path(entry, key, dentry, any_mount(BPF_CORE_READ(inode, i_sb)), 1);
   }
 }
 

@@ -71,11 +71,11 @@ static __always_inline struct tg_file* file_entry(const struct tg_file_key* key)
   return bpf_map_lookup_elem(&files, key);
 }
 
-/* Makes sure that user space knows the file's name. */
+/* Makes sure that user space knows the file's name. `guessed`: it may have been reached by another mount. */
 static __always_inline void know_path(struct tg_file* file, const struct tg_file_key* key,
-                                      struct dentry* dentry, struct mount* mount) {
+                                      struct dentry* dentry, struct mount* mount, int guessed) {
   const __u64 print = path_print((__u64)dentry);
-  if (file->told_print == print) {
+  if (file->told_print == print && (guessed || file->told_mount == (__u64)mount)) {
     return;
   }
   if (!file->fstype[0]) {
@@ -84,6 +84,7 @@ static __always_inline void know_path(struct tg_file* file, const struct tg_file
   if (!tell_path(key->inode, (__u64)key->device << 32 | key->generation, (__u64)dentry,
                  (__u64)mount)) {
     file->told_print = print;
+    file->told_mount = (__u64)mount;
   }
 }
 
@@ -176,7 +177,7 @@ static __always_inline void name_file(struct pending* to, struct file* from) {
   struct tg_file* file = file_entry(&to->file);
   if (file) {
     know_path(file, &to->file, BPF_CORE_READ(from, f_path.dentry),
-              mount_of(BPF_CORE_READ(from, f_path.mnt)));
+              mount_of(BPF_CORE_READ(from, f_path.mnt)), 0);
   }
 }
 

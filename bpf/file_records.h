@@ -71,6 +71,7 @@ struct tg_file {
   __u64 synced_bytes; /* written_bytes when it was last synchronised */
   __u64 worst_ns;     /* the longest synchronisation of the pass `pass` */
   __u64 told_print;   /* of the path last told, 0: none */
+  __u64 told_mount;   /* and the mount it was reached by */
   __u32 told_pass;    /* in which that was last compared */
   __u32 zero;
   /* Of reads through the page cache: how far the last one went, in pages. */

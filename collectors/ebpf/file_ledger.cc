@@ -71,9 +71,10 @@ void FileLedger::add(const tg_file_key& key, const tg_file& now) {
   Inode& inode = inodes_[key];
   const bool fresh = inode.seen_pass == 0;
   inode.seen_pass = pass_;
-  if (!fresh && !has_grown(inode.last, now.counts)) {
+  if (!fresh && !has_grown(inode.noticed, now.counts)) {
     return;
   }
+  inode.noticed = now.counts;
   inode.grown_ns = now_ns_;
   const auto at = paths_.find(inode.path);
   if (at == paths_.end()) {

@@ -76,7 +76,8 @@ class FileLedger {
 
   struct Inode {
     std::uint64_t path = 0;  // id of a Path, 0: not known
-    tg_file_counts last{};
+    tg_file_counts last{};     // up to which its path was credited
+    tg_file_counts noticed{};  // in the last pass
     std::uint64_t seen_pass = 0;
     std::int64_t grown_ns = 0;
   };
