@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Operations on files: when they begin and end, and on which file. Part of files.bpf.c.
  *
- * Trampolines see the functions all ways lead through. Without them, the system calls' begin and end are
- * seen, and ext4's own tracepoints for what comes another way: io_uring, mmap, O_SYNC. Where both see an
+ * The system calls' begin and end are seen, by trampolines or where all calls come by; and, for what comes another
+ * way (io_uring, O_SYNC), the function it leads through, or without trampolines ext4's own tracepoints. Where both see an
  * operation it is the call's, so that it counts once and lasts as long as its caller waits. */
 #ifndef TIDEGAUGE_BPF_FILE_CALLS_H
 #define TIDEGAUGE_BPF_FILE_CALLS_H
@@ -264,7 +264,7 @@ static __always_inline void account(const struct pending* what, long result) {
   }
 }
 
-static __always_inline void sync_begins(struct file* file, __u32 kind) {
+static __always_inline void waiting_begins(struct file* file, __u32 kind) {
   const __u64 now_ns = bpf_ktime_get_ns();
   const __u64 id = bpf_get_current_pid_tgid();
   struct pending* under_way = bpf_map_lookup_elem(&pending, &id);
@@ -283,7 +283,7 @@ static __always_inline void sync_begins(struct file* file, __u32 kind) {
   bpf_map_update_elem(&pending, &id, &begun, BPF_ANY);
 }
 
-static __always_inline void sync_ends(long result) {
+static __always_inline void waiting_ends(long result) {
   const __u64 id = bpf_get_current_pid_tgid();
   struct pending* under_way = bpf_map_lookup_elem(&pending, &id);
   if (!under_way) {
@@ -304,13 +304,13 @@ static __always_inline void sync_ends(long result) {
 SEC("raw_tp/ext4_sync_file_enter")
 int ext4_sync_begins(__u64* ctx) {
   struct file* file = (struct file*)ctx[0];
-  sync_begins(file, sync_kind(file, ctx[1]));
+  waiting_begins(file, sync_kind(file, ctx[1]));
   return 0;
 }
 
 SEC("raw_tp/ext4_sync_file_exit")
 int ext4_sync_ends(__u64* ctx) {
-  sync_ends((int)ctx[1]);
+  waiting_ends((int)ctx[1]);
   return 0;
 }
 
@@ -325,10 +325,32 @@ int btrfs_sync_begins(__u64* ctx) {
   return 0;
 }
 
+static __always_inline void call_begins(struct pt_regs* registers, __u32 action) {
+  struct pending begun = {
+      .start_ns = bpf_ktime_get_ns(), .operation = action & TG_CALL_OPERATION, .from_call = 1};
+  if (action & TG_CALL_HAS_FD) {
+    struct file* file = file_of_descriptor(first_argument(registers));
+    if (file) {
+      name_file(&begun, file);
+    }
+  }
+  const __u64 id = bpf_get_current_pid_tgid();
+  bpf_map_update_elem(&pending, &id, &begun, BPF_ANY);
+}
+
+static __always_inline void call_ends(long result) {
+  const __u64 id = bpf_get_current_pid_tgid();
+  struct pending* under_way = bpf_map_lookup_elem(&pending, &id);
+  if (under_way && under_way->from_call) {
+    account(under_way, result);
+    bpf_map_delete_elem(&pending, &id);
+  }
+}
+
 /* Every system call comes by here: first of all, those that are none of ours go. tp_btf, where a field is a plain load,
  * for what every kernel has built in. */
 SEC("tp_btf/sys_enter")
-int call_begins(__u64* ctx) {
+int any_call_begins(__u64* ctx) {
   const __u64 number = ctx[1];
   if (number >= TG_CALLS) {
     return 0;
@@ -339,23 +361,14 @@ int call_begins(__u64* ctx) {
     return 0;
   }
   struct pt_regs* registers = (struct pt_regs*)ctx[0];
-  if (call_number(registers) != number) {
-    return 0;
+  if (call_number(registers) == number) {
+    call_begins(registers, action);
   }
-  struct pending begun = {.start_ns = bpf_ktime_get_ns(), .operation = kind, .from_call = 1};
-  if (action & TG_CALL_HAS_FD) {
-    struct file* file = file_of_descriptor(first_argument(registers));
-    if (file) {
-      name_file(&begun, file);
-    }
-  }
-  const __u64 id = bpf_get_current_pid_tgid();
-  bpf_map_update_elem(&pending, &id, &begun, BPF_ANY);
   return 0;
 }
 
 SEC("tp_btf/sys_exit")
-int call_ends(__u64* ctx) {
+int any_call_ends(__u64* ctx) {
   struct pt_regs* registers = (struct pt_regs*)ctx[0];
 #if defined(__TARGET_ARCH_x86)
   const __u64 number = registers->orig_ax;
@@ -368,81 +381,50 @@ int call_ends(__u64* ctx) {
     return 0;
   }
   const __u32 kind = call_actions[number] & TG_CALL_OPERATION;
-  if (!kind || kind > TG_FILE_LAST_SYNC) {
-    return 0;
+  if (kind && kind <= TG_FILE_LAST_SYNC) {
+    call_ends((long)ctx[1]);
   }
-  const __u64 id = bpf_get_current_pid_tgid();
-  struct pending* under_way = bpf_map_lookup_elem(&pending, &id);
-  if (!under_way || !under_way->from_call) {
-    return 0;
-  }
-  account(under_way, (long)ctx[1]);
-  bpf_map_delete_elem(&pending, &id);
   return 0;
 }
 
+/* What comes another way than by a call below: io_uring, and writes that wait. Not fdatasync: Debian's 6.1 has this
+ * function, without its first half, inlined there. */
 SEC("fentry/vfs_fsync_range")
 int BPF_PROG(vfs_sync_begins, struct file* file, long long start, long long end, int datasync) {
-  sync_begins(file, sync_kind(file, datasync));
+  waiting_begins(file, sync_kind(file, datasync));
   return 0;
 }
 
 SEC("fexit/vfs_fsync_range")
 int BPF_PROG(vfs_sync_ends, struct file* file, long long start, long long end, int datasync,
              int result) {
-  sync_ends(result);
+  waiting_ends(result);
   return 0;
 }
 
-SEC("fentry/sync_file_range")
-int BPF_PROG(range_sync_begins, struct file* file) {
-  sync_begins(file, TG_FILE_SYNC_FILE_RANGE);
-  return 0;
-}
+#if defined(__TARGET_ARCH_arm64)
+#define CALL_FUNCTION "__arm64_sys_"
+#else
+#define CALL_FUNCTION "__x64_sys_"
+#endif
 
-SEC("fexit/sync_file_range")
-int BPF_PROG(range_sync_ends, struct file* file, long long offset, long long bytes,
-             unsigned int flags, int result) {
-  sync_ends(result);
-  return 0;
-}
-
-SEC("fentry/ksys_sync")
-int BPF_PROG(all_sync_begins) {
-  sync_begins(0, TG_FILE_SYNC);
-  return 0;
-}
-
-SEC("fexit/ksys_sync")
-int BPF_PROG(all_sync_ends) {
-  sync_ends(0);
-  return 0;
-}
-
-/* Unmounting and freezing come by here, too: only syncfs(2) counts. */
-static __always_inline struct pt_regs* registers_of_syncfs(void) {
-  struct pt_regs* registers = current_registers();
-  const __u64 number = call_number(registers);
-  return number < TG_CALLS && (call_actions[number] & TG_CALL_OPERATION) == TG_FILE_SYNCFS
-             ? registers
-             : 0;
-}
-
-SEC("fentry/sync_filesystem")
-int BPF_PROG(fs_sync_begins) {
-  struct pt_regs* registers = registers_of_syncfs();
-  if (registers) {
-    sync_begins(file_of_descriptor(first_argument(registers)), TG_FILE_SYNCFS);
+#define TRACE_CALL(name, action)                                      \
+  SEC("fentry/" CALL_FUNCTION #name)                                  \
+  int BPF_PROG(name##_begins, struct pt_regs* registers) {            \
+    call_begins(registers, action);                                   \
+    return 0;                                                         \
+  }                                                                   \
+  SEC("fexit/" CALL_FUNCTION #name)                                   \
+  int BPF_PROG(name##_ends, struct pt_regs* registers, long result) { \
+    call_ends(result);                                                \
+    return 0;                                                         \
   }
-  return 0;
-}
 
-SEC("fexit/sync_filesystem")
-int BPF_PROG(fs_sync_ends, struct super_block* sb, int result) {
-  if (registers_of_syncfs()) {
-    sync_ends(result);
-  }
-  return 0;
-}
+TRACE_CALL(fsync, TG_FILE_FSYNC | TG_CALL_HAS_FD)
+TRACE_CALL(fdatasync, TG_FILE_FDATASYNC | TG_CALL_HAS_FD)
+TRACE_CALL(msync, TG_FILE_MSYNC)
+TRACE_CALL(sync_file_range, TG_FILE_SYNC_FILE_RANGE | TG_CALL_HAS_FD)
+TRACE_CALL(syncfs, TG_FILE_SYNCFS | TG_CALL_HAS_FD)
+TRACE_CALL(sync, TG_FILE_SYNC)
 
 #endif

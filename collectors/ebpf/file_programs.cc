@@ -18,6 +18,17 @@ namespace tidegauge {
 
 namespace {
 
+#if defined(__aarch64__)
+#define TIDEGAUGE_CALL_FUNCTION "__arm64_sys_"
+#else
+#define TIDEGAUGE_CALL_FUNCTION "__x64_sys_"
+#endif
+
+constexpr ProgramSpec call_program(std::string_view name, std::string_view function) {
+  return {
+      .name = name, .feature = kSyncCallsFeature, .tier = Tier::kTrampoline, .function = function};
+}
+
 constexpr ProgramSpec kPrograms[] = {
     {.name = "vfs_sync_begins",
      .feature = kSyncFeature,
@@ -44,35 +55,23 @@ constexpr ProgramSpec kPrograms[] = {
      .module = "btrfs",
      .optional = true},
 
-    {.name = "range_sync_begins",
-     .feature = kSyncCallsFeature,
-     .tier = Tier::kTrampoline,
-     .function = "sync_file_range"},
-    {.name = "range_sync_ends",
-     .feature = kSyncCallsFeature,
-     .tier = Tier::kTrampoline,
-     .function = "sync_file_range"},
-    {.name = "all_sync_begins",
-     .feature = kSyncCallsFeature,
-     .tier = Tier::kTrampoline,
-     .function = "ksys_sync"},
-    {.name = "all_sync_ends",
-     .feature = kSyncCallsFeature,
-     .tier = Tier::kTrampoline,
-     .function = "ksys_sync"},
-    {.name = "fs_sync_begins",
-     .feature = kSyncCallsFeature,
-     .tier = Tier::kTrampoline,
-     .function = "sync_filesystem"},
-    {.name = "fs_sync_ends",
-     .feature = kSyncCallsFeature,
-     .tier = Tier::kTrampoline,
-     .function = "sync_filesystem"},
-    {.name = "call_begins",
+    call_program("fsync_begins", TIDEGAUGE_CALL_FUNCTION "fsync"),
+    call_program("fsync_ends", TIDEGAUGE_CALL_FUNCTION "fsync"),
+    call_program("fdatasync_begins", TIDEGAUGE_CALL_FUNCTION "fdatasync"),
+    call_program("fdatasync_ends", TIDEGAUGE_CALL_FUNCTION "fdatasync"),
+    call_program("msync_begins", TIDEGAUGE_CALL_FUNCTION "msync"),
+    call_program("msync_ends", TIDEGAUGE_CALL_FUNCTION "msync"),
+    call_program("sync_file_range_begins", TIDEGAUGE_CALL_FUNCTION "sync_file_range"),
+    call_program("sync_file_range_ends", TIDEGAUGE_CALL_FUNCTION "sync_file_range"),
+    call_program("syncfs_begins", TIDEGAUGE_CALL_FUNCTION "syncfs"),
+    call_program("syncfs_ends", TIDEGAUGE_CALL_FUNCTION "syncfs"),
+    call_program("sync_begins", TIDEGAUGE_CALL_FUNCTION "sync"),
+    call_program("sync_ends", TIDEGAUGE_CALL_FUNCTION "sync"),
+    {.name = "any_call_begins",
      .feature = kSyncCallsFeature,
      .tier = Tier::kTracepoint,
      .tracepoint = "sys_enter"},
-    {.name = "call_ends",
+    {.name = "any_call_ends",
      .feature = kSyncCallsFeature,
      .tier = Tier::kTracepoint,
      .tracepoint = "sys_exit"},
@@ -192,7 +191,9 @@ class LoadedFilePrograms final : public FilePrograms {
   LoadedFilePrograms(std::shared_ptr<EbpfRuntime> runtime, const FileProgramSettings& settings)
       : runtime_(std::move(runtime)), settings_(settings) {
     for (const ProgramSpec& spec : kPrograms) {
-      if ((settings.sync_calls || spec.feature != kSyncCallsFeature) &&
+      const bool costs_every_call =
+          spec.feature == kSyncCallsFeature && spec.tier == Tier::kTracepoint;
+      if ((settings.sync_calls || !costs_every_call) &&
           (settings.churn || spec.feature != kChurnFeature)) {
         specs_.push_back(spec);
       }

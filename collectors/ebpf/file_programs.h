@@ -16,10 +16,10 @@
 namespace tidegauge {
 
 // As in metrics and labels.
-inline constexpr std::string_view kSyncFeature = "file_sync";
-inline constexpr std::string_view kSyncCallsFeature = "file_sync_calls";
+inline constexpr std::string_view kSyncFeature = "sync";
+inline constexpr std::string_view kSyncCallsFeature = "sync_calls";
 inline constexpr std::string_view kFileBytesFeature = "file_bytes";
-inline constexpr std::string_view kChurnFeature = "file_churn";
+inline constexpr std::string_view kChurnFeature = "churn";
 
 struct FileProgramSettings {
   bool sync_calls = true;

@@ -149,9 +149,9 @@ class EbpfFiles(harness.TestCase):
             for key in family.series if family else ():
                 labels = dict(key[1])
                 tiers[labels["feature"]] = (labels["tier"], labels.get("reason", ""))
-            return "file_sync" in tiers or "all" in tiers
-        wait_until(told, 10, "the tier of file_sync")
-        tier, reason = tiers.get("file_sync", tiers.get("all"))
+            return "sync" in tiers or "all" in tiers
+        wait_until(told, 10, "the tier of sync")
+        tier, reason = tiers.get("sync", tiers.get("all"))
         if tier == "off":
             self.skip(f"no eBPF here: {reason}")
         self.tiers = tiers
@@ -201,7 +201,7 @@ class EbpfFiles(harness.TestCase):
         wanted = self.syncs("tgsyncer", operations)
         wanted[self.file(path)] = 3 * count
         wanted[self.file(f"{path}-renamed")] = count
-        if self.tiers["file_sync_calls"][0] == "tracepoint":
+        if self.tiers["sync_calls"][0] == "tracepoint":
             wanted |= self.syncs("tgsyncer", {"sync_file_range": count, "syncfs": 3})
             wanted |= self.syncs("tgsyncer", {"sync": 3, "fsync": 2}, fstype="")
             errors = ("tidegauge_file_sync_errors_total", (("group", "tgsyncer"), ("fstype", ""), ("operation", "fsync")))
