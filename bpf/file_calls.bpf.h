@@ -425,6 +425,18 @@ TRACE_CALL(fdatasync, TG_FILE_FDATASYNC | TG_CALL_HAS_FD)
 TRACE_CALL(msync, TG_FILE_MSYNC)
 TRACE_CALL(sync_file_range, TG_FILE_SYNC_FILE_RANGE | TG_CALL_HAS_FD)
 TRACE_CALL(syncfs, TG_FILE_SYNCFS | TG_CALL_HAS_FD)
-TRACE_CALL(sync, TG_FILE_SYNC)
+
+/* sync's own function is in no BTF: it takes no argument. */
+SEC("fentry/ksys_sync")
+int BPF_PROG(sync_begins) {
+  waiting_begins(0, TG_FILE_SYNC);
+  return 0;
+}
+
+SEC("fexit/ksys_sync")
+int BPF_PROG(sync_ends) {
+  waiting_ends(0);
+  return 0;
+}
 
 #endif

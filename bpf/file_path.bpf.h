@@ -70,9 +70,14 @@ static __always_inline struct mount* any_mount(struct super_block* sb) {
 
 /* A name of an inode whose file is not known; 0 when it has none any more. */
 static __always_inline struct dentry* any_dentry(struct inode* inode) {
-  struct hlist_node* first = BPF_CORE_READ(inode, i_dentry.first);
-  return first ? (struct dentry*)((__u64)first - bpf_core_field_offset(struct dentry, d_u.d_alias))
-               : 0;
+  const __u64 first = (__u64)BPF_CORE_READ(inode, i_dentry.first);
+  if (!first) {
+    return 0;
+  }
+  if (bpf_core_field_exists(struct dentry___flat, d_alias)) {
+    return (struct dentry*)(first - bpf_core_field_offset(struct dentry___flat, d_alias));
+  }
+  return (struct dentry*)(first - bpf_core_field_offset(struct dentry, d_u.d_alias));
 }
 
 /* Returns the bytes used of event->names. */

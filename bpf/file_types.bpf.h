@@ -79,6 +79,11 @@ struct dentry {
   } d_u;
 };
 
+/* Since 7.0 or so. */
+struct dentry___flat {
+  struct hlist_node d_alias;
+};
+
 struct vfsmount {
   struct dentry* mnt_root;
   struct super_block* mnt_sb;
