@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Bytes read from and written to files, by inode: these tracepoints know no file. Part of files.bpf.c. */
+#ifndef TIDEGAUGE_BPF_FILE_BYTES_H
+#define TIDEGAUGE_BPF_FILE_BYTES_H
+
+#define IOCB_WRITE (1 << 6) /* include/linux/fs.h */
+
+/* The file that the call under way names, if it is one of this inode. */
+static __always_inline struct file* file_of_call(struct inode* inode) {
+  struct pt_regs* registers = current_registers();
+  const __u64 number = call_number(registers);
+  if (number >= TG_CALLS || !(call_actions[number] & TG_CALL_HAS_FD)) {
+    return 0;
+  }
+  struct file* file = file_of_descriptor(first_argument(registers));
+  return file && BPF_CORE_READ(file, f_inode) == inode ? file : 0;
+}
+
+/* Once a pass is enough for a file's name and user. Not inlined: seldom, and big. */
+static __always_inline void name_inode(struct tg_file* entry, const struct tg_file_key* key,
+                                       struct inode* inode, struct file* file) {
+  entry->told_pass = control.pass;
+  set_user(entry, acting_owner());
+  if (!file) {
+    file = file_of_call(inode);
+  }
+  if (file) {
+    know_path(entry, key, BPF_CORE_READ(file, f_path.dentry),
+              mount_of(BPF_CORE_READ(file, f_path.mnt)), 0);
+    return;
+  }
+  struct dentry* dentry = any_dentry(inode);
+  if (dentry) {
+    know_path(entry, key, dentry, any_mount(BPF_CORE_READ(inode, i_sb)), 1);
+  }
+}
+
+static __always_inline int is_due(const struct tg_file* entry) {
+  return entry->told_pass != control.pass &&
+         entry->counts.read_bytes + entry->counts.written_bytes >= TG_NOTABLE_BYTES;
+}
+
+static __always_inline void wrote(struct inode* inode, __u64 bytes, struct file* file) {
+  struct tg_file_key key;
+  read_key(&key, inode);
+  struct tg_file* entry = file_entry(&key);
+  if (!entry) {
+    return;
+  }
+  __sync_fetch_and_add(&entry->counts.written_bytes, bytes);
+  if (is_due(entry)) {
+    name_inode(entry, &key, inode, file);
+  }
+}
+
+/* (inode, pos, len, copied). Copied less: nothing has been written, the same is tried again. */
+static __always_inline int write_ends(__u64* ctx) {
+  const __u32 length = (__u32)ctx[2];
+  if ((__u32)ctx[3] == length && length) {
+    wrote((struct inode*)ctx[0], length, 0);
+  }
+  return 0;
+}
+
+SEC("raw_tp/ext4_da_write_end")
+int ext4_delayed_write_ends(__u64* ctx) { return write_ends(ctx); }
+
+SEC("raw_tp/ext4_write_end")
+int ext4_write_ends(__u64* ctx) { return write_ends(ctx); }
+
+SEC("raw_tp/ext4_journalled_write_end")
+int ext4_journalled_write_ends(__u64* ctx) { return write_ends(ctx); }
+
+/* (mapping, from, to): pages that a read goes through, or has left to go through: a long one comes by several
+ * times, with the same end. A read of one byte counts for its page. */
+SEC("tp_btf/mm_filemap_get_pages")
+int pages_read(__u64* ctx) {
+  struct inode* inode = ((struct address_space*)ctx[0])->host;
+  const __u64 from = ctx[1];
+  const __u64 to = ctx[2];
+  const struct tg_file_key key = {
+      .inode = inode->i_ino, .device = inode->i_sb->s_dev, .generation = inode->i_generation};
+  struct tg_file* entry = file_entry(&key);
+  if (!entry) {
+    return 0;
+  }
+  const int goes_on = entry->read_to == to && from > entry->read_from;
+  entry->read_from = from;
+  entry->read_to = to;
+  if (goes_on || to <= from) {
+    return 0;
+  }
+  const __u64 size = inode->i_size;
+  const __u64 end = (size + 4095) / 4096;
+  const __u64 last = to < end ? to : end;
+  if (last <= from) {
+    return 0;
+  }
+  __sync_fetch_and_add(&entry->counts.read_bytes, (last - from) * 4096);
+  if (is_due(entry)) {
+    name_inode(entry, &key, inode, 0);
+  }
+  return 0;
+}
+
+/* (kiocb, error, bytes) */
+SEC("raw_tp/iomap_dio_complete")
+int direct_ends(__u64* ctx) {
+  struct kiocb* call = (struct kiocb*)ctx[0];
+  const long bytes = ctx[2];
+  if (bytes <= 0) {
+    return 0;
+  }
+  struct file* file = BPF_CORE_READ(call, ki_filp);
+  struct inode* inode = BPF_CORE_READ(file, f_inode);
+  if (BPF_CORE_READ(call, ki_flags) & IOCB_WRITE) {
+    wrote(inode, bytes, file);
+    return 0;
+  }
+  struct tg_file_key key;
+  read_key(&key, inode);
+  struct tg_file* entry = file_entry(&key);
+  if (!entry) {
+    return 0;
+  }
+  __sync_fetch_and_add(&entry->counts.read_bytes, bytes);
+  if (is_due(entry)) {
+    name_inode(entry, &key, inode, file);
+  }
+  return 0;
+}
+
+#endif

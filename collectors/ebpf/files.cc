@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "collectors/ebpf/files.h"
+
+#include <bpf/bpf.h>
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "collectors/core/text.h"
+#include "collectors/ebpf/file_ledger.h"
+#include "collectors/ebpf/file_paths.h"
+#include "collectors/ebpf/file_programs.h"
+#include "collectors/ebpf/file_sums.h"
+#include "collectors/ebpf/file_tables.h"
+#include "collectors/ebpf/map_reader.h"
+#include "collectors/ebpf/owner_groups.h"
+#include "collectors/ebpf/slow_operations.h"
+
+namespace tidegauge {
+
+namespace {
+
+constexpr std::size_t kMaxGroups = 200;
+constexpr std::size_t kMaxPatterns = 200;
+constexpr std::string_view kUnknownDirectory = "unknown";
+constexpr std::int64_t kRetryNs = 60'000'000'000;
+
+template <std::size_t N>
+std::string label_of(const char (&field)[N]) {
+  const std::string_view whole(field, N);
+  return sanitize_label(whole.substr(0, std::min(whole.find('\0'), N)));
+}
+
+class FilesCollector final : public Collector {
+ public:
+  FilesCollector(const KernelFiles& files, const FileProgramSettings& settings, std::size_t top)
+      : files_(files), settings_(settings), groups_(files, kMaxGroups), ledger_(top) {}
+
+  Result<void> collect(CollectContext& context, Section& out) override {
+    if (!loaded(context.boottime_ns)) {
+      return {};
+    }
+    groups_.begin_pass(context, programs_->runtime().owners_fd());
+    ledger_.begin_pass(context.boottime_ns);
+    read_events(context.boottime_ns);
+    if (auto read = read_maps(context.boottime_ns); !read) {
+      return read;
+    }
+    fill(out);
+    return {};
+  }
+
+ private:
+  // Where there is no eBPF, the `ebpf` collector tells why.
+  bool loaded(std::int64_t now_ns) {
+    if (now_ns < next_try_ns_) {
+      return programs_ != nullptr;
+    }
+    next_try_ns_ = now_ns + kRetryNs;
+    if (programs_ != nullptr) {
+      programs_->attach_waiting();
+      return true;
+    }
+    auto runtime = shared_ebpf_runtime(files_);
+    if (!runtime) {
+      return false;
+    }
+    auto programs = FilePrograms::load(std::move(*runtime), settings_);
+    if (programs) {
+      programs_ = std::move(*programs);
+    }
+    return programs_ != nullptr;
+  }
+
+  std::string shown(std::string_view names, std::uint32_t flags) const {
+    return files_.privacy().path(shorten_path(path_of_names(names, flags)));
+  }
+
+  void read_events(std::int64_t now_ns) {
+    programs_->drain(
+        [&](const tg_path_event& event, std::string_view names) {
+          if ((event.flags & TG_PATH_FILE) != 0) {
+            ledger_.set_path(event.file, shown(names, event.flags), event.before);
+          }
+          if ((event.flags & TG_PATH_DIRECTORY) != 0) {
+            set_directory(event.file, directory_pattern(path_of_names(names, event.flags)));
+          }
+        },
+        [&](const tg_slow_event& event) {
+          ++slow_counts_[{groups_.group_of(event.owner), event.operation}];
+          slow_.add({.operation = std::string(file_operation_name(event.operation)),
+                     .path = std::string(ledger_.path_of(event.file)),
+                     .fstype = label_of(event.fstype),
+                     .thread = label_of(event.comm),
+                     .pid = event.tgid,
+                     .tid = event.tid,
+                     .ns = event.ns,
+                     .seen_ns = now_ns});
+        });
+    slow_.forget(now_ns);
+  }
+
+  void set_directory(const tg_file_key& key, std::string pattern) {
+    if (directory_patterns_.size() >= 2 * TG_DIRECTORY_ENTRIES) {
+      directory_patterns_.clear();
+    }
+    directory_patterns_.insert_or_assign(key,
+                                         files_.privacy().path(shorten_path(std::move(pattern))));
+  }
+
+  Result<void> read_maps(std::int64_t now_ns) {
+    auto read = operations_.fold(
+        programs_->operations_fd(),
+        [&](const tg_operation_key& key, const tg_operation& added, const tg_operation&) {
+          add_operations(operation_sums_, groups_.group_of(key.owner), key, added);
+        });
+    if (read && settings_.churn) {
+      read = churn_.fold(programs_->churn_fd(),
+                         [&](const tg_churn_key& key, const tg_churn& added, const tg_churn&) {
+                           add_churn(churn_sums_, groups_.group_of(key.owner), key, added);
+                         });
+    }
+    if (read && settings_.churn) {
+      read = read_directories(now_ns);
+    }
+    return read ? read_files() : read;
+  }
+
+  Result<void> read_directories(std::int64_t now_ns) {
+    return directories_.fold(
+        programs_->directories_fd(),
+        [&](const tg_directory_key& key, const tg_directory& added, const tg_directory&) {
+          const auto at = directory_patterns_.find(key.directory);
+          directory_sums_.add(
+              groups_.group_of(key.owner),
+              at != directory_patterns_.end() ? at->second : std::string(kUnknownDirectory), added,
+              now_ns);
+        });
+  }
+
+  Result<void> read_files() {
+    added_ = programs_->losses().files_added;  // before: whatever comes meanwhile is no eviction
+    const int fd = programs_->files_fd();
+    const auto read = read_map(fd, sizeof(tg_file_key), sizeof(tg_file),
+                               [&](const char* key_bytes, const char* value_bytes) {
+                                 tg_file_key key;
+                                 tg_file file;
+                                 std::memcpy(&key, key_bytes, sizeof(key));
+                                 std::memcpy(&file, value_bytes, sizeof(file));
+                                 ledger_.add(key, file);
+                               });
+    if (!read) {
+      return tl::make_unexpected(read.error());
+    }
+    present_ = ledger_.present();
+    for (const tg_file_key& key : ledger_.end_pass()) {
+      if (::bpf_map_delete_elem(fd, &key) == 0) {
+        ++forgotten_;
+        --present_;
+      }
+    }
+    return {};
+  }
+
+  // What left the kernel's table by itself is what came, less what we took out and what is there.
+  std::uint64_t evicted_files() {
+    const std::uint64_t accounted = forgotten_ + present_;
+    evicted_ = std::max(evicted_, added_ > accounted ? added_ - accounted : 0);
+    return evicted_;
+  }
+
+  void fill(Section& out) {
+    const auto group = [this](std::uint32_t number) { return groups_.name(number); };
+    const auto owner = [this](std::uint32_t number) {
+      return groups_.name(groups_.group_of(number));
+    };
+    tables_.add_operations(operation_sums_, group, out);
+    tables_.add_top(ledger_, owner, out);
+    if (settings_.churn) {
+      tables_.add_churn(churn_sums_, directory_sums_, group, out);
+    }
+    if (settings_.slow_ns != 0) {
+      tables_.add_slow(slow_, slow_counts_, group, out);
+    }
+    const tg_file_losses losses = programs_->losses();
+    tables_.add_losses({{"operations", losses.operations},
+                        {"files_churned", losses.churn},
+                        {"unpaired", losses.unpaired},
+                        {"paths", losses.paths},
+                        {"slow_operations", losses.slow},
+                        {"files", evicted_files()}},
+                       out);
+  }
+
+  KernelFiles files_;
+  FileProgramSettings settings_;
+  std::unique_ptr<FilePrograms> programs_;
+  std::int64_t next_try_ns_ = 0;
+  OwnerGroups groups_;
+
+  MapFolder<tg_operation_key, tg_operation> operations_{TG_OPERATION_ENTRIES, false};
+  MapFolder<tg_churn_key, tg_churn> churn_{TG_CHURN_ENTRIES, false};
+  MapFolder<tg_directory_key, tg_directory> directories_{TG_DIRECTORY_ENTRIES, false};
+  OperationSums operation_sums_;
+  ChurnSums churn_sums_;
+  DirectorySums directory_sums_{kMaxPatterns};
+  FileMap<std::string> directory_patterns_;
+  FileLedger ledger_;
+  SlowOperations slow_;
+  SlowCounts slow_counts_;
+  std::size_t present_ = 0;
+  std::uint64_t added_ = 0;
+  std::uint64_t forgotten_ = 0;
+  std::uint64_t evicted_ = 0;
+  FileTables tables_;
+};
+
+constexpr OptionSpec kOptions[] = {
+    {.key = "top",
+     .flag = "top",
+     .type = OptionType::kInteger,
+     .default_text = "10",
+     .help = "How many files have series of their own, by each of: time in synchronisation, bytes "
+             "written, "
+             "bytes read.",
+     .min = 0,
+     .max = 100},
+    {
+        .key = "sync_calls",
+        .flag = "sync-calls",
+        .type = OptionType::kBool,
+        .default_text = "true",
+        .help = "Whether to see sync, syncfs, sync_file_range, and synchronisations on file "
+                "systems other than "
+                "ext4. Where the kernel refuses trampolines this costs every system call of the "
+                "host some 50 ns.",
+    },
+    {.key = "churn",
+     .flag = "churn",
+     .type = OptionType::kBool,
+     .default_text = "true",
+     .help = "Whether to count files that are created and deleted."},
+    {.key = "slow_operation",
+     .flag = "slow-operation",
+     .type = OptionType::kDuration,
+     .default_text = "1s",
+     .help = "Synchronisations that take longer are shown one by one. 0s: none.",
+     .min = 0,
+     .max = 3'600'000'000'000},
+};
+
+Result<std::unique_ptr<Collector>> make_files(const KernelFiles& files, const Options& options) {
+  const FileProgramSettings settings{
+      .sync_calls = options.boolean("sync_calls"),
+      .churn = options.boolean("churn"),
+      .slow_ns = static_cast<std::uint64_t>(options.integer("slow_operation"))};
+  return std::make_unique<FilesCollector>(files, settings,
+                                          static_cast<std::size_t>(options.integer("top")));
+}
+
+}  // namespace
+
+const CollectorInfo kEbpfFilesCollector{
+    .name = "ebpf_files",
+    .help =
+        "Synchronisations of files, the busiest files, and files created and deleted, seen by "
+        "eBPF.",
+    .interval_ms = 1000,
+    .lane = Lane::kWorker,
+    .refresh = false,
+    .stretch = true,
+    .options = kOptions,
+    .make = make_files,
+    .metrics = FileTables::metrics,
+};
+
+}  // namespace tidegauge

@@ -1,0 +1,316 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Files, as the daemon's eBPF programs see them, against what a workload itself knows it did to them."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+import harness
+from harness import label_values, scaled, wait_until
+
+FLAGS = ("--collector.disable-defaults", "--collector.ebpf", "--collector.ebpf_files", "--collector.ebpf_files.interval=1s",
+         "--collector.ebpf_files.top=100", "--collector.ebpf_files.slow-operation=1ms", "--cpu-budget=off",
+         "--collector.ebpf.budget-ppm=0")
+
+# A process whose thread does some work and says in JSON what it did.
+PROGRAM = """
+import ctypes, json, mmap, os, sys, threading, time
+libc = ctypes.CDLL(None, use_errno=True)
+where, count = os.fsencode(sys.argv[1]), int(sys.argv[2])
+told = {"pid": os.getpid(), "ns": {}, "calls": {}}
+def timed(operation, call, *arguments):
+    begin = time.monotonic_ns()
+    result = call(*arguments)
+    told["ns"][operation] = told["ns"].get(operation, 0) + time.monotonic_ns() - begin
+    told["calls"][operation] = told["calls"].get(operation, 0) + 1
+    return result
+def work():
+    told["tid"] = threading.get_native_id()
+    libc.prctl(15, b"worker", 0, 0, 0)
+%s
+thread = threading.Thread(target=work)
+thread.start()
+thread.join()
+print(json.dumps(told), flush=True)
+"""
+
+SYNC = """
+    path = where + b"/file"
+    fd = os.open(path, os.O_CREAT | os.O_RDWR)
+    os.ftruncate(fd, 4096)
+    mapping = mmap.mmap(fd, 4096)
+    for i in range(count):
+        os.pwrite(fd, b"x" * 100, 0)
+        timed("fsync", os.fsync, fd)
+        os.pwrite(fd, b"x" * 50, 0)
+        timed("fdatasync", os.fdatasync, fd)
+        mapping[5] = i % 256
+        timed("msync", mapping.flush)
+    os.rename(path, path + b"-renamed")
+    for i in range(count):
+        os.pwrite(fd, b"x", 0)
+        timed("fsync", os.fsync, fd)
+    os.unlink(path + b"-renamed")
+    for i in range(count):
+        os.pwrite(fd, b"x", 0)
+        timed("fdatasync", os.fdatasync, fd)
+    synced = os.open(where + b"/synced", os.O_CREAT | os.O_RDWR | os.O_DSYNC)
+    for i in range(count):
+        os.pwrite(synced, b"x" * 10, 0)
+        timed("sync_file_range", lambda: libc.sync_file_range(synced, ctypes.c_long(0), ctypes.c_long(0), 2))
+    for i in range(3):
+        timed("syncfs", libc.syncfs, fd)
+        timed("sync", os.sync)
+    for i in range(2):
+        assert libc.fsync(9999) == -1
+"""
+
+# One synchronisation of each file named.
+SYNC_EACH = """
+    for i in range(count):
+        for name in sys.argv[3:]:
+            fd = os.open(os.path.join(where, os.fsencode(name)), os.O_CREAT | os.O_RDWR)
+            os.write(fd, b"x")
+            os.fsync(fd)
+            os.close(fd)
+"""
+
+# A path deeper than the kernel takes in one name.
+SYNC_DEEP = """
+    os.chdir(where)
+    for i in range(count):
+        os.mkdir(b"d" * 200)
+        os.chdir(b"d" * 200)
+    fd = os.open(b"deep\\xff\\n" + b"n" * 240, os.O_CREAT | os.O_RDWR)
+    for i in range(count):
+        os.write(fd, b"x")
+        os.fsync(fd)
+    os.chdir("/")
+"""
+
+CHURN = """
+    for i in range(count):
+        job = where + b"/job-%d" % (i % 5)
+        os.makedirs(job, exist_ok=True)
+        path = job + b"/tmp%d" % i
+        fd = os.open(path, os.O_CREAT | os.O_RDWR)
+        os.write(fd, b"x" * 1000)
+        if i % 2:
+            os.unlink(path)
+            os.close(fd)
+        else:
+            os.close(fd)
+            os.unlink(path)
+    kept = os.open(where + b"/kept", os.O_CREAT | os.O_RDWR)
+    os.write(kept, b"x" * 5000)
+    os.fsync(kept)
+    os.close(kept)
+    os.unlink(where + b"/kept")
+"""
+
+WRITES = """
+    fd = os.open(where + b"/written", os.O_CREAT | os.O_RDWR)
+    for i in range(count):
+        os.write(fd, b"x" * 100000)
+    os.close(fd)
+"""
+
+
+def sample(families, name, **labels):
+    """As harness.sample(); also for the parts of histograms."""
+    family = name.removesuffix("_count").removesuffix("_sum")
+    key = (name, tuple(sorted((k, v) for k, v in labels.items() if v != "")))
+    return families[family].series.get(key) if family in families else None
+
+
+def fstype(path):
+    done = subprocess.run(["stat", "-f", "-c", "%T", path], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+class EbpfFiles(harness.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.place = Path(tempfile.mkdtemp(prefix="tidegauge-files-", dir="/var/tmp"))
+        self.addCleanup(shutil.rmtree, self.place, ignore_errors=True)
+        if not fstype(self.place).startswith("ext"):
+            self.skip(f"/var/tmp is not on ext4 but {fstype(self.place)}")
+        self.daemon = self.start(*FLAGS)
+        tiers = {}
+
+        def told():
+            family = self.daemon.scrape().get("tidegauge_ebpf_feature_info")
+            for key in family.series if family else ():
+                labels = dict(key[1])
+                tiers[labels["feature"]] = (labels["tier"], labels.get("reason", ""))
+            return "sync" in tiers or "all" in tiers
+        wait_until(told, 10, "the tier of sync")
+        tier, reason = tiers.get("sync", tiers.get("all"))
+        if tier == "off":
+            self.skip(f"no eBPF here: {reason}")
+        self.tiers = tiers
+
+    def skip(self, reason):
+        print(f"skipped: {reason}", file=sys.stderr)
+        raise unittest.SkipTest(reason)
+
+    def run_work(self, work, name, count, *arguments, wrapper=()):
+        # Executed under the name, so that it has it from the first moment.
+        interpreter = self.directory / name
+        if not interpreter.exists():
+            interpreter.symlink_to(os.path.realpath(sys.executable))
+        done = subprocess.run([*wrapper, interpreter, "-c", PROGRAM % work, str(self.place), str(count), *arguments],
+                              capture_output=True, text=True, timeout=scaled(60), check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return json.loads(done.stdout)
+
+    def expect(self, wanted):
+        """Waits until all of {(name, labels...): value} are so."""
+        seen = {}
+
+        def same():
+            families = self.daemon.scrape()
+            for key in wanted:
+                seen[key] = sample(families, key[0], **dict(key[1]))
+            return seen == wanted
+        try:
+            wait_until(same, 10, "")
+        except AssertionError:
+            wrong = {key: (seen[key], value) for key, value in wanted.items() if seen[key] != value}
+            self.fail(f"seen and wanted: {wrong}\n{self.daemon.tail()}")
+
+    def syncs(self, group, counts, fstype="ext4"):
+        name = "tidegauge_file_sync_duration_seconds_count"
+        return {(name, (("group", group), ("fstype", fstype), ("operation", operation))): count
+                for operation, count in counts.items()}
+
+    def file(self, path, name="tidegauge_top_file_syncs_total"):
+        return (name, (("path", path), ("fstype", "ext4")))
+
+    def test_syncs_are_counted_timed_and_named(self):
+        count = 40
+        told = self.run_work(SYNC, "tgsyncer", count)
+        path = f"{self.place}/file"
+        operations = {"fsync": 2 * count, "fdatasync": 2 * count, "msync": count, "sync_write": count}
+        wanted = self.syncs("tgsyncer", operations)
+        wanted[self.file(path)] = 3 * count
+        wanted[self.file(f"{path}-renamed")] = count
+        if self.tiers["sync_calls"][0] == "tracepoint":
+            wanted |= self.syncs("tgsyncer", {"sync_file_range": count, "syncfs": 3})
+            wanted |= self.syncs("tgsyncer", {"sync": 3, "fsync": 2}, fstype="")
+            errors = ("tidegauge_file_sync_errors_total", (("group", "tgsyncer"), ("fstype", ""), ("operation", "fsync")))
+            wanted[errors] = 2
+            wanted[self.file(f"{path}-renamed (deleted)")] = count + 3
+            wanted[self.file(f"{self.place}/synced")] = 2 * count
+        # What was written before each: msync has nothing, and the last is of a file's last synchronisation.
+        written = ("tidegauge_file_sync_written_bytes_total", (("group", "tgsyncer"), ("fstype", "ext4"), ("operation", "fsync")))
+        wanted[written] = 101 * count
+        self.expect(wanted)
+        families = self.daemon.scrape()
+        for operation in ("fsync", "fdatasync", "msync"):
+            ours = sample(families, "tidegauge_file_sync_duration_seconds_sum", group="tgsyncer", fstype="ext4",
+                          operation=operation) * 1e9
+            theirs = told["ns"][operation]
+            self.assertLessEqual(ours, theirs, operation)
+            self.assertGreater(ours, 0.9 * theirs, operation)  # the rest is Python's, and time without the CPU
+        self.assertEqual(sample(families, "tidegauge_top_file_user_info", path=path, fstype="ext4", group="tgsyncer",
+                                thread="worker", pid=str(told["pid"]), tid=str(told["tid"])), 1)
+        self.assertEqual(label_values(families, "tidegauge_file_events_lost_total", "what", 0) & {"operations", "unpaired"},
+                         {"operations", "unpaired"})
+
+    def test_slow_ones_are_told_one_by_one(self):
+        # Of many synchronisations some take a millisecond, on this disk or by the size of what they write.
+        told = self.run_work(WRITES + "\n    fd = os.open(where + b'/written', os.O_RDWR)\n    os.fsync(fd)\n", "tgslow", 300)
+
+        def slow():
+            families = self.daemon.scrape()
+            return sample(families, "tidegauge_slow_file_operations_total", group="tgslow", operation="fsync") and families
+        families = wait_until(slow, 10, "a slow fsync")
+        seconds = sample(families, "tidegauge_slow_file_operation_seconds", operation="fsync", path=f"{self.place}/written",
+                         fstype="ext4", thread="worker", pid=str(told["pid"]), tid=str(told["tid"]))
+        self.assertGreaterEqual(seconds, 0.001)
+
+    def test_paths_through_bind_mounts_and_namespaces(self):
+        self.place.joinpath("real").mkdir()
+        self.place.joinpath("bound").mkdir()
+        wrapper = ["unshare", "--mount", "sh", "-c", f'mount --bind "{self.place}/real" "{self.place}/bound" && exec "$@"', "sh"]
+        probe = subprocess.run([*wrapper, "true"], capture_output=True, text=True, check=False)
+        if probe.returncode != 0:
+            self.skip(f"no mount namespaces here: {probe.stderr.strip()}")
+        self.run_work(SYNC_EACH, "tgmounts", 30, "bound/file", wrapper=wrapper)
+        self.expect({self.file(f"{self.place}/bound/file"): 30})
+        self.run_work(SYNC_EACH, "tgmounts", 20, "real/file")
+        self.expect({self.file(f"{self.place}/bound/file"): 30, self.file(f"{self.place}/real/file"): 20})
+
+    def test_names_of_any_kind(self):
+        self.run_work(SYNC_EACH, "tgnames", 20, "with\nnewline", 'quo"te\\')
+        self.run_work(SYNC_DEEP, "tgdeep", 30)
+        self.expect({self.file(f"{self.place}/with\nnewline"): 20, self.file(f'{self.place}/quo"te\\'): 20})
+        self.expect(self.syncs("tgdeep", {"fsync": 30}))
+
+        def deep():
+            paths = label_values(self.daemon.scrape(), "tidegauge_top_file_syncs_total", "path")
+            return [path for path in paths if path.endswith("n" * 240)]
+        paths = wait_until(deep, 10, "the deep file")
+        self.assertIn("deep\ufffd\n", paths[0])
+
+    def test_churn_by_group_and_directory(self):
+        count = 200
+        self.run_work(CHURN, "tgchurn", count)
+        group = "tgchurn"
+        wanted = {("tidegauge_files_created_total", (("group", group), ("fstype", "ext4"))): count + 1,
+                  ("tidegauge_files_deleted_total", (("group", group), ("fstype", "ext4"))): count + 1,
+                  ("tidegauge_file_lifetime_seconds_count", (("group", group), ("fstype", "ext4"))): count + 1}
+        family = self.daemon.scrape
+        self.expect(wanted)
+
+        def sums(name):
+            series = family()[name].series
+            return {dict(key[1])["directory"]: value for key, value in series.items() if dict(key[1])["group"] == group}
+        created = sums("tidegauge_directory_files_created_total")
+        jobs = [directory for directory in created if directory.endswith("/job-N")]
+        self.assertEqual(len(jobs), 1, created)
+        self.assertEqual(created[jobs[0]], count)
+        self.assertEqual(sums("tidegauge_deleted_file_bytes_total")[jobs[0]], 1000 * count)
+        unstored = sums("tidegauge_deleted_file_unstored_bytes_total")
+        # Deleted at once: but for those that the kernel wrote back by chance.
+        self.assertGreater(unstored[jobs[0]], 900 * count)
+        self.assertEqual(sum(sums("tidegauge_deleted_file_bytes_total").values()), 1000 * count + 5000)
+        self.assertEqual(sum(unstored.values()), unstored[jobs[0]])
+
+    def test_bytes_of_the_busiest(self):
+        self.run_work(WRITES, "tgwriter", 100)
+        self.expect({self.file(f"{self.place}/written", "tidegauge_top_file_written_bytes_total"): 10_000_000})
+
+    def test_redis_synchronises_as_often_as_strace_counts(self):
+        server = shutil.which("redis-server")
+        bench = shutil.which("redis-benchmark")
+        strace = shutil.which("strace")
+        if not (server and bench and strace):
+            self.skip("redis-server, redis-benchmark or strace is not installed")
+        port = harness.free_port()
+        counts = self.place / "strace"
+        redis = self.spawn(harness.Program, [strace, "-f", "-c", "-e", "trace=fdatasync,fsync", "-o", counts, server, "--port", port,
+                                             "--dir", self.place, "--appendonly", "yes", "--appendfsync", "always",
+                                             "--save", ""], "redis", port=port)
+        wait_until(lambda: "Ready to accept" in redis.stdout(), 15, redis.tail)
+        subprocess.run([bench, "-p", str(port), "-t", "set", "-n", "500", "-c", "4", "-q"], check=True, capture_output=True,
+                       timeout=scaled(60))
+        subprocess.run(["redis-cli", "-p", str(port), "shutdown", "nosave"], check=False, capture_output=True)
+        redis.wait_exit(10)
+        calls = {}
+        for line in counts.read_text().splitlines():
+            fields = line.split()
+            if fields and fields[-1] in ("fsync", "fdatasync"):
+                calls[fields[-1]] = int(fields[3])
+        self.expect(self.syncs("redis-server", calls))
+
+
+if __name__ == "__main__":
+    harness.main()
