@@ -17,8 +17,8 @@
 // that agree with each other to the nanosecond.
 
 // clang-format off: the helpers' headers use the types and do not include them.
-#include "block_types.bpf.h"
 #include "block_records.h"
+#include "block_types.bpf.h"
 
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
@@ -94,24 +94,24 @@ static __always_inline __u32 operation_of(__u32 flags) {
 }
 
 static __always_inline __u32 device_number(struct gendisk* disk) {
-  const __u32 number = (__u32)BPF_CORE_READ(disk, major) << 20 | BPF_CORE_READ(disk, first_minor);
-  return number ? number : (__u32)((__u64)disk >> 6) | TG_HIDDEN_DEVICE;
+  const __u32 number = (__u32)disk->major << 20 | disk->first_minor;
+  return number ? number : low_half(disk) >> 6 | TG_HIDDEN_DEVICE;
 }
 
 static __always_inline struct gendisk* disk_of_request(struct request* request) {
   struct request___disk* before = (void*)request;
   if (bpf_core_field_exists(before->rq_disk)) {
-    return BPF_CORE_READ(before, rq_disk);
+    return before->rq_disk;
   }
-  return BPF_CORE_READ(request, q, disk);
+  return request->q->disk;
 }
 
 static __always_inline struct gendisk* disk_of_bio(struct bio* bio) {
   struct bio___disk* before = (void*)bio;
   if (bpf_core_field_exists(before->bi_disk)) {
-    return BPF_CORE_READ(before, bi_disk);
+    return before->bi_disk;
   }
-  return BPF_CORE_READ(bio, bi_bdev, bd_disk);
+  return bio->bi_bdev->bd_disk;
 }
 
 static __always_inline struct tg_block_device* device_of(struct gendisk* disk, __u32 number) {
@@ -140,6 +140,14 @@ static __always_inline void advance(struct tg_block_device* device, __u64 now) {
   }
 }
 
+/* Of a request whose place could not be kept. */
+static __always_inline void take_back(struct tg_block_device* device, __u32 operation) {
+  bpf_spin_lock(&device->lock);
+  device->in_flight -= device->in_flight ? 1 : 0;
+  device->operation_in_flight[operation] -= device->operation_in_flight[operation] ? 1 : 0;
+  bpf_spin_unlock(&device->lock);
+}
+
 static __always_inline int request_issued(struct request* request) {
   struct gendisk* disk = disk_of_request(request);
   if (!disk) {
@@ -151,51 +159,39 @@ static __always_inline int request_issued(struct request* request) {
     __sync_fetch_and_add(&losses.devices, 1);
     return 0;
   }
-  const __u32 operation = operation_of(BPF_CORE_READ(request, cmd_flags));
+  const __u32 operation = operation_of(request->cmd_flags);
   const __u64 key = (__u64)request;
   const __u64 now = bpf_ktime_get_ns();
-  const __u64 since = BPF_CORE_READ(request, start_time_ns);
-  const __u64 sector = BPF_CORE_READ(request, __sector);
-  struct issued issued = {.issue_ns = now,
-                          .device = number,
-                          .bytes = BPF_CORE_READ(request, __data_len),
-                          .operation = operation};
+  const __u64 since = request->start_time_ns;
+  const __u64 sector = request->__sector;
+  struct issued issued = {
+      .issue_ns = now, .device = number, .bytes = request->__data_len, .operation = operation};
   if (since) { /* 0: the queue keeps no time (iostats is off) */
     issued.is_queue_known = 1;
     issued.queue_ns = now > since ? now - since : 0;
   }
-  int is_stale = 0;
-  if (bpf_map_update_elem(&requests, &key, &issued, BPF_NOEXIST)) {
-    /* No room; or its last end was not seen, then it is still counted as in flight. */
-    is_stale = bpf_map_lookup_elem(&requests, &key) != 0;
-    if (!is_stale || bpf_map_update_elem(&requests, &key, &issued, BPF_ANY)) {
-      __sync_fetch_and_add(&losses.requests, 1);
-      return 0;
-    }
-    __sync_fetch_and_add(&losses.stale, 1);
-  }
-  struct issued* kept = bpf_map_lookup_elem(&requests, &key);
-  if (!kept) {
-    return 0;
-  }
   bpf_spin_lock(&device->lock);
   advance(device, now);
-  if (!is_stale) {
-    device->in_flight++;
-    device->operation_in_flight[operation]++;
-  }
-  const __u64 virtual_start = device->virtual_time;
-  const int is_sequential = device->next_sector[operation] == sector;
+  device->in_flight++;
+  device->operation_in_flight[operation]++;
+  issued.virtual_start = device->virtual_time;
+  issued.is_sequential = device->next_sector[operation] == sector;
   device->next_sector[operation] = sector + (issued.bytes >> 9);
-  const __u32 flush_owner = device->flush_owner;
-  const __u32 flush_tgid = device->flush_tgid;
-  const __u32 flush_reason = device->flush_reason;
+  issued.flush_owner = device->flush_owner;
+  issued.flush_tgid = device->flush_tgid;
+  issued.flush_reason = device->flush_reason;
   bpf_spin_unlock(&device->lock);
-  kept->virtual_start = virtual_start;
-  kept->is_sequential = is_sequential;
-  kept->flush_owner = flush_owner;
-  kept->flush_tgid = flush_tgid;
-  kept->flush_reason = flush_reason;
+  if (!bpf_map_update_elem(&requests, &key, &issued, BPF_NOEXIST)) {
+    return 0;
+  }
+  /* Its last end was not seen, then it was still counted as in flight; or there is no room. */
+  take_back(device, operation);
+  if (bpf_map_lookup_elem(&requests, &key) &&
+      !bpf_map_update_elem(&requests, &key, &issued, BPF_ANY)) {
+    __sync_fetch_and_add(&losses.stale, 1);
+  } else {
+    __sync_fetch_and_add(&losses.requests, 1);
+  }
   return 0;
 }
 
@@ -225,6 +221,21 @@ __noinline int count_merged(__u64 device_operation, __u64 bios) {
   return 0;
 }
 
+/* The usual request, quickly: one bio of one owner. */
+static __always_inline int charge_single(struct bio* bio, const struct issued* issued,
+                                         __u64 share_ns, __u64 bytes) {
+  struct bio_tag* tag = bio && !bio->bi_next ? find_tag((__u64)bio) : 0;
+  if (!tag || tag->parts != 1) {
+    return 0;
+  }
+  const struct block_who who = tag->part[0].who;
+  if (bytes) {
+    tag->bio = 0;
+  }
+  charge_to(&who, issued->device, issued->operation, share_ns, bytes);
+  return 1;
+}
+
 /* Charges a share of the busy time, and of a request that has ended its bytes, to the owners of its bios. */
 static __always_inline void charge_request(struct request* request, const struct issued* issued,
                                            __u64 share_ns, __u64 bytes) {
@@ -233,6 +244,9 @@ static __always_inline void charge_request(struct request* request, const struct
   const __u64 flusher = (__u64)issued->flush_owner << 32 | issued->flush_tgid;
   const __u64 flush_reason = issued->flush_reason;
   const __u64 counted = bytes ? ~0ULL : 0;
+  if (charge_single(request->bio, issued, share_ns, bytes)) {
+    return;
+  }
   struct bio* bio = sectors ? BPF_CORE_READ(request, bio) : 0;
   __u64 done = 0;
   __u64 given_ns = 0;
@@ -308,8 +322,11 @@ static __always_inline int request_left(struct request* request, int is_complete
 
 /* A request may end in pieces: the last one counts. */
 static __always_inline int request_ended(struct request* request, int error, __u32 bytes) {
-  return bytes >= BPF_CORE_READ(request, __data_len) ? request_left(request, 1, error) : 0;
+  return bytes >= request->__data_len ? request_left(request, 1, error) : 0;
 }
+
+// A program is left out while it runs on that CPU already, and requests end in interrupts: then the second
+// one finds it.
 
 // Before 5.11, and what was not backported to, tracepoints pass the queue first (a54895fa057c "block: remove
 // the request_queue to argument request based tracepoints").
@@ -322,6 +339,11 @@ int BPF_PROG(block_request_completed, struct request* request, int error, unsign
 SEC("tp_btf/block_rq_complete")
 int BPF_PROG(block_request_completed_q, void* queue, struct request* request, int error,
              unsigned int bytes) {
+  return request_ended(request, error, bytes);
+}
+
+SEC("tp_btf/block_rq_complete")
+int BPF_PROG(block_request_completed_2, struct request* request, int error, unsigned int bytes) {
   return request_ended(request, error, bytes);
 }
 
@@ -363,8 +385,8 @@ static __always_inline void set_single(struct bio_tag* tag, const struct block_w
   tag->parts = 1;
 }
 
-static __always_inline void find_writers(struct bio* bio, struct bio_tag* tag, struct block_who* who,
-                                         __u32 flags, __u32 bytes) {
+static __always_inline void find_writers(struct bio* bio, struct bio_tag* tag,
+                                         struct block_who* who, __u32 flags, __u32 bytes) {
   const struct written_page page = find_written(bio);
   if (!page.inode || (!page.is_writeback && !page.is_device)) {
     /* What is written directly from memory is the submitter's; anonymous pages of swap were anybody's. */
@@ -375,8 +397,8 @@ static __always_inline void find_writers(struct bio* bio, struct bio_tag* tag, s
     set_single(tag, who);
     return;
   }
-  if (page.is_device && (who->reason == TG_BLOCK_JOURNAL ||
-                         (!page.is_writeback && who->reason == TG_BLOCK_OWNED))) {
+  if (page.is_device &&
+      (who->reason == TG_BLOCK_JOURNAL || (!page.is_writeback && who->reason == TG_BLOCK_OWNED))) {
     set_single(tag, who);
     return;
   }
@@ -393,8 +415,8 @@ static __always_inline void find_writers(struct bio* bio, struct bio_tag* tag, s
 }
 
 static __always_inline int bio_queued(struct bio* bio) {
-  const __u32 flags = BPF_CORE_READ(bio, bi_opf);
-  const __u32 bytes = BPF_CORE_READ(bio, bi_iter.bi_size);
+  const __u32 flags = bio->bi_opf;
+  const __u32 bytes = bio->bi_iter.bi_size;
   struct block_who who;
   find_current(&who);
   if (flags & (1U << __REQ_PREFLUSH | 1U << __REQ_FUA)) {
@@ -461,8 +483,7 @@ int block_journal_handle(__u64* arguments) {
   if (who.reason != TG_BLOCK_OWNED) { /* allocates what others dirtied */
     return 0;
   }
-  struct tg_journal_key key = {
-      .device = (__u32)arguments[0], .owner = who.owner, .tgid = who.tgid};
+  struct tg_journal_key key = {.device = (__u32)arguments[0], .owner = who.owner, .tgid = who.tgid};
   struct tg_journal_account* account = bpf_map_lookup_elem(&journal, &key);
   if (!account) {
     const struct tg_journal_account none = {};

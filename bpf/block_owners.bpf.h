@@ -24,7 +24,7 @@ struct bio_part {
  * CPUs that take one place in the same nanoseconds may spoil it; then a bio is charged to the wrong one. */
 struct bio_tag {
   __u64 bio;
-  __u32 stamp; /* about milliseconds */
+  __u32 stamp; /* jiffies */
   __u32 parts;
   struct bio_part part[MAX_PARTS];
 };
@@ -48,10 +48,7 @@ struct {
 } accounts SEC(".maps");
 
 static __always_inline struct bio_set* set_of(__u64 bio) {
-  /* A copy of 32 bits is a number to the verifier, which lets nobody multiply a pointer. */
-  __u32 low = (__u32)bio;
-  asm volatile("" : "+w"(low));
-  const __u32 set = (low * 0x9E3779B1U) >> 20;
+  const __u32 set = (low_half((void*)bio) * 0x9E3779B1U) >> 20;
   return bpf_map_lookup_elem(&bio_sets, &set);
 }
 
@@ -75,7 +72,7 @@ static __always_inline struct bio_tag* take_tag(__u64 bio) {
   if (!set) {
     return 0;
   }
-  const __u32 now = (__u32)(bpf_ktime_get_ns() >> 20);
+  const __u32 now = (__u32)bpf_jiffies64();
   __u32 best = 0;
   __u32 best_age = 0;
 #pragma unroll

@@ -6,6 +6,9 @@
 #include "histogram_records.h"
 
 #ifdef __bpf__
+typedef unsigned short __u16;
+typedef unsigned int __u32;
+typedef unsigned long long __u64;
 struct bpf_spin_lock {
   __u32 val;
 };
@@ -67,7 +70,7 @@ struct tg_block_device {
    * requests add up to it. */
   __u64 virtual_time;
   __u64 busy_ns;
-  __u64 last_ns; /* CLOCK_MONOTONIC, up to which both are counted */
+  __u64 last_ns;     /* CLOCK_MONOTONIC, up to which both are counted */
   __u32 flush_owner; /* of the last who asked for a flush */
   __u32 flush_tgid;
   __u32 flush_reason;
@@ -106,14 +109,14 @@ struct tg_journal_account {
 };
 
 struct tg_block_losses {
-  __u64 devices;        /* requests of devices for which there was no room */
-  __u64 requests;       /* requests for which there was no room */
-  __u64 stale;          /* requests that ended unseen */
-  __u64 accounts;       /* times there was no account: see lost_ns */
-  __u64 long_requests;  /* requests of more bios than are looked at */
-  __u64 shared_files;   /* pages of files with more dirtiers than are remembered */
-  __u64 dirty_files;    /* files that began to be remembered */
-  __u64 owned_pages;    /* pages written back whose dirtier was known */
+  __u64 devices;       /* requests of devices for which there was no room */
+  __u64 requests;      /* requests for which there was no room */
+  __u64 stale;         /* requests that ended unseen */
+  __u64 accounts;      /* times there was no account: see lost_ns */
+  __u64 long_requests; /* requests of more bios than are looked at */
+  __u64 shared_files;  /* pages of files with more dirtiers than are remembered */
+  __u64 dirty_files;   /* files that began to be remembered */
+  __u64 owned_pages;   /* pages written back whose dirtier was known */
   __u64 ownerless_pages;
 };
 

@@ -79,7 +79,8 @@ static __always_inline struct dirty_file* file_of(__u64 inode, int is_first) {
   return bpf_map_lookup_elem(&dirty_files, &inode);
 }
 
-static __always_inline void add_pages(struct dirty_file* file, __u32 owner, __u32 tgid, __s32 pages) {
+static __always_inline void add_pages(struct dirty_file* file, __u32 owner, __u32 tgid,
+                                      __s32 pages) {
   const __u32 parts = file->parts;
   __u32 empty = MAX_PARTS;
 #pragma unroll
@@ -182,8 +183,7 @@ static __always_inline struct written_page find_written(struct bio* bio) {
     return out;
   }
   out.inode = (__u64)host;
-  out.is_writeback =
-      (page_flags(page) >> bpf_core_enum_value(enum pageflags, PG_writeback)) & 1;
+  out.is_writeback = (page_flags(page) >> bpf_core_enum_value(enum pageflags, PG_writeback)) & 1;
   out.is_device = BPF_CORE_READ(host, i_sb, s_magic) == BDEVFS_MAGIC;
   return out;
 }

@@ -2,6 +2,7 @@
 #include "collectors/registry.h"
 
 #include "collectors/block/diskstats.h"
+#include "collectors/ebpf/block.h"
 #include "collectors/ebpf/ebpf.h"
 #include "collectors/process/cgroup.h"
 #include "collectors/process/process.h"
@@ -62,6 +63,7 @@ constexpr const CollectorInfo* kCollectors[] = {
     &kProcessesCollector,
     &kProcessCollector,
     &kCgroupCollector,
+    &kEbpfBlockCollector,
     &kEbpfCollector,
     &kFilefdCollector,
     &kSysctlCollector,
