@@ -73,7 +73,7 @@ struct {
 #include "dirty_pages.bpf.h"
 
 #define REQ_OP_MASK 0xFF /* include/linux/blk_types.h */
-#define MAX_BIOS 128     /* of one request: BLK_MAX_SEGMENTS */
+#define MAX_BIOS 256     /* of one request: more than most devices take segments */
 
 static __always_inline __u32 operation_of(__u32 flags) {
   switch (flags & REQ_OP_MASK) {
@@ -225,10 +225,10 @@ __noinline int count_merged(__u64 device_operation, __u64 bios) {
 static __always_inline int charge_single(struct bio* bio, const struct issued* issued,
                                          __u64 share_ns, __u64 bytes) {
   struct bio_tag* tag = bio && !bio->bi_next ? find_tag((__u64)bio) : 0;
-  if (!tag || tag->parts != 1) {
+  if (!tag || tag->who.reason == SHARED) {
     return 0;
   }
-  const struct block_who who = tag->part[0].who;
+  const struct block_who who = tag->who;
   if (bytes) {
     tag->bio = 0;
   }
@@ -379,39 +379,41 @@ static __always_inline void remember_flusher(struct bio* bio, const struct block
   }
 }
 
-static __always_inline void set_single(struct bio_tag* tag, const struct block_who* who) {
-  tag->part[0].who = *who;
-  tag->part[0].weight = 1;
-  tag->parts = 1;
-}
-
-static __always_inline void find_writers(struct bio* bio, struct bio_tag* tag,
-                                         struct block_who* who, __u32 flags, __u32 bytes) {
+/* `who` is the submitter at first. */
+static __always_inline void find_writer(struct bio* bio, struct block_who* who, __u32 flags,
+                                        __u32 bytes) {
   const struct written_page page = find_written(bio);
+  const int is_owned = who->reason == TG_BLOCK_OWNED;
   if (!page.inode || (!page.is_writeback && !page.is_device)) {
     /* What is written directly from memory is the submitter's; anonymous pages of swap were anybody's. */
     if (flags & 1U << bpf_core_enum_value(enum req_flag_bits, __REQ_SWAP)) {
       const struct block_who swap = {.reason = TG_BLOCK_SWAP};
       *who = swap;
     }
-    set_single(tag, who);
     return;
   }
-  if (page.is_device &&
-      (who->reason == TG_BLOCK_JOURNAL || (!page.is_writeback && who->reason == TG_BLOCK_OWNED))) {
-    set_single(tag, who);
+  if (page.is_device && (who->reason == TG_BLOCK_JOURNAL || (!page.is_writeback && is_owned))) {
     return;
   }
   const __u32 pages = (bytes + (1 << PAGE_SHIFT) - 1) >> PAGE_SHIFT;
   const __u32 kernel_reason = page.is_device ? TG_BLOCK_METADATA : TG_BLOCK_KERNEL;
-  if (split_among_dirtiers(tag, page.inode, pages, kernel_reason)) {
+  if (find_dirtiers((__u64)bio, who, page.inode, pages, kernel_reason)) {
     __sync_fetch_and_add(&losses.owned_pages, pages);
     return;
   }
   const struct block_who nobody = {.reason =
                                        page.is_device ? TG_BLOCK_METADATA : TG_BLOCK_OWNERLESS};
-  set_single(tag, &nobody);
+  *who = nobody;
   __sync_fetch_and_add(&losses.ownerless_pages, pages);
+}
+
+static __always_inline void set_tag(__u64 bio, const struct block_who* who) {
+  struct bio_tag* tag = take_tag(bio);
+  if (tag) {
+    tag->who = *who;
+    asm volatile("" ::: "memory");
+    tag->bio = bio;
+  }
 }
 
 static __always_inline int bio_queued(struct bio* bio) {
@@ -422,17 +424,13 @@ static __always_inline int bio_queued(struct bio* bio) {
   if (flags & (1U << __REQ_PREFLUSH | 1U << __REQ_FUA)) {
     remember_flusher(bio, &who);
   }
-  struct bio_tag* tag = bytes ? take_tag((__u64)bio) : 0;
-  if (!tag) {
+  if (!bytes) {
     return 0;
   }
   if (operation_of(flags) == TG_BLOCK_WRITE) {
-    find_writers(bio, tag, &who, flags, bytes);
-  } else {
-    set_single(tag, &who);
+    find_writer(bio, &who, flags, bytes);
   }
-  asm volatile("" ::: "memory");
-  tag->bio = (__u64)bio;
+  set_tag((__u64)bio, &who);
   return 0;
 }
 
@@ -444,15 +442,26 @@ int BPF_PROG(block_bio_queued_q, void* queue, struct bio* bio) { return bio_queu
 
 /* The front part of a bio that was too large is a bio of its own, chained to what is left of it. */
 static __always_inline int bio_split(struct bio* front) {
-  struct bio_tag* whole = find_tag((__u64)BPF_CORE_READ(front, bi_private));
-  struct bio_tag* tag = whole ? take_tag((__u64)front) : 0;
-  if (!tag || tag == whole) {
+  const __u64 bio = (__u64)front;
+  const __u64 whole = (__u64)BPF_CORE_READ(front, bi_private);
+  struct bio_tag* tag = find_tag(whole);
+  if (!tag) {
     return 0;
   }
-  tag->parts = whole->parts;
-  __builtin_memcpy(tag->part, whole->part, sizeof(tag->part));
-  asm volatile("" ::: "memory");
-  tag->bio = (__u64)front;
+  const struct block_who who = tag->who;
+  if (who.reason == SHARED) {
+    struct bio_shares* from = shares_of(whole);
+    struct bio_shares* to = shares_of(bio);
+    if (!from || !to || from == to || from->bio != whole) {
+      return 0;
+    }
+    to->bio = 0;
+    to->parts = from->parts;
+    __builtin_memcpy(to->part, from->part, sizeof(to->part));
+    asm volatile("" ::: "memory");
+    to->bio = bio;
+  }
+  set_tag(bio, &who);
   return 0;
 }
 

@@ -12,33 +12,51 @@ struct block_who {
   __u32 reason;
 };
 
-/* Of a file that several dirtied. */
-#define MAX_PARTS 4
-struct bio_part {
-  struct block_who who;
-  __u32 weight;
-};
-
 /* Of a bio that was queued and has not ended. Bios of devices that make no requests (dm, md) end unseen,
  * so places are taken over by age: an array of sets costs a tenth of a hash, and nothing to forget. Two
- * CPUs that take one place in the same nanoseconds may spoil it; then a bio is charged to the wrong one. */
+ * CPUs that take one place in the same nanoseconds may spoil it; then a bio is charged to the wrong one.
+ * As many as a queue of 256 requests of 256 single pages holds. */
 struct bio_tag {
   __u64 bio;
+  struct block_who who;
   __u32 stamp; /* jiffies */
-  __u32 parts;
-  struct bio_part part[MAX_PARTS];
 };
 #define BIO_WAYS 4
+#define BIO_SETS 16384
+#define BIO_SETS_SHIFT 18 /* 32 less its logarithm */
 struct bio_set {
   struct bio_tag way[BIO_WAYS];
 };
-#define BIO_SETS 4096
 struct {
   __uint(type, BPF_MAP_TYPE_ARRAY);
   __uint(max_entries, BIO_SETS);
   __type(key, __u32);
   __type(value, struct bio_set);
 } bio_sets SEC(".maps");
+
+/* In who.reason: several share it. */
+#define SHARED 0xFFFFFFFF
+
+/* Pages of a file that several dirtied. The next bio with the same place takes it over. */
+#define MAX_PARTS 4
+struct bio_part {
+  struct block_who who;
+  __u32 weight;
+};
+struct bio_shares {
+  __u64 bio;
+  __u32 parts;
+  __u32 zero;
+  struct bio_part part[MAX_PARTS];
+};
+#define BIO_SHARES 4096
+#define BIO_SHARES_SHIFT 20
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, BIO_SHARES);
+  __type(key, __u32);
+  __type(value, struct bio_shares);
+} bio_shares SEC(".maps");
 
 struct {
   __uint(type, BPF_MAP_TYPE_HASH);
@@ -48,8 +66,13 @@ struct {
 } accounts SEC(".maps");
 
 static __always_inline struct bio_set* set_of(__u64 bio) {
-  const __u32 set = (low_half((void*)bio) * 0x9E3779B1U) >> 20;
+  const __u32 set = (low_half((void*)bio) * 0x9E3779B1U) >> BIO_SETS_SHIFT;
   return bpf_map_lookup_elem(&bio_sets, &set);
+}
+
+static __always_inline struct bio_shares* shares_of(__u64 bio) {
+  const __u32 place = (low_half((void*)bio) * 0x9E3779B1U) >> BIO_SHARES_SHIFT;
+  return bpf_map_lookup_elem(&bio_shares, &place);
 }
 
 static __always_inline struct bio_tag* find_tag(__u64 bio) {
@@ -96,6 +119,12 @@ static __always_inline int is_kernel_thread(struct task_struct* task) {
   return (BPF_CORE_READ(task, flags) & PF_KTHREAD) != 0;
 }
 
+static __always_inline int is_journal_thread(struct task_struct* task) {
+  char comm[8] = {};
+  bpf_core_read(comm, 5, &task->comm);
+  return *(__u64*)comm == 0x2F3264626AULL; /* "jbd2/" */
+}
+
 static __always_inline __u32 shown_tgid(struct task_struct* task) {
   return namespace_inode ? local_number(BPF_CORE_READ(task, group_leader, thread_pid))
                          : (__u32)(bpf_get_current_pid_tgid() >> 32);
@@ -114,11 +143,9 @@ static __always_inline void find_current(struct block_who* who) {
     who->reason = TG_BLOCK_OWNED;
     return;
   }
-  char comm[8] = {};
-  bpf_core_read(comm, 5, &task->comm);
   who->owner = 0;
   who->tgid = 0;
-  who->reason = *(__u64*)comm == 0x2F3264626AULL /* "jbd2/" */ ? TG_BLOCK_JOURNAL : TG_BLOCK_KERNEL;
+  who->reason = is_journal_thread(task) ? TG_BLOCK_JOURNAL : TG_BLOCK_KERNEL;
 }
 
 static __always_inline int add_to_account(const struct tg_block_account_key* key, __u64 busy_ns,
@@ -175,16 +202,26 @@ __noinline int charge_bio(__u64 bio, __u64 device_operation, __u64 busy_ns, __u6
   const __u32 device = device_operation >> 32;
   const __u32 operation = (__u32)device_operation;
   struct bio_tag* tag = find_tag(bio);
-  const __u32 parts = tag ? tag->parts : 0;
-  if (!tag || !parts) {
-    const struct block_who nobody = {.reason = TG_BLOCK_UNKNOWN};
-    charge_to(&nobody, device, operation, busy_ns, bytes);
+  struct block_who who = {.reason = TG_BLOCK_UNKNOWN};
+  if (tag) {
+    who = tag->who;
+    tag->bio = bytes ? 0 : bio;
+  }
+  if (who.reason != SHARED) {
+    charge_to(&who, device, operation, busy_ns, bytes);
     return 0;
   }
+  struct bio_shares* shares = shares_of(bio);
+  if (!shares || shares->bio != bio) {
+    who.reason = TG_BLOCK_UNKNOWN;
+    charge_to(&who, device, operation, busy_ns, bytes);
+    return 0;
+  }
+  const __u32 parts = shares->parts;
   __u64 whole = 0;
 #pragma unroll
   for (__u32 i = 0; i < MAX_PARTS; i++) {
-    whole += i < parts ? tag->part[i].weight : 0;
+    whole += i < parts ? shares->part[i].weight : 0;
   }
   whole = whole ? whole : 1;
   __u64 weight = 0;
@@ -194,16 +231,16 @@ __noinline int charge_bio(__u64 bio, __u64 device_operation, __u64 busy_ns, __u6
     if (i >= parts) {
       break;
     }
-    weight += tag->part[i].weight;
+    weight += shares->part[i].weight;
     const int is_last = i + 1 == parts;
     const __u64 until_ns = is_last ? busy_ns : busy_ns * weight / whole;
     const __u64 until_bytes = is_last ? bytes : bytes * weight / whole;
-    charge_to(&tag->part[i].who, device, operation, until_ns - given_ns, until_bytes - given_bytes);
+    if (until_ns != given_ns || until_bytes != given_bytes) {
+      charge_to(&shares->part[i].who, device, operation, until_ns - given_ns,
+                until_bytes - given_bytes);
+    }
     given_ns = until_ns;
     given_bytes = until_bytes;
-  }
-  if (bytes) {
-    tag->bio = 0;
   }
   return 0;
 }

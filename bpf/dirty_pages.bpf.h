@@ -126,10 +126,10 @@ static __always_inline int page_dirtied(const void* folio, struct address_space_
   const int is_first = is_first_dirty(mapping);
   struct task_struct* task = (struct task_struct*)bpf_get_current_task();
   if (is_kernel_thread(task)) {
-    /* Writeback that could not finish dirties a page anew: its owner stays. Of devices the pages are
-     * metadata, which their journal dirties. */
+    /* Writeback that could not finish dirties a page anew: its owner stays. Metadata, pages of the device,
+     * are dirtied by the journal's thread once they are in the journal. */
     struct dirty_file* known = bpf_map_lookup_elem(&dirty_files, &inode);
-    if (!known || !known->parts || BPF_CORE_READ(host, i_sb, s_magic) == BDEVFS_MAGIC) {
+    if (!known || !known->parts || is_journal_thread(task)) {
       struct dirty_file* file = file_of(inode, is_first);
       if (file) {
         add_pages(file, 0, KERNEL_TGID, pages_of(folio));
@@ -188,41 +188,47 @@ static __always_inline struct written_page find_written(struct bio* bio) {
   return out;
 }
 
-static __always_inline void set_part(struct bio_part* part, const struct dirty_part* from,
-                                     __u32 kernel_reason) {
+static __always_inline void set_who(struct block_who* who, const struct dirty_part* from,
+                                    __u32 kernel_reason) {
   const int is_kernel = from->tgid == KERNEL_TGID;
-  part->who.owner = from->owner;
-  part->who.tgid = is_kernel ? 0 : from->tgid;
-  part->who.reason = is_kernel ? kernel_reason : TG_BLOCK_OWNED;
+  who->owner = from->owner;
+  who->tgid = is_kernel ? 0 : from->tgid;
+  who->reason = is_kernel ? kernel_reason : TG_BLOCK_OWNED;
 }
 
-/* Splits a bio of so many pages among those who dirtied its file, and takes the pages from them. False
+/* Finds whose a bio of so many pages is among those who dirtied its file, and takes the pages from them. False
  * when nobody is known. */
-static __always_inline int split_among_dirtiers(struct bio_tag* tag, __u64 inode, __s32 pages,
-                                                __u32 kernel_reason) {
+static __always_inline int find_dirtiers(__u64 bio, struct block_who* who, __u64 inode, __s32 pages,
+                                         __u32 kernel_reason) {
   struct dirty_file* file = bpf_map_lookup_elem(&dirty_files, &inode);
   const __u32 parts = file ? file->parts : 0;
   if (!file || !parts) {
     return 0;
   }
+  /* The usual file; or pages that nobody was seen to dirty, of a file with a known dirtier. */
+  set_who(who, &file->part[file->last & (MAX_PARTS - 1)], kernel_reason);
   __s64 whole = 0;
 #pragma unroll
   for (__u32 i = 0; i < MAX_PARTS; i++) {
     whole += i < parts && file->part[i].pages > 0 ? file->part[i].pages : 0;
   }
-  if (!whole) { /* pages that nobody was seen to dirty, of a file with a known dirtier */
-    const __u32 last = file->last & (MAX_PARTS - 1);
-    set_part(&tag->part[0], &file->part[last], kernel_reason);
-    tag->part[0].weight = 1;
-    tag->parts = 1;
+  if (parts == 1 || !whole) {
+    if (whole) {
+      __sync_fetch_and_add(&file->part[0].pages, -(__s32)(pages < whole ? pages : whole));
+    }
     return 1;
   }
+  struct bio_shares* shares = shares_of(bio);
+  if (!shares) {
+    return 1;
+  }
+  shares->bio = 0;
   __u64 left = pages < whole ? pages : whole;
 #pragma unroll
   for (__u32 i = 0; i < MAX_PARTS; i++) {
     const __s32 had = i < parts ? file->part[i].pages : 0;
-    tag->part[i].weight = had > 0 ? had : 0;
-    set_part(&tag->part[i], &file->part[i], kernel_reason);
+    shares->part[i].weight = had > 0 ? had : 0;
+    set_who(&shares->part[i].who, &file->part[i], kernel_reason);
     if (had > 0) {
       /* Rounded up: pages that come one by one are taken, too. */
       __u64 taken = pages < whole ? ((__u64)had * (__u32)pages + whole - 1) / (__u64)whole : had;
@@ -231,7 +237,10 @@ static __always_inline int split_among_dirtiers(struct bio_tag* tag, __u64 inode
       __sync_fetch_and_add(&file->part[i].pages, -(__s32)taken);
     }
   }
-  tag->parts = parts;
+  shares->parts = parts;
+  asm volatile("" ::: "memory");
+  shares->bio = bio;
+  who->reason = SHARED;
   return 1;
 }
 

@@ -8,8 +8,10 @@ namespace tidegauge {
 
 namespace {
 
-// Device time stands where the rules for CPU time do: seconds per second, and a thousandth is the least.
+// Device time stands where the rules for CPU time do: seconds per second, and a thousandth is the least. Of
+// a device a tenth of that may matter.
 constexpr TopCriterion kBusy = TopCriterion::kCpu;
+constexpr double kBusyWeight = 10;
 constexpr double kLeastWeight = 0.01;
 
 }  // namespace
@@ -130,7 +132,8 @@ void BlockLedger::choose_shown() {
   const double elapsed_s = last_ns_ == 0 ? 0 : static_cast<double>(now_ns_ - last_ns_) / 1e9;
   std::vector<TopProcesses::Candidate> candidates;
   for (auto& [party, process] : processes_) {
-    process.scores.update(kBusy, static_cast<double>(process.grown_ns) / 1e9, elapsed_s);
+    process.scores.update(kBusy, kBusyWeight * static_cast<double>(process.grown_ns) / 1e9,
+                          elapsed_s);
     candidates.push_back(
         {.id = process.id, .scores = &process.scores, .age_ns = now_ns_ - process.first_ns});
   }

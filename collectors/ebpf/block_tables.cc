@@ -75,7 +75,7 @@ constexpr std::string_view kPagesHelp =
 constexpr std::string_view kLossesHelp =
     "What could not be followed: requests of a device too many, requests too many at once, "
     "requests whose "
-    "end was not seen, charges without an account of their own, requests of more than 128 parts, "
+    "end was not seen, charges without an account of their own, requests of more than 256 parts, "
     "pages "
     "of files with more than four dirtiers.";
 
@@ -101,7 +101,7 @@ std::vector<ColumnInfo> request_columns() {
       "Times the driver gave a request back; its time on the device begins anew.",
       MetricKind::kCounter);
   add("tidegauge_block_merged_total",
-      "Pieces of I/O that ended as part of another's request, of at most 128 a request.",
+      "Pieces of I/O that ended as part of another's request, of at most 256 a request.",
       MetricKind::kCounter);
   add("tidegauge_block_in_flight", "Requests on the device at the moment.", MetricKind::kGauge);
   return out;
