@@ -357,6 +357,10 @@ int BPF_PROG(block_request_requeued_q, void* queue, struct request* request) {
   return request_left(request, 0, 0);
 }
 
+/* A driver that takes requests in batches may give one back untold; in the queue it may become part of another. */
+SEC("tp_btf/block_rq_merge")
+int BPF_PROG(block_request_merged, struct request* request) { return request_left(request, 0, 0); }
+
 SEC("tp_btf/block_rq_issue")
 int BPF_PROG(block_request_issued, struct request* request) { return request_issued(request); }
 

@@ -70,6 +70,12 @@ constexpr ProgramSpec kPrograms[] = {
      .optional = true},
     since_5_11("block_request_requeued", "block", "block_rq_requeue", "struct request *"),
     before_5_11("block_request_requeued_q", "block", "block_rq_requeue"),
+    {.name = "block_request_merged",
+     .feature = "block",
+     .tier = Tier::kTracepoint,
+     .tracepoint = "block_rq_merge",
+     .argument_type = "struct request *",
+     .optional = true},
     since_5_11("block_request_issued", "block", "block_rq_issue", "struct request *"),
     before_5_11("block_request_issued_q", "block", "block_rq_issue"),
 };
