@@ -14,7 +14,8 @@
 // bios on, and what they cause is counted on the disks below, where the owner of a bio is still known.
 //
 // All of a device is kept under one lock: this takes tp_btf programs (raw_tp may not lock), and gives sums
-// that agree with each other to the nanosecond.
+// that agree with each other to the nanosecond. Where the kernel lets no tracing program lock (5.10: "unknown
+// func bpf_spin_lock") events of two CPUs in the same nanoseconds may count an interval twice.
 
 // clang-format off: the helpers' headers use the types and do not include them.
 #include "block_records.h"
@@ -31,6 +32,30 @@
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 struct tg_block_losses losses = {};
+
+const volatile __u32 has_lock = 1;
+
+#define LOCK(device)                  \
+  do {                                \
+    if (has_lock) {                   \
+      bpf_spin_lock(&(device)->lock); \
+    }                                 \
+  } while (0)
+#define UNLOCK(device)                  \
+  do {                                  \
+    if (has_lock) {                     \
+      bpf_spin_unlock(&(device)->lock); \
+    }                                   \
+  } while (0)
+/* Under the lock, if there is one. */
+#define ADD(place, number)                      \
+  do {                                          \
+    if (has_lock) {                             \
+      (place) += (number);                      \
+    } else {                                    \
+      __sync_fetch_and_add(&(place), (number)); \
+    }                                           \
+  } while (0)
 
 struct {
   __uint(type, BPF_MAP_TYPE_HASH);
@@ -127,25 +152,26 @@ static __always_inline struct tg_block_device* device_of(struct gendisk* disk, _
   return device;
 }
 
-/* Under the device's lock. */
+/* Under the device's lock, if there is one. */
 static __always_inline void advance(struct tg_block_device* device, __u64 now) {
   if (now <= device->last_ns) { /* read before another CPU had the lock */
     return;
   }
   const __u64 passed = now - device->last_ns;
   device->last_ns = now;
-  if (device->in_flight) {
-    device->busy_ns += passed;
-    device->virtual_time += (passed << TG_VIRTUAL_SHIFT) / device->in_flight;
+  const __u32 in_flight = device->in_flight;
+  if (in_flight) {
+    ADD(device->busy_ns, passed);
+    ADD(device->virtual_time, (passed << TG_VIRTUAL_SHIFT) / in_flight);
   }
 }
 
 /* Of a request whose place could not be kept. */
 static __always_inline void take_back(struct tg_block_device* device, __u32 operation) {
-  bpf_spin_lock(&device->lock);
-  device->in_flight -= device->in_flight ? 1 : 0;
-  device->operation_in_flight[operation] -= device->operation_in_flight[operation] ? 1 : 0;
-  bpf_spin_unlock(&device->lock);
+  LOCK(device);
+  ADD(device->in_flight, -1);
+  ADD(device->operation_in_flight[operation], -1);
+  UNLOCK(device);
 }
 
 static __always_inline int request_issued(struct request* request) {
@@ -170,17 +196,17 @@ static __always_inline int request_issued(struct request* request) {
     issued.is_queue_known = 1;
     issued.queue_ns = now > since ? now - since : 0;
   }
-  bpf_spin_lock(&device->lock);
+  LOCK(device);
   advance(device, now);
-  device->in_flight++;
-  device->operation_in_flight[operation]++;
+  ADD(device->in_flight, 1);
+  ADD(device->operation_in_flight[operation], 1);
   issued.virtual_start = device->virtual_time;
   issued.is_sequential = device->next_sector[operation] == sector;
   device->next_sector[operation] = sector + (issued.bytes >> 9);
   issued.flush_owner = device->flush_owner;
   issued.flush_tgid = device->flush_tgid;
   issued.flush_reason = device->flush_reason;
-  bpf_spin_unlock(&device->lock);
+  UNLOCK(device);
   if (!bpf_map_update_elem(&requests, &key, &issued, BPF_NOEXIST)) {
     return 0;
   }
@@ -294,27 +320,27 @@ static __always_inline int request_left(struct request* request, int is_complete
     return 0; /* for the verifier */
   }
   struct tg_block_times* times = &device->times[operation];
-  bpf_spin_lock(&device->lock);
+  LOCK(device);
   advance(device, now);
-  device->in_flight -= device->in_flight ? 1 : 0;
-  device->operation_in_flight[operation] -= device->operation_in_flight[operation] ? 1 : 0;
+  ADD(device->in_flight, -1);
+  ADD(device->operation_in_flight[operation], -1);
   const __u64 share = device->virtual_time - issued.virtual_start;
   if (is_complete) {
-    times->device_slots[device_slot]++;
-    times->device_ns += device_ns;
-    times->bytes += issued.bytes;
-    times->sequential += issued.is_sequential;
-    times->random += !issued.is_sequential;
-    times->errors += error != 0;
+    ADD(times->device_slots[device_slot], 1);
+    ADD(times->device_ns, device_ns);
+    ADD(times->bytes, issued.bytes);
+    ADD(times->sequential, issued.is_sequential);
+    ADD(times->random, !issued.is_sequential);
+    ADD(times->errors, error != 0);
     if (issued.is_queue_known) {
-      times->queue_slots[queue_slot]++;
-      times->queue_ns += issued.queue_ns;
-      times->queued++;
+      ADD(times->queue_slots[queue_slot], 1);
+      ADD(times->queue_ns, issued.queue_ns);
+      ADD(times->queued, 1);
     }
   } else {
-    times->requeues++;
+    ADD(times->requeues, 1);
   }
-  bpf_spin_unlock(&device->lock);
+  UNLOCK(device);
   charge_request(request, &issued, (share + (1 << (TG_VIRTUAL_SHIFT - 1))) >> TG_VIRTUAL_SHIFT,
                  is_complete ? issued.bytes : 0);
   return 0;
@@ -375,11 +401,11 @@ static __always_inline void remember_flusher(struct bio* bio, const struct block
   const __u32 number = disk ? device_number(disk) : 0;
   struct tg_block_device* device = number ? bpf_map_lookup_elem(&devices, &number) : 0;
   if (device) {
-    bpf_spin_lock(&device->lock);
+    LOCK(device);
     device->flush_owner = who->owner;
     device->flush_tgid = who->tgid;
     device->flush_reason = who->reason;
-    bpf_spin_unlock(&device->lock);
+    UNLOCK(device);
   }
 }
 

@@ -89,16 +89,13 @@ class LoadedBlockPrograms final : public BlockPrograms {
   explicit LoadedBlockPrograms(std::shared_ptr<EbpfRuntime> runtime)
       : runtime_(std::move(runtime)) {}
 
+  // Whether tracing programs may lock is told nowhere but by the verifier.
   Result<void> load() {
-    programs_.emplace("block", kPrograms, [this]() -> bpf_object* {
-      skeleton_.reset(::block_bpf__open_opts(runtime_->open_options()));
-      if (skeleton_ == nullptr || runtime_->share_maps(skeleton_->obj) != 0) {
-        return nullptr;
-      }
-      skeleton_->rodata->namespace_inode = runtime_->namespace_inode();
-      return skeleton_->obj;
-    });
-    return programs_->load(runtime_->kernel(), runtime_->limits());
+    auto loaded = load_with(true);
+    if (!programs_->active("block")) {
+      loaded = load_with(false);
+    }
+    return loaded;
   }
 
   Result<void> read_devices(
@@ -164,6 +161,19 @@ class LoadedBlockPrograms final : public BlockPrograms {
   void attach_waiting() override { programs_->attach_waiting(runtime_->kernel()); }
 
  private:
+  Result<void> load_with(bool lock) {
+    programs_.emplace("block", kPrograms, [this, lock]() -> bpf_object* {
+      skeleton_.reset(::block_bpf__open_opts(runtime_->open_options()));
+      if (skeleton_ == nullptr || runtime_->share_maps(skeleton_->obj) != 0) {
+        return nullptr;
+      }
+      skeleton_->rodata->namespace_inode = runtime_->namespace_inode();
+      skeleton_->rodata->has_lock = lock ? 1 : 0;
+      return skeleton_->obj;
+    });
+    return programs_->load(runtime_->kernel(), runtime_->limits());
+  }
+
   // A device that hangs has no events that would move its clock.
   static void add_present(tg_block_device& device) {
     timespec now{};
