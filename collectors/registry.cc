@@ -2,6 +2,7 @@
 #include "collectors/registry.h"
 
 #include "collectors/block/diskstats.h"
+#include "collectors/ebpf/block.h"
 #include "collectors/ebpf/ebpf.h"
 #include "collectors/ebpf/files.h"
 #include "collectors/process/cgroup.h"
@@ -63,6 +64,7 @@ constexpr const CollectorInfo* kCollectors[] = {
     &kProcessesCollector,
     &kProcessCollector,
     &kCgroupCollector,
+    &kEbpfBlockCollector,
     &kEbpfCollector,
     &kEbpfFilesCollector,
     &kFilefdCollector,

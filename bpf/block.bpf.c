@@ -1,0 +1,541 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+//
+// Requests of block devices: how long they wait and how long they take, and whose they are.
+//
+//   block_bio_queue      in the context of who submits: whose the bio is. Of pages that are written back,
+//                        who dirtied them (writeback_dirty_folio, dirty_pages.bpf.h).
+//   block_rq_issue       the driver gets the request: its time on the device begins. In the queue it has
+//                        been since it was allocated (rq->start_time_ns), inserted or not.
+//   block_rq_requeue     the driver gives it back: the time on the device begins anew with the next issue.
+//   block_rq_complete    counts it, and charges its share of the device's busy time and its bytes to the
+//                        owners of its bios, which are still linked to it.
+//
+// A device is what has requests. Disks, loop devices and multipath have; dm, md, zram and the like pass
+// bios on, and what they cause is counted on the disks below, where the owner of a bio is still known.
+//
+// All of a device is kept under one lock: this takes tp_btf programs (raw_tp may not lock), and gives sums
+// that agree with each other to the nanosecond. Where the kernel lets no tracing program lock (5.10: "unknown
+// func bpf_spin_lock") events of two CPUs in the same nanoseconds may count an interval twice.
+
+// clang-format off: the helpers' headers use the types and do not include them.
+#include "block_records.h"
+#include "block_types.bpf.h"
+
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#include "histogram.bpf.h"
+#include "owner.bpf.h"
+// clang-format on
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+struct tg_block_losses losses = {};
+
+const volatile __u32 has_lock = 1;
+
+#define LOCK(device)                  \
+  do {                                \
+    if (has_lock) {                   \
+      bpf_spin_lock(&(device)->lock); \
+    }                                 \
+  } while (0)
+#define UNLOCK(device)                  \
+  do {                                  \
+    if (has_lock) {                     \
+      bpf_spin_unlock(&(device)->lock); \
+    }                                   \
+  } while (0)
+/* Under the lock, if there is one. */
+#define ADD(place, number)                      \
+  do {                                          \
+    if (has_lock) {                             \
+      (place) += (number);                      \
+    } else {                                    \
+      __sync_fetch_and_add(&(place), (number)); \
+    }                                           \
+  } while (0)
+
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, TG_BLOCK_DEVICES);
+  __type(key, __u32);
+  __type(value, struct tg_block_device);
+} devices SEC(".maps");
+
+static const struct tg_block_device new_device = {};
+
+struct issued {
+  __u64 issue_ns;
+  __u64 queue_ns;
+  __u64 virtual_start;
+  __u32 device;
+  __u32 bytes;
+  __u32 operation;
+  __u32 flush_owner;
+  __u32 flush_tgid;
+  __u8 flush_reason;
+  __u8 is_sequential;
+  __u8 is_queue_known;
+  __u8 zero;
+};
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, TG_BLOCK_REQUESTS);
+  __type(key, __u64);
+  __type(value, struct issued);
+} requests SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, TG_JOURNAL_ACCOUNTS);
+  __type(key, struct tg_journal_key);
+  __type(value, struct tg_journal_account);
+} journal SEC(".maps");
+
+#include "block_owners.bpf.h"
+#include "dirty_pages.bpf.h"
+
+#define REQ_OP_MASK 0xFF /* include/linux/blk_types.h */
+#define MAX_BIOS 256     /* of one request: more than most devices take segments */
+
+static __always_inline __u32 operation_of(__u32 flags) {
+  switch (flags & REQ_OP_MASK) {
+    case 0:
+      return TG_BLOCK_READ;
+    case 1:
+    case 7: /* zone append; on 5.10 write same */
+    case 9: /* write zeroes */
+      return TG_BLOCK_WRITE;
+    case 2:
+      return TG_BLOCK_FLUSH;
+    case 3:
+    case 5: /* secure erase */
+      return TG_BLOCK_DISCARD;
+    default:
+      return TG_BLOCK_OTHER;
+  }
+}
+
+static __always_inline __u32 device_number(struct gendisk* disk) {
+  const __u32 number = (__u32)disk->major << 20 | disk->first_minor;
+  return number ? number : low_half(disk) >> 6 | TG_HIDDEN_DEVICE;
+}
+
+static __always_inline struct gendisk* disk_of_request(struct request* request) {
+  struct request___disk* before = (void*)request;
+  if (bpf_core_field_exists(before->rq_disk)) {
+    return before->rq_disk;
+  }
+  return request->q->disk;
+}
+
+static __always_inline struct gendisk* disk_of_bio(struct bio* bio) {
+  struct bio___disk* before = (void*)bio;
+  if (bpf_core_field_exists(before->bi_disk)) {
+    return before->bi_disk;
+  }
+  return bio->bi_bdev->bd_disk;
+}
+
+static __always_inline struct tg_block_device* device_of(struct gendisk* disk, __u32 number) {
+  struct tg_block_device* device = bpf_map_lookup_elem(&devices, &number);
+  if (device) {
+    return device;
+  }
+  bpf_map_update_elem(&devices, &number, &new_device, BPF_NOEXIST);
+  device = bpf_map_lookup_elem(&devices, &number);
+  if (device) {
+    bpf_core_read(device->name, sizeof(device->name), &disk->disk_name);
+  }
+  return device;
+}
+
+/* Under the device's lock, if there is one. */
+static __always_inline void advance(struct tg_block_device* device, __u64 now) {
+  if (now <= device->last_ns) { /* read before another CPU had the lock */
+    return;
+  }
+  const __u64 passed = now - device->last_ns;
+  device->last_ns = now;
+  const __u32 in_flight = device->in_flight;
+  if (in_flight) {
+    ADD(device->busy_ns, passed);
+    ADD(device->virtual_time, (passed << TG_VIRTUAL_SHIFT) / in_flight);
+  }
+}
+
+/* Of a request whose place could not be kept. */
+static __always_inline void take_back(struct tg_block_device* device, __u32 operation) {
+  LOCK(device);
+  ADD(device->in_flight, -1);
+  ADD(device->operation_in_flight[operation], -1);
+  UNLOCK(device);
+}
+
+static __always_inline int request_issued(struct request* request) {
+  struct gendisk* disk = disk_of_request(request);
+  if (!disk) {
+    return 0; /* a command to a controller */
+  }
+  const __u32 number = device_number(disk);
+  struct tg_block_device* device = device_of(disk, number);
+  if (!device) {
+    __sync_fetch_and_add(&losses.devices, 1);
+    return 0;
+  }
+  const __u32 operation = operation_of(request->cmd_flags);
+  const __u64 key = (__u64)request;
+  const __u64 now = bpf_ktime_get_ns();
+  const __u64 since = request->start_time_ns;
+  const __u64 sector = request->__sector;
+  struct issued issued = {
+      .issue_ns = now, .device = number, .bytes = request->__data_len, .operation = operation};
+  if (since) { /* 0: the queue keeps no time (iostats is off) */
+    issued.is_queue_known = 1;
+    issued.queue_ns = now > since ? now - since : 0;
+  }
+  LOCK(device);
+  advance(device, now);
+  ADD(device->in_flight, 1);
+  ADD(device->operation_in_flight[operation], 1);
+  issued.virtual_start = device->virtual_time;
+  issued.is_sequential = device->next_sector[operation] == sector;
+  device->next_sector[operation] = sector + (issued.bytes >> 9);
+  issued.flush_owner = device->flush_owner;
+  issued.flush_tgid = device->flush_tgid;
+  issued.flush_reason = device->flush_reason;
+  UNLOCK(device);
+  if (!bpf_map_update_elem(&requests, &key, &issued, BPF_NOEXIST)) {
+    return 0;
+  }
+  /* Its last end was not seen, then it was still counted as in flight; or there is no room. */
+  take_back(device, operation);
+  if (bpf_map_lookup_elem(&requests, &key) &&
+      !bpf_map_update_elem(&requests, &key, &issued, BPF_ANY)) {
+    __sync_fetch_and_add(&losses.stale, 1);
+  } else {
+    __sync_fetch_and_add(&losses.requests, 1);
+  }
+  return 0;
+}
+
+/* As in charge(): of their own, so that the loop below has few branches for the verifier to multiply. */
+__noinline int charge_rest(__u64 device_operation, __u64 flush_owner_tgid, __u64 flush_reason,
+                           __u64 busy_ns, __u64 bytes) {
+  struct block_who who = {.reason = TG_BLOCK_UNKNOWN};
+  if (!busy_ns && !bytes) {
+    return 0;
+  }
+  if ((__u32)device_operation == TG_BLOCK_FLUSH) {
+    who.owner = flush_owner_tgid >> 32;
+    who.tgid = (__u32)flush_owner_tgid;
+    who.reason = flush_reason;
+  }
+  charge_to(&who, device_operation >> 32, (__u32)device_operation, busy_ns, bytes);
+  return 0;
+}
+
+__noinline int count_merged(__u64 device_operation, __u64 bios) {
+  const __u32 number = device_operation >> 32;
+  const __u32 operation = (__u32)device_operation;
+  struct tg_block_device* device = bpf_map_lookup_elem(&devices, &number);
+  if (device && operation < TG_BLOCK_OPERATIONS && bios > 1) {
+    __sync_fetch_and_add(&device->times[operation].merged, bios - 1);
+  }
+  return 0;
+}
+
+/* The usual request, quickly: one bio of one owner. */
+static __always_inline int charge_single(struct bio* bio, const struct issued* issued,
+                                         __u64 share_ns, __u64 bytes) {
+  struct bio_tag* tag = bio && !bio->bi_next ? find_tag((__u64)bio) : 0;
+  if (!tag || tag->who.reason == SHARED) {
+    return 0;
+  }
+  const struct block_who who = tag->who;
+  if (bytes) {
+    tag->bio = 0;
+  }
+  charge_to(&who, issued->device, issued->operation, share_ns, bytes);
+  return 1;
+}
+
+/* Charges a share of the busy time, and of a request that has ended its bytes, to the owners of its bios. */
+static __always_inline void charge_request(struct request* request, const struct issued* issued,
+                                           __u64 share_ns, __u64 bytes) {
+  const __u64 to = (__u64)issued->device << 32 | issued->operation;
+  const __u64 sectors = issued->bytes >> 9;
+  const __u64 flusher = (__u64)issued->flush_owner << 32 | issued->flush_tgid;
+  const __u64 flush_reason = issued->flush_reason;
+  const __u64 counted = bytes ? ~0ULL : 0;
+  if (charge_single(request->bio, issued, share_ns, bytes)) {
+    return;
+  }
+  struct bio* bio = sectors ? BPF_CORE_READ(request, bio) : 0;
+  __u64 done = 0;
+  __u64 given_ns = 0;
+  __u64 bios = 0;
+  for (int i = 0; i < MAX_BIOS; i++) {
+    if (!bio) {
+      break;
+    }
+    const __u64 size = BPF_CORE_READ(bio, bi_iter.bi_size);
+    bios++;
+    done += size >> 9;
+    const __u64 until_ns = share_ns * done / sectors;
+    charge_bio((__u64)bio, to, until_ns - given_ns, size & counted);
+    given_ns = until_ns;
+    bio = BPF_CORE_READ(bio, bi_next);
+  }
+  /* What has no bio, or too many. The bios of a request are as long as it is. */
+  charge_rest(to, flusher, flush_reason, share_ns - given_ns, bytes - ((done << 9) & counted));
+  if (bios > 1) {
+    count_merged(to, bios & counted);
+  }
+  if (bio) {
+    __sync_fetch_and_add(&losses.long_requests, 1);
+  }
+}
+
+static __always_inline int request_left(struct request* request, int is_complete, int error) {
+  const __u64 key = (__u64)request;
+  struct issued* found = bpf_map_lookup_elem(&requests, &key);
+  if (!found) {
+    return 0; /* began before us */
+  }
+  const struct issued issued = *found;
+  bpf_map_delete_elem(&requests, &key);
+  const __u32 operation = issued.operation;
+  struct tg_block_device* device = bpf_map_lookup_elem(&devices, &issued.device);
+  if (!device || operation >= TG_BLOCK_OPERATIONS) {
+    return 0;
+  }
+  const __u64 now = bpf_ktime_get_ns();
+  const __u64 device_ns = now > issued.issue_ns ? now - issued.issue_ns : 0;
+  const __u32 device_slot = time_slot(device_ns);
+  const __u32 queue_slot = time_slot(issued.queue_ns);
+  if (device_slot >= TG_TIME_SLOTS || queue_slot >= TG_TIME_SLOTS) {
+    return 0; /* for the verifier */
+  }
+  struct tg_block_times* times = &device->times[operation];
+  LOCK(device);
+  advance(device, now);
+  ADD(device->in_flight, -1);
+  ADD(device->operation_in_flight[operation], -1);
+  const __u64 share = device->virtual_time - issued.virtual_start;
+  if (is_complete) {
+    ADD(times->device_slots[device_slot], 1);
+    ADD(times->device_ns, device_ns);
+    ADD(times->bytes, issued.bytes);
+    ADD(times->sequential, issued.is_sequential);
+    ADD(times->random, !issued.is_sequential);
+    ADD(times->errors, error != 0);
+    if (issued.is_queue_known) {
+      ADD(times->queue_slots[queue_slot], 1);
+      ADD(times->queue_ns, issued.queue_ns);
+      ADD(times->queued, 1);
+    }
+  } else {
+    ADD(times->requeues, 1);
+  }
+  UNLOCK(device);
+  charge_request(request, &issued, (share + (1 << (TG_VIRTUAL_SHIFT - 1))) >> TG_VIRTUAL_SHIFT,
+                 is_complete ? issued.bytes : 0);
+  return 0;
+}
+
+/* A request may end in pieces: the last one counts. */
+static __always_inline int request_ended(struct request* request, int error, __u32 bytes) {
+  return bytes >= request->__data_len ? request_left(request, 1, error) : 0;
+}
+
+// A program is left out while it runs on that CPU already, and requests end in interrupts: then the second
+// one finds it.
+
+// Before 5.11, and what was not backported to, tracepoints pass the queue first (a54895fa057c "block: remove
+// the request_queue to argument request based tracepoints").
+
+SEC("tp_btf/block_rq_complete")
+int BPF_PROG(block_request_completed, struct request* request, int error, unsigned int bytes) {
+  return request_ended(request, error, bytes);
+}
+
+SEC("tp_btf/block_rq_complete")
+int BPF_PROG(block_request_completed_q, void* queue, struct request* request, int error,
+             unsigned int bytes) {
+  return request_ended(request, error, bytes);
+}
+
+SEC("tp_btf/block_rq_complete")
+int BPF_PROG(block_request_completed_2, struct request* request, int error, unsigned int bytes) {
+  return request_ended(request, error, bytes);
+}
+
+SEC("tp_btf/block_rq_requeue")
+int BPF_PROG(block_request_requeued, struct request* request) {
+  return request_left(request, 0, 0);
+}
+
+SEC("tp_btf/block_rq_requeue")
+int BPF_PROG(block_request_requeued_q, void* queue, struct request* request) {
+  return request_left(request, 0, 0);
+}
+
+/* A driver that takes requests in batches may give one back untold; in the queue it may become part of another. */
+SEC("tp_btf/block_rq_merge")
+int BPF_PROG(block_request_merged, struct request* request) { return request_left(request, 0, 0); }
+
+SEC("tp_btf/block_rq_issue")
+int BPF_PROG(block_request_issued, struct request* request) { return request_issued(request); }
+
+SEC("tp_btf/block_rq_issue")
+int BPF_PROG(block_request_issued_q, void* queue, struct request* request) {
+  return request_issued(request);
+}
+
+/* The flush that comes of it is a request of the device's own, without bios. */
+static __always_inline void remember_flusher(struct bio* bio, const struct block_who* who) {
+  struct gendisk* disk = disk_of_bio(bio);
+  const __u32 number = disk ? device_number(disk) : 0;
+  struct tg_block_device* device = number ? bpf_map_lookup_elem(&devices, &number) : 0;
+  if (device) {
+    LOCK(device);
+    device->flush_owner = who->owner;
+    device->flush_tgid = who->tgid;
+    device->flush_reason = who->reason;
+    UNLOCK(device);
+  }
+}
+
+/* `who` is the submitter at first. */
+static __always_inline void find_writer(struct bio* bio, struct block_who* who, __u32 flags,
+                                        __u32 bytes) {
+  const struct written_page page = find_written(bio);
+  const int is_owned = who->reason == TG_BLOCK_OWNED;
+  if (!page.inode || (!page.is_writeback && !page.is_device)) {
+    /* What is written directly from memory is the submitter's; anonymous pages of swap were anybody's. */
+    if (flags & 1U << bpf_core_enum_value(enum req_flag_bits, __REQ_SWAP)) {
+      const struct block_who swap = {.reason = TG_BLOCK_SWAP};
+      *who = swap;
+    }
+    return;
+  }
+  if (page.is_device && (who->reason == TG_BLOCK_JOURNAL || (!page.is_writeback && is_owned))) {
+    return;
+  }
+  const __u32 pages = (bytes + (1 << PAGE_SHIFT) - 1) >> PAGE_SHIFT;
+  const __u32 kernel_reason = page.is_device ? TG_BLOCK_METADATA : TG_BLOCK_KERNEL;
+  if (find_dirtiers((__u64)bio, who, page.inode, pages, kernel_reason)) {
+    __sync_fetch_and_add(&losses.owned_pages, pages);
+    return;
+  }
+  const struct block_who nobody = {.reason =
+                                       page.is_device ? TG_BLOCK_METADATA : TG_BLOCK_OWNERLESS};
+  *who = nobody;
+  __sync_fetch_and_add(&losses.ownerless_pages, pages);
+}
+
+static __always_inline void set_tag(__u64 bio, const struct block_who* who) {
+  struct bio_tag* tag = take_tag(bio);
+  if (tag) {
+    tag->who = *who;
+    asm volatile("" ::: "memory");
+    tag->bio = bio;
+  }
+}
+
+static __always_inline int bio_queued(struct bio* bio) {
+  const __u32 flags = bio->bi_opf;
+  const __u32 bytes = bio->bi_iter.bi_size;
+  struct block_who who;
+  find_current(&who);
+  if (flags & (1U << __REQ_PREFLUSH | 1U << __REQ_FUA)) {
+    remember_flusher(bio, &who);
+  }
+  if (!bytes) {
+    return 0;
+  }
+  if (operation_of(flags) == TG_BLOCK_WRITE) {
+    find_writer(bio, &who, flags, bytes);
+  }
+  set_tag((__u64)bio, &who);
+  return 0;
+}
+
+SEC("tp_btf/block_bio_queue")
+int BPF_PROG(block_bio_queued, struct bio* bio) { return bio_queued(bio); }
+
+SEC("tp_btf/block_bio_queue")
+int BPF_PROG(block_bio_queued_q, void* queue, struct bio* bio) { return bio_queued(bio); }
+
+/* The front part of a bio that was too large is a bio of its own, chained to what is left of it. */
+static __always_inline int bio_split(struct bio* front) {
+  const __u64 bio = (__u64)front;
+  const __u64 whole = (__u64)BPF_CORE_READ(front, bi_private);
+  struct bio_tag* tag = find_tag(whole);
+  if (!tag) {
+    return 0;
+  }
+  const struct block_who who = tag->who;
+  if (who.reason == SHARED) {
+    struct bio_shares* from = shares_of(whole);
+    struct bio_shares* to = shares_of(bio);
+    if (!from || !to || from == to || from->bio != whole) {
+      return 0;
+    }
+    to->bio = 0;
+    to->parts = from->parts;
+    __builtin_memcpy(to->part, from->part, sizeof(to->part));
+    asm volatile("" ::: "memory");
+    to->bio = bio;
+  }
+  set_tag(bio, &who);
+  return 0;
+}
+
+SEC("tp_btf/block_split")
+int BPF_PROG(block_bio_split, struct bio* front) { return bio_split(front); }
+
+SEC("tp_btf/block_split")
+int BPF_PROG(block_bio_split_q, void* queue, struct bio* front) { return bio_split(front); }
+
+SEC("tp_btf/writeback_dirty_folio")
+int BPF_PROG(block_folio_dirtied, void* folio, struct address_space___cache* mapping) {
+  return page_dirtied(folio, mapping);
+}
+
+SEC("tp_btf/writeback_dirty_page")
+int BPF_PROG(block_page_dirtied, void* page, struct address_space___cache* mapping) {
+  return page_dirtied(page, mapping);
+}
+
+SEC("raw_tp/jbd2_handle_stats")
+int block_journal_handle(__u64* arguments) {
+  const int blocks = (int)arguments[7];
+  struct block_who who;
+  if (blocks <= 0) {
+    return 0;
+  }
+  find_current(&who);
+  if (who.reason != TG_BLOCK_OWNED) { /* allocates what others dirtied */
+    return 0;
+  }
+  struct tg_journal_key key = {.device = (__u32)arguments[0], .owner = who.owner, .tgid = who.tgid};
+  struct tg_journal_account* account = bpf_map_lookup_elem(&journal, &key);
+  if (!account) {
+    const struct tg_journal_account none = {};
+    if (bpf_map_update_elem(&journal, &key, &none, BPF_NOEXIST)) {
+      key.tgid = 0;
+      bpf_map_update_elem(&journal, &key, &none, BPF_NOEXIST);
+    }
+    account = bpf_map_lookup_elem(&journal, &key);
+  }
+  if (account) {
+    __sync_fetch_and_add(&account->blocks, blocks);
+  } else {
+    __sync_fetch_and_add(&losses.accounts, 1);
+  }
+  return 0;
+}

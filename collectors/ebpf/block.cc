@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "collectors/ebpf/block.h"
+
+#include <cstring>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "collectors/ebpf/block_devices.h"
+#include "collectors/ebpf/block_ledger.h"
+#include "collectors/ebpf/block_programs.h"
+#include "collectors/ebpf/block_tables.h"
+#include "collectors/ebpf/owner_groups.h"
+
+namespace tidegauge {
+
+namespace {
+
+constexpr std::int64_t kRetryNs = 60'000'000'000;
+
+class EbpfBlockCollector final : public Collector {
+ public:
+  EbpfBlockCollector(const KernelFiles& files, std::size_t max_groups, std::size_t top)
+      : files_(files), devices_(files), groups_(files, max_groups), ledger_(top) {}
+
+  // Without eBPF there is nothing to show: the collector `ebpf` tells why.
+  Result<void> collect(CollectContext& context, Section& out) override {
+    if (context.boottime_ns >= next_try_ns_) {
+      next_try_ns_ = context.boottime_ns + kRetryNs;
+      load_or_attach();
+    }
+    if (programs_ == nullptr || !programs_->active("block")) {
+      return {};
+    }
+    return pass(context, out);
+  }
+
+ private:
+  struct Seen {
+    std::uint32_t number;
+    std::string name;
+    tg_block_device device;
+  };
+
+  void load_or_attach() {
+    if (programs_ != nullptr) {
+      programs_->attach_waiting();
+      return;
+    }
+    if (auto loaded = BlockPrograms::load(files_)) {
+      programs_ = std::move(*loaded);
+    }
+  }
+
+  Result<void> pass(CollectContext& context, Section& out) {
+    if (auto names = devices_.refresh(*context.buffer); !names) {
+      return names;
+    }
+    groups_.begin_pass(context, programs_->owners_fd());
+    ledger_.begin_pass(context.boottime_ns);
+    // First the parts, then the whole: what ends in between is not more than it.
+    if (auto read = read_accounts(); !read) {
+      return read;
+    }
+    if (auto read = read_devices(); !read) {
+      return read;
+    }
+    ledger_.settle();
+    std::vector<BlockDeviceSample> samples;
+    samples.reserve(seen_.size());
+    for (const Seen& seen : seen_) {
+      samples.push_back({seen.number, seen.name, &seen.device});
+    }
+    tables_.fill(
+        samples, ledger_, [this](std::uint32_t group) { return groups_.name(group); },
+        programs_->losses(), out);
+    return {};
+  }
+
+  BlockParty party_of(std::uint32_t owner, std::uint32_t tgid) {
+    BlockParty party{.group = groups_.group_of(owner), .tgid = tgid, .comm = {}};
+    if (const tg_owner* known = groups_.find(owner); known != nullptr && tgid != 0) {
+      party.comm = known->comm;
+    }
+    return party;
+  }
+
+  Result<void> read_accounts() {
+    auto read = programs_->read_accounts(
+        [this](const tg_block_account_key& key, const tg_block_account& added) {
+          const BlockAmount amount{added.busy_ns, added.bytes};
+          if (key.reason == TG_BLOCK_OWNED) {
+            ledger_.charge(key.device, key.operation, party_of(key.owner, key.tgid), amount);
+          } else {
+            ledger_.charge_nobody(key.device, key.operation, key.reason, amount);
+          }
+        });
+    if (!read) {
+      return read;
+    }
+    return programs_->read_journal([this](const tg_journal_key& key, std::uint64_t blocks) {
+      for (const std::uint32_t disk : devices_.disks_below(key.device)) {
+        ledger_.add_journal_weight(disk, party_of(key.owner, key.tgid), blocks);
+      }
+    });
+  }
+
+  Result<void> read_devices() {
+    seen_.clear();
+    auto read =
+        programs_->read_devices([this](std::uint32_t number, const tg_block_device& device) {
+          const std::string name(device.name, ::strnlen(device.name, sizeof(device.name)));
+          if (!name.empty()) {
+            seen_.push_back({number, name, device});
+          }
+        });
+    std::erase_if(seen_, [this](const Seen& seen) {
+      if (devices_.is_present(seen.number, seen.name)) {
+        return false;
+      }
+      if (programs_->forget_device(seen.number)) {
+        ledger_.forget_device(seen.number);
+      }
+      return true;
+    });
+    return read;
+  }
+
+  KernelFiles files_;
+  BlockDevices devices_;
+  OwnerGroups groups_;
+  BlockLedger ledger_;
+  BlockTables tables_;
+  std::unique_ptr<BlockPrograms> programs_;
+  std::vector<Seen> seen_;
+  std::int64_t next_try_ns_ = 0;
+};
+
+constexpr OptionSpec kOptions[] = {
+    {.key = "max_groups",
+     .flag = "max-groups",
+     .type = OptionType::kInteger,
+     .default_text = "200",
+     .help = "Groups of processes that are told apart; the others count for \"other\".",
+     .min = 1,
+     .max = 10'000},
+    {.key = "top",
+     .flag = "top",
+     .type = OptionType::kInteger,
+     .default_text = "10",
+     .help = "How many processes the devices are busiest for have series of their own; 0: none.",
+     .min = 0,
+     .max = 1'000},
+};
+
+Result<std::unique_ptr<Collector>> make_block(const KernelFiles& files, const Options& options) {
+  return std::make_unique<EbpfBlockCollector>(
+      files, static_cast<std::size_t>(options.integer("max_groups")),
+      static_cast<std::size_t>(options.integer("top")));
+}
+
+}  // namespace
+
+const CollectorInfo kEbpfBlockCollector{
+    .name = "ebpf_block",
+    .help =
+        "Requests of block devices (BPF): their times apart in queue and device, and the device's "
+        "busy "
+        "time by who caused it.",
+    .interval_ms = 1'000,
+    .lane = Lane::kWorker,
+    .refresh = false,
+    .stretch = true,
+    .options = kOptions,
+    .make = make_block,
+    .metrics = BlockTables::documentation,
+};
+
+}  // namespace tidegauge

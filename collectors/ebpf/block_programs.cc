@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "collectors/ebpf/block_programs.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include <cerrno>
+#include <cstring>
+#include <ctime>
+#include <optional>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "block.skel.h"
+#include "collectors/ebpf/map_reader.h"
+#include "collectors/ebpf/owner_maps.h"
+#include "collectors/ebpf/program_set.h"
+
+namespace tidegauge {
+
+namespace {
+
+// One of two variants: since 5.11 (a54895fa057c; backported to 5.10 and not everywhere) without the queue.
+constexpr ProgramSpec since_5_11(std::string_view name, std::string_view feature,
+                                 std::string_view tracepoint, std::string_view type) {
+  return {.name = name,
+          .feature = feature,
+          .tier = Tier::kTracepoint,
+          .tracepoint = tracepoint,
+          .typed_argument = 0,
+          .argument_type = type,
+          .alternative = tracepoint};
+}
+
+constexpr ProgramSpec before_5_11(std::string_view name, std::string_view feature,
+                                  std::string_view tracepoint) {
+  return since_5_11(name, feature, tracepoint, "struct request_queue *");
+}
+
+// Attached in this order: who ends requests before who begins them, so that none stays in flight unseen; who
+// tells owners before who asks for them.
+constexpr ProgramSpec kPrograms[] = {
+    {.name = "block_folio_dirtied",
+     .feature = "block_attribution",
+     .tier = Tier::kTracepoint,
+     .tracepoint = "writeback_dirty_folio",
+     .alternative = "dirty"},
+    {.name = "block_page_dirtied",  // before 5.19
+     .feature = "block_attribution",
+     .tier = Tier::kTracepoint,
+     .tracepoint = "writeback_dirty_page",
+     .alternative = "dirty"},
+    since_5_11("block_bio_queued", "block_attribution", "block_bio_queue", "struct bio *"),
+    before_5_11("block_bio_queued_q", "block_attribution", "block_bio_queue"),
+    since_5_11("block_bio_split", "block_attribution", "block_split", "struct bio *"),
+    before_5_11("block_bio_split_q", "block_attribution", "block_split"),
+    {.name = "block_journal_handle",
+     .feature = "block_journal",
+     .tier = Tier::kTracepoint,
+     .tracepoint = "jbd2_handle_stats",
+     .module = "jbd2"},
+    since_5_11("block_request_completed", "block", "block_rq_complete", "struct request *"),
+    before_5_11("block_request_completed_q", "block", "block_rq_complete"),
+    {.name = "block_request_completed_2",
+     .feature = "block",
+     .tier = Tier::kTracepoint,
+     .tracepoint = "block_rq_complete",
+     .argument_type = "struct request *",
+     .optional = true},
+    since_5_11("block_request_requeued", "block", "block_rq_requeue", "struct request *"),
+    before_5_11("block_request_requeued_q", "block", "block_rq_requeue"),
+    {.name = "block_request_merged",
+     .feature = "block",
+     .tier = Tier::kTracepoint,
+     .tracepoint = "block_rq_merge",
+     .argument_type = "struct request *",
+     .optional = true},
+    since_5_11("block_request_issued", "block", "block_rq_issue", "struct request *"),
+    before_5_11("block_request_issued_q", "block", "block_rq_issue"),
+};
+
+struct Destroy {
+  void operator()(block_bpf* skeleton) const { block_bpf__destroy(skeleton); }
+};
+
+class LoadedBlockPrograms final : public BlockPrograms {
+ public:
+  explicit LoadedBlockPrograms(std::shared_ptr<EbpfRuntime> runtime)
+      : runtime_(std::move(runtime)) {}
+
+  // Whether tracing programs may lock is told nowhere but by the verifier.
+  Result<void> load() {
+    auto loaded = load_with(true);
+    if (!programs_->active("block")) {
+      loaded = load_with(false);
+    }
+    return loaded;
+  }
+
+  Result<void> read_devices(
+      const std::function<void(std::uint32_t, const tg_block_device&)>& visit) override {
+    const int fd = ::bpf_map__fd(skeleton_->maps.devices);
+    std::uint32_t number = 0;
+    const std::uint32_t* from = nullptr;
+    for (unsigned i = 0; i < TG_BLOCK_DEVICES; ++i) {
+      std::uint32_t next = 0;
+      if (::bpf_map_get_next_key(fd, from, &next) != 0) {
+        return errno == ENOENT ? Result<void>{} : system_error(errno, "BPF map of block devices");
+      }
+      number = next;
+      from = &number;
+      tg_block_device device{};
+      if (::bpf_map_lookup_elem_flags(fd, &number, &device, BPF_F_LOCK) == 0) {
+        add_present(device);
+        visit(number, device);
+      }
+    }
+    return {};
+  }
+
+  Result<void> read_accounts(const std::function<void(const tg_block_account_key&,
+                                                      const tg_block_account&)>& visit) override {
+    return accounts_.fold(::bpf_map__fd(skeleton_->maps.accounts),
+                          [&](const tg_block_account_key& key, const tg_block_account& added,
+                              const tg_block_account&) { visit(key, added); });
+  }
+
+  Result<void> read_journal(
+      const std::function<void(const tg_journal_key&, std::uint64_t)>& visit) override {
+    return journal_.fold(::bpf_map__fd(skeleton_->maps.journal),
+                         [&](const tg_journal_key& key, const tg_journal_account& added,
+                             const tg_journal_account&) { visit(key, added.blocks); });
+  }
+
+  bool forget_device(std::uint32_t device) override {
+    const int fd = ::bpf_map__fd(skeleton_->maps.devices);
+    tg_block_device now{};
+    if (::bpf_map_lookup_elem_flags(fd, &device, &now, BPF_F_LOCK) != 0 || now.in_flight == 0) {
+      static_cast<void>(::bpf_map_delete_elem(fd, &device));
+      return true;
+    }
+    return false;
+  }
+
+  // The skeleton's own view of it is only of use to who loads by the skeleton.
+  [[nodiscard]] tg_block_losses losses() const override {
+    const std::uint32_t all = 0;
+    std::vector<char> bytes(::bpf_map__value_size(skeleton_->maps.bss));
+    std::remove_pointer_t<decltype(skeleton_->bss)> variables{};
+    if (bytes.size() >= sizeof(variables) &&
+        ::bpf_map_lookup_elem(::bpf_map__fd(skeleton_->maps.bss), &all, bytes.data()) == 0) {
+      std::memcpy(&variables, bytes.data(), sizeof(variables));
+    }
+    return variables.losses;
+  }
+  [[nodiscard]] int owners_fd() const override { return runtime_->owners_fd(); }
+  [[nodiscard]] bool active(std::string_view feature) const override {
+    return programs_->active(feature);
+  }
+  void attach_waiting() override { programs_->attach_waiting(runtime_->kernel()); }
+
+ private:
+  Result<void> load_with(bool lock) {
+    programs_.emplace("block", kPrograms, [this, lock]() -> bpf_object* {
+      skeleton_.reset(::block_bpf__open_opts(runtime_->open_options()));
+      if (skeleton_ == nullptr || runtime_->share_maps(skeleton_->obj) != 0) {
+        return nullptr;
+      }
+      skeleton_->rodata->namespace_inode = runtime_->namespace_inode();
+      skeleton_->rodata->has_lock = lock ? 1 : 0;
+      return skeleton_->obj;
+    });
+    return programs_->load(runtime_->kernel(), runtime_->limits());
+  }
+
+  // A device that hangs has no events that would move its clock.
+  static void add_present(tg_block_device& device) {
+    timespec now{};
+    ::clock_gettime(CLOCK_MONOTONIC, &now);
+    const auto now_ns = static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U +
+                        static_cast<std::uint64_t>(now.tv_nsec);
+    if (device.in_flight != 0 && now_ns > device.last_ns) {
+      device.busy_ns += now_ns - device.last_ns;
+    }
+  }
+
+  std::shared_ptr<EbpfRuntime> runtime_;
+  std::unique_ptr<block_bpf, Destroy> skeleton_;
+  std::optional<ProgramSet> programs_;  // detached before skeleton_ goes
+  MapFolder<tg_block_account_key, tg_block_account> accounts_{TG_BLOCK_ACCOUNTS, false};
+  MapFolder<tg_journal_key, tg_journal_account> journal_{TG_JOURNAL_ACCOUNTS, false};
+};
+
+}  // namespace
+
+Result<std::unique_ptr<BlockPrograms>> BlockPrograms::load(const KernelFiles& files) {
+  auto runtime = shared_ebpf_runtime(files);
+  if (!runtime) {
+    return tl::make_unexpected(runtime.error());
+  }
+  auto programs = std::make_unique<LoadedBlockPrograms>(std::move(*runtime));
+  if (auto loaded = programs->load(); !loaded) {
+    return tl::make_unexpected(loaded.error());
+  }
+  return std::unique_ptr<BlockPrograms>(std::move(programs));
+}
+
+}  // namespace tidegauge
