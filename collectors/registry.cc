@@ -3,6 +3,7 @@
 
 #include "collectors/block/diskstats.h"
 #include "collectors/ebpf/ebpf.h"
+#include "collectors/ebpf/memory.h"
 #include "collectors/process/cgroup.h"
 #include "collectors/process/process.h"
 #include "collectors/procfs/buddyinfo.h"
@@ -63,6 +64,7 @@ constexpr const CollectorInfo* kCollectors[] = {
     &kProcessCollector,
     &kCgroupCollector,
     &kEbpfCollector,
+    &kEbpfMemoryCollector,
     &kFilefdCollector,
     &kSysctlCollector,
     &kCgroupsCollector,
