@@ -4,8 +4,10 @@
 #ifndef TIDEGAUGE_BPF_MEMORY_CACHE_H
 #define TIDEGAUGE_BPF_MEMORY_CACHE_H
 
-#define VM_FAULT_MAJOR 4 /* include/linux/mm_types.h, the same since 4.20 */
-#define S_IFMT 0170000   /* include/uapi/linux/stat.h */
+/* include/linux/mm_types.h, the same since 4.20 */
+#define VM_FAULT_MAJOR 0x4
+#define VM_FAULT_RETRY 0x400
+#define S_IFMT 0170000 /* include/uapi/linux/stat.h */
 #define S_IFBLK 0060000
 #define RWSEM_OWNER_FLAGS 7 /* kernel/locking/rwsem.c */
 #define RWSEM_READER_OWNED 1
@@ -90,14 +92,14 @@ int BPF_PROG(fault_enters, struct vm_fault___memory* fault) {
   return 0;
 }
 
-/* Where it had to wait it may have let go of the memory map: nothing of `fault` is to be touched. It then
- * comes again and finds the page, which is no major fault. */
+/* Where it had to wait it may have let go of the memory map (VM_FAULT_RETRY): nothing of `fault` is to be
+ * touched. It then comes again and finds the page, but is a major fault all the same. */
 SEC("fexit/filemap_fault")
 int BPF_PROG(fault_leaves, struct vm_fault___memory* fault, unsigned int result) {
   const __u32 tid = current_tid();
   const struct file_fault* begun_fault = bpf_map_lookup_elem(&file_faults, &tid);
   if (begun_fault) {
-    if (result & VM_FAULT_MAJOR) {
+    if (result & (VM_FAULT_MAJOR | VM_FAULT_RETRY)) {
       add_fault(begun_fault->device, bpf_ktime_get_ns() - begun_fault->since_ns);
     }
     bpf_map_delete_elem(&file_faults, &tid);

@@ -112,8 +112,9 @@ std::vector<ColumnInfo> page_cache_columns(Scale page) {
 std::vector<ColumnInfo> fault_columns() {
   return {
       column("tidegauge_major_faults_total",
-             "Page faults that had to read from the file system's device. Needs trampolines or "
-             "Linux 6.12; without trampolines, several that wait for one page are one."),
+             "Page faults that waited for a page of a file; device: of its file system. Needs "
+             "trampolines "
+             "or Linux 6.12. Without trampolines, only those that began to read it."),
       column("tidegauge_major_fault_seconds_total",
              "Time until the first attempt of these faults was over. Needs trampolines.",
              kNanoseconds),

@@ -12,13 +12,14 @@ import sys
 import unittest
 
 import lab
+from ebpf_memory_checks import EbpfMemory
 from machine_checks import Guest
 from process_checks import Process
 
 # Debian 11, 12 and 13, and what comes next.
 SUITES = ("bullseye", "bookworm", "trixie", "sid")
 # The lab itself is the same on all.
-CHECKS = {Process: SUITES, Guest: ("bookworm",)}
+CHECKS = {Process: SUITES, EbpfMemory: SUITES, Guest: ("bookworm",)}
 
 
 class Result(unittest.TextTestResult):
