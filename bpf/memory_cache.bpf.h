@@ -35,7 +35,7 @@ struct file_fault {
 };
 struct {
   __uint(type, BPF_MAP_TYPE_LRU_HASH);
-  __uint(max_entries, 8192);
+  __uint(max_entries, 2048);
   __type(key, __u32);
   __type(value, struct file_fault);
 } file_faults SEC(".maps");
@@ -266,7 +266,7 @@ struct read_ahead_of {
 };
 struct {
   __uint(type, BPF_MAP_TYPE_LRU_HASH);
-  __uint(max_entries, 8192);
+  __uint(max_entries, 4096);
   __type(key, __u32);
   __type(value, struct read_ahead_of);
 } reads SEC(".maps");

@@ -106,7 +106,7 @@ class EbpfMemoryCollector final : public Collector {
         [&](const std::uint32_t& owner, const tg_page_cache& added, const tg_page_cache&) {
           totals_.add_page_cache(groups_.group_of(owner), added);
         });
-    if (!caches) {
+    if (!caches || !settings_.features.page_cache) {
       return caches;
     }
     return faults_.fold(programs_->faults(),
@@ -200,13 +200,15 @@ constexpr OptionSpec kOptions[] = {
     {.key = "page_cache",
      .flag = "page-cache",
      .type = OptionType::kBool,
-     .default_text = "false",
-     .help = "Whether to count who fills and empties the page cache, and major faults."},
+     .default_text = "true",
+     .help =
+         "Whether to count who fills and empties the page cache, and major faults: about 0.1 us "
+         "when a folio (a page, or many) comes and when it goes."},
     {.key = "page_cache_reads",
      .flag = "page-cache-reads",
      .type = OptionType::kBool,
      .default_text = "false",
-     .help = "Whether to count what reads ask the page cache for."},
+     .help = "Whether to count what reads ask the page cache for: about 0.06 us for each read()."},
     {.key = "max_groups",
      .flag = "max-groups",
      .type = OptionType::kInteger,

@@ -111,6 +111,7 @@ std::uint64_t kernel_tick_ns() {
 
 MemoryPrograms::MemoryPrograms(std::shared_ptr<EbpfRuntime> runtime, const MemoryFeatures& wanted)
     : runtime_(std::move(runtime)),
+      wanted_(wanted),
       specs_(specs_for(wanted)),
       programs_("memory", specs_, [this] { return open(); }) {}
 
@@ -144,6 +145,10 @@ bpf_object* MemoryPrograms::open() {
   if (skeleton_ == nullptr) {
     return nullptr;
   }
+  for (bpf_map* map : {skeleton_->maps.faults, skeleton_->maps.file_faults}) {
+    ::bpf_map__set_autocreate(map, wanted_.page_cache);
+  }
+  ::bpf_map__set_autocreate(skeleton_->maps.reads, wanted_.page_cache_reads);
   // The set loads those it chooses, of those it was given.
   bpf_program* program = nullptr;
   bpf_object__for_each_program(program, skeleton_->obj) {

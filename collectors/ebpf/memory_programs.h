@@ -49,7 +49,7 @@ class MemoryPrograms {
   [[nodiscard]] int stalls() const;
   [[nodiscard]] int wakeups() const;
   [[nodiscard]] int page_caches() const;
-  [[nodiscard]] int faults() const;
+  [[nodiscard]] int faults() const;  // when page_cache is wanted
   [[nodiscard]] int victims_by_owner() const;
   // Copies: the kernel writes them at any time.
   [[nodiscard]] tg_kswapd kswapd(std::uint32_t node) const;
@@ -65,6 +65,7 @@ class MemoryPrograms {
   bpf_object* open();
 
   std::shared_ptr<EbpfRuntime> runtime_;
+  MemoryFeatures wanted_;
   std::unique_ptr<memory_bpf, Destroy> skeleton_;
   std::vector<ProgramSpec> specs_;
   const void* variables_ = nullptr;  // the object's, as its programs see them
