@@ -18,7 +18,14 @@ namespace tidegauge {
 
 namespace {
 
-using namespace memory_feature;
+using memory_feature::kCompaction;
+using memory_feature::kDirtyThrottle;
+using memory_feature::kKswapd;
+using memory_feature::kMajorFaults;
+using memory_feature::kOom;
+using memory_feature::kPageCache;
+using memory_feature::kPageCacheReads;
+using memory_feature::kReclaim;
 
 constexpr ProgramSpec traced(std::string_view name, std::string_view feature,
                              std::string_view tracepoint, bool optional = false) {

@@ -262,7 +262,8 @@ std::vector<MetricDoc> MemoryTables::docs() {
                          std::string_view help) {
     out.push_back({std::string(family), kind, std::move(labels), std::string(help)});
   };
-  const auto columns = [&](const std::vector<ColumnInfo>& infos, std::vector<std::string> labels) {
+  const auto columns = [&](const std::vector<ColumnInfo>& infos,
+                           const std::vector<std::string>& labels) {
     for (const ColumnInfo& info : infos) {
       if (out.empty() || out.back().name != info.family) {
         std::vector<std::string> all = labels;

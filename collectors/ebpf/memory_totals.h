@@ -4,10 +4,8 @@
 // What bpf/memory.bpf.c has counted, summed up by group. Pure: no maps, no clock. Only grows, and is bounded
 // by the number of groups.
 
-#include <compare>
 #include <cstdint>
 #include <map>
-#include <optional>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -42,13 +40,17 @@ struct WakeupPlace {
   std::uint32_t node;
   std::uint32_t order;
   std::uint32_t group;
-  auto operator<=>(const WakeupPlace&) const = default;
+  friend bool operator<(const WakeupPlace& a, const WakeupPlace& b) {
+    return std::tie(a.node, a.order, a.group) < std::tie(b.node, b.order, b.group);
+  }
 };
 
 struct GroupAndPart {
   std::uint32_t group;
   std::uint32_t part;  // kind of stall, number of a device
-  auto operator<=>(const GroupAndPart&) const = default;
+  friend bool operator<(const GroupAndPart& a, const GroupAndPart& b) {
+    return std::tie(a.group, a.part) < std::tie(b.group, b.part);
+  }
 };
 
 class MemoryTotals {
