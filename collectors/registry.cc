@@ -5,6 +5,7 @@
 #include "collectors/ebpf/block.h"
 #include "collectors/ebpf/ebpf.h"
 #include "collectors/ebpf/files.h"
+#include "collectors/ebpf/memory.h"
 #include "collectors/process/cgroup.h"
 #include "collectors/process/process.h"
 #include "collectors/procfs/buddyinfo.h"
@@ -67,6 +68,7 @@ constexpr const CollectorInfo* kCollectors[] = {
     &kEbpfBlockCollector,
     &kEbpfCollector,
     &kEbpfFilesCollector,
+    &kEbpfMemoryCollector,
     &kFilefdCollector,
     &kSysctlCollector,
     &kCgroupsCollector,
