@@ -13,6 +13,7 @@ import unittest
 
 import lab
 from block_checks import Block
+from ebpf_checks import Ebpf
 from ebpf_memory_checks import EbpfMemory
 from machine_checks import Guest
 from process_checks import Process
@@ -20,8 +21,7 @@ from process_checks import Process
 # Debian 11, 12 and 13, and what comes next.
 SUITES = ("bullseye", "bookworm", "trixie", "sid")
 # The lab itself is the same on all.
-CHECKS = {Process: SUITES, Block: SUITES, Guest: ("bookworm",)}
-CHECKS = {Process: SUITES, EbpfMemory: SUITES, Guest: ("bookworm",)}
+CHECKS = {Process: SUITES, Ebpf: SUITES, EbpfMemory: SUITES, Block: SUITES, Guest: ("bookworm",)}
 
 
 class Result(unittest.TextTestResult):
