@@ -109,6 +109,7 @@ class EbpfCollector final : public Collector {
       } else {
         refused_ = runtime.error().message();
       }
+      ProgramSources::all().refuse(refused_);
     }
     if (runtime_ != nullptr) {
       evictions_ += runtime_->make_room() ? 1U : 0U;
@@ -148,8 +149,8 @@ class EbpfCollector final : public Collector {
                  status.reason},
                 1);
       if (counted_ && status.fd >= 0) {
-        seconds_.add({status.name}, seen.run_ns);
-        runs_.add({status.name}, seen.runs);
+        seconds_.add({status.name, status.feature}, seen.run_ns);
+        runs_.add({status.name, status.feature}, seen.runs);
       }
     }
     for (const SeenFeature& feature : features_of(programs)) {
@@ -195,12 +196,12 @@ class EbpfCollector final : public Collector {
   ValueTable seconds_{"tidegauge_ebpf_program_run_seconds_total",
                       std::string(kSecondsHelp),
                       MetricKind::kCounter,
-                      {"program"},
+                      {"program", "feature"},
                       kNanoseconds};
   ValueTable runs_{"tidegauge_ebpf_program_runs_total",
                    std::string(kRunsHelp),
                    MetricKind::kCounter,
-                   {"program"}};
+                   {"program", "feature"}};
   ValueTable counted_table_{
       "tidegauge_ebpf_run_time_counted", std::string(kCountedHelp), MetricKind::kGauge, {}};
   ValueTable share_{
@@ -256,9 +257,10 @@ std::vector<MetricDoc> ebpf_metrics() {
           {"program", "tier", "feature", "state", "reason"}, kInfoHelp),
       doc("tidegauge_ebpf_feature_info", MetricKind::kGauge, {"feature", "tier", "reason"},
           kFeatureHelp),
-      doc("tidegauge_ebpf_program_run_seconds_total", MetricKind::kCounter, {"program"},
+      doc("tidegauge_ebpf_program_run_seconds_total", MetricKind::kCounter, {"program", "feature"},
           kSecondsHelp),
-      doc("tidegauge_ebpf_program_runs_total", MetricKind::kCounter, {"program"}, kRunsHelp),
+      doc("tidegauge_ebpf_program_runs_total", MetricKind::kCounter, {"program", "feature"},
+          kRunsHelp),
       doc("tidegauge_ebpf_run_time_counted", MetricKind::kGauge, {}, kCountedHelp),
       doc("tidegauge_ebpf_cpu_ratio", MetricKind::kGauge, {}, kShareHelp),
       doc("tidegauge_ebpf_cpu_budget_ratio", MetricKind::kGauge, {}, kBudgetHelp),

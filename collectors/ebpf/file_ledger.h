@@ -75,7 +75,7 @@ class FileLedger {
   static constexpr std::size_t kMaxPaths = 4096;
 
   struct Inode {
-    std::uint64_t path = 0;  // id of a Path, 0: not known
+    std::uint64_t path = 0;    // id of a Path, 0: not known
     tg_file_counts last{};     // up to which its path was credited
     tg_file_counts noticed{};  // in the last pass
     std::uint64_t seen_pass = 0;

@@ -72,23 +72,41 @@ void KernelBtf::Free::operator()(btf* types) const { ::btf__free(types); }
 Result<std::shared_ptr<const KernelBtf>> KernelBtf::load(const KernelFiles& files) {
   std::shared_ptr<KernelBtf> out(new KernelBtf(files));
   out->custom_path_ = files.roots().btf;
-  const std::string path =
-      out->custom_path_.empty() ? files.sys("kernel/btf/vmlinux") : out->custom_path_;
-  btf* types = ::btf__parse(path.c_str(), nullptr);
-  const long failed = ::libbpf_get_error(types);
-  if (failed != 0) {
-    return tl::make_unexpected(Error{
-        ErrorKind::kUnsupported, static_cast<int>(-failed),
-        out->custom_path_.empty()
-            ? "this kernel describes no types (CONFIG_DEBUG_INFO_BTF), and --path.btf is not set"
-            : "--path.btf is not readable as BTF"});
+  const std::lock_guard lock(out->mutex_);
+  if (auto done = out->read(); !done) {
+    return tl::make_unexpected(done.error());
   }
-  out->kernel_.reset(types);
-  return std::shared_ptr<const KernelBtf>(std::move(out));
+  return std::shared_ptr<const KernelBtf>(out);
+}
+
+Result<void> KernelBtf::read() const {
+  if (kernel_ != nullptr) {
+    return {};
+  }
+  const std::string path = custom_path_.empty() ? files_.sys("kernel/btf/vmlinux") : custom_path_;
+  btf* types = ::btf__parse(path.c_str(), nullptr);
+  if (const long failed = ::libbpf_get_error(types); failed != 0) {
+    return tl::make_unexpected(Error{ErrorKind::kUnsupported, static_cast<int>(-failed),
+                                     custom_path_.empty()
+                                         ? "this kernel describes no types "
+                                           "(CONFIG_DEBUG_INFO_BTF), and --path.btf is not set"
+                                         : "--path.btf is not readable as BTF"});
+  }
+  kernel_.reset(types);
+  return {};
+}
+
+void KernelBtf::forget_types() const {
+  const std::lock_guard lock(mutex_);
+  kernel_.reset();
 }
 
 std::optional<std::vector<std::string>> KernelBtf::tracepoint(std::string_view name,
                                                               std::string_view module) const {
+  const std::lock_guard lock(mutex_);
+  if (!read()) {
+    return std::nullopt;
+  }
   if (auto found = arguments_of(kernel_.get(), name)) {
     return found;
   }
@@ -104,7 +122,9 @@ std::optional<std::vector<std::string>> KernelBtf::tracepoint(std::string_view n
 }
 
 bool KernelBtf::has_function(std::string_view name) const {
-  return ::btf__find_by_name_kind(kernel_.get(), std::string(name).c_str(), BTF_KIND_FUNC) > 0;
+  const std::lock_guard lock(mutex_);
+  return read() &&
+         ::btf__find_by_name_kind(kernel_.get(), std::string(name).c_str(), BTF_KIND_FUNC) > 0;
 }
 
 bool KernelBtf::has_module(std::string_view name) const {

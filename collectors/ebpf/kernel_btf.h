@@ -6,6 +6,7 @@
 // silently.
 
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -18,6 +19,7 @@ struct btf;
 
 namespace tidegauge {
 
+// Thread-safe.
 class KernelBtf {
  public:
   // From --path.btf, else <sysfs>/kernel/btf/vmlinux. kUnsupported when there is none.
@@ -31,6 +33,8 @@ class KernelBtf {
   [[nodiscard]] bool has_function(std::string_view name) const;
   // Loaded or built in with a name of its own: <sysfs>/module/NAME.
   [[nodiscard]] bool has_module(std::string_view name) const;
+  // Gives the memory back, several MiB, until types are asked for again.
+  void forget_types() const;
   // For libbpf's btf_custom_path; "" when the kernel's own is used.
   [[nodiscard]] const std::string& custom_path() const { return custom_path_; }
 
@@ -39,9 +43,11 @@ class KernelBtf {
     void operator()(btf* types) const;
   };
   explicit KernelBtf(KernelFiles files) : files_(std::move(files)) {}
+  Result<void> read() const;
 
   KernelFiles files_;
-  std::unique_ptr<btf, Free> kernel_;
+  mutable std::mutex mutex_;
+  mutable std::unique_ptr<btf, Free> kernel_;  // null: not in memory
   std::string custom_path_;
 };
 

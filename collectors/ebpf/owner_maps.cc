@@ -80,6 +80,7 @@ class Runtime final : public EbpfRuntime {
   }
 
   bool make_room() override {
+    kernel_->forget_types();
     if (keys_of(owners_->maps.owners).size() < TG_OWNERS / 4 * 3) {
       return false;
     }

@@ -31,7 +31,7 @@ class EbpfRuntime {
   [[nodiscard]] virtual const bpf_object_open_opts* open_options() const = 0;
   // Puts the shared maps into an object that was opened and not loaded. Returns 0 or -errno.
   virtual int share_maps(bpf_object* object) const = 0;
-  // Begins the table of owners anew when it is nearly full; whether it did. Numbers come from what an owner
+  // Gives memory back, and begins the table of owners anew when it is nearly full; whether it did. Numbers come from what an owner
   // is, so they stay. One thread, once in a while.
   virtual bool make_room() = 0;
 };

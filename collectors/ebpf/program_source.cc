@@ -57,6 +57,19 @@ void ProgramSources::remove(ProgramSource* source) {
   changed();
 }
 
+void ProgramSources::refuse(std::string reason) {
+  const std::lock_guard lock(mutex_);
+  if (refusal_ != reason) {
+    refusal_ = std::move(reason);
+    changed();
+  }
+}
+
+std::string ProgramSources::refusal() const {
+  const std::lock_guard lock(mutex_);
+  return refusal_;
+}
+
 void ProgramSources::for_each(const std::function<void(ProgramSource&)>& visit) {
   const std::lock_guard lock(mutex_);
   for (ProgramSource* source : sources_) {

@@ -55,13 +55,17 @@ class ProgramSources {
   void add(ProgramSource* source);
   void remove(ProgramSource* source);
   void for_each(const std::function<void(ProgramSource&)>& visit);
+  // Why there are none at all; "": there may be.
+  void refuse(std::string reason);
+  [[nodiscard]] std::string refusal() const;
   // Grows when something was attached, detached or refused.
   [[nodiscard]] std::uint64_t changes() const { return changes_.load(std::memory_order_relaxed); }
   void changed() { changes_.fetch_add(1, std::memory_order_relaxed); }
 
  private:
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::set<ProgramSource*> sources_;
+  std::string refusal_;
   std::atomic<std::uint64_t> changes_{0};
 };
 

@@ -68,9 +68,11 @@ Result<void> check_namespace(const KernelFiles& files) {
 
 class TaskIterator final : public TaskSource, public ProgramSource {
  public:
-  TaskIterator(SkeletonPtr skeleton, bool counts_syncs, KernelFile delay_switch)
+  TaskIterator(SkeletonPtr skeleton, bool counts_syncs, std::string why_no_better,
+               KernelFile delay_switch)
       : skeleton_(std::move(skeleton)),
         counts_syncs_(counts_syncs),
+        why_no_better_(std::move(why_no_better)),
         delay_switch_(std::move(delay_switch)),
         records_(kReadBytes),
         keys_(kExitBatch),
@@ -97,7 +99,7 @@ class TaskIterator final : public TaskSource, public ProgramSource {
                    : section.starts_with("f")  ? Tier::kTrampoline
                                                : Tier::kTracepoint,
            .state = loaded ? ProgramState::kAttached : ProgramState::kMissing,
-           .reason = loaded ? "" : "not needed in this tier, or nothing of it in this kernel",
+           .reason = loaded ? "" : why_no_better_,
            .can_be_shed = false,
            .fd = loaded ? ::bpf_program__fd(program) : -1});
     }
@@ -275,6 +277,7 @@ class TaskIterator final : public TaskSource, public ProgramSource {
 
   SkeletonPtr skeleton_;
   bool counts_syncs_;
+  std::string why_no_better_;  // tier of its syncs
   bool delays_off_ = false;
   KernelFile delay_switch_;
   TaskMerge merge_;
@@ -362,6 +365,7 @@ Result<SkeletonPtr> load(std::uint32_t namespace_of_ours, SyncTier tier, const b
 struct Loaded {
   SkeletonPtr skeleton;
   SyncTier tier;
+  std::string why_no_better;
 };
 
 // Passes over tasks matter more than syncs: whatever goes wrong with these, those are tried without.
@@ -375,7 +379,7 @@ Result<Loaded> load_best(std::uint32_t namespace_of_ours) {
   for (const SyncTier tier : {SyncTier::kTrampolines, SyncTier::kTracepoints, SyncTier::kNone}) {
     auto skeleton = load(namespace_of_ours, tier, kernel.get());
     if (skeleton) {
-      return Loaded{std::move(*skeleton), tier};
+      return Loaded{std::move(*skeleton), tier, last.where};
     }
     last = skeleton.error();
   }
@@ -396,9 +400,9 @@ Result<std::unique_ptr<TaskSource>> make_task_iterator(const KernelFiles& files)
   if (!loaded) {
     return tl::make_unexpected(loaded.error());
   }
-  auto iterator =
-      std::make_unique<TaskIterator>(std::move(loaded->skeleton), loaded->tier != SyncTier::kNone,
-                                     files.proc_file("sys/kernel/task_delayacct"));
+  auto iterator = std::make_unique<TaskIterator>(
+      std::move(loaded->skeleton), loaded->tier != SyncTier::kNone,
+      std::move(loaded->why_no_better), files.proc_file("sys/kernel/task_delayacct"));
   if (auto ready = iterator->prepare(); !ready) {
     return tl::make_unexpected(ready.error());
   }

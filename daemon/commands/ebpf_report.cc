@@ -13,6 +13,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 #include <thread>
 #include <vector>
 
@@ -124,12 +125,6 @@ std::optional<std::string> try_here(const Config& config) {
   return ebpf_json();
 }
 
-std::string number(const Json& row, const char* key, const char* format) {
-  std::array<char, 32> text{};
-  std::snprintf(text.data(), text.size(), format, row.value(key, 0.0));
-  return text.data();
-}
-
 }  // namespace
 
 std::string ebpf_table(std::string_view json) {
@@ -141,12 +136,16 @@ std::string ebpf_table(std::string_view json) {
   const auto cell = [](const Json& row, const char* key, std::size_t columns) {
     return left_aligned(row.value(key, ""), columns, Charset::kAscii) + " ";
   };
-  std::string out = "FEATURE          TIER        WHY NOT A BETTER ONE\n";
+  std::string out;
+  if (const std::string refused = all.value("refused", ""); !refused.empty()) {
+    out += "No BPF programs: " + printable(refused, 200, Charset::kAscii) + "\n";
+  }
+  out += "FEATURE           TIER       WHY NOT A BETTER ONE\n";
   for (const Json& row : all["features"]) {
-    out += cell(row, "feature", 16) + cell(row, "tier", 11) +
+    out += cell(row, "feature", 17) + cell(row, "tier", 10) +
            printable(row.value("reason", ""), 200, Charset::kAscii) + "\n";
   }
-  out += "\nPROGRAM                      FEATURE          TIER        STATE    RUNS       NS/RUN\n";
+  out += "\nPROGRAM                     FEATURE           TIER       STATE       RUNS NS/RUN\n";
   std::vector<const Json*> shown;
   for (const Json& row : all["programs"]) {
     if (row.value("state", "") != "missing") {
@@ -162,16 +161,22 @@ std::string ebpf_table(std::string_view json) {
     if (runs > 0) {
       std::snprintf(each.data(), each.size(), "%.0f", row->value("run_seconds", 0.0) / runs * 1e9);
     }
-    out += cell(*row, "program", 28) + cell(*row, "feature", 16) + cell(*row, "tier", 11) +
-           cell(*row, "state", 8) + right_aligned(number(*row, "runs", "%.0f"), 9) + " " +
-           right_aligned(each.data(), 7) + "\n";
+    out += cell(*row, "program", 27) + cell(*row, "feature", 17) + cell(*row, "tier", 10) +
+           cell(*row, "state", 8) + right_aligned(human(runs, 1000), 7) + " " +
+           right_aligned(each.data(), 6) + "\n";
+  }
+  std::set<std::string> off;
+  for (const Json& row : all["features"]) {
+    if (row.value("tier", "") == "off") {
+      off.insert(row.value("feature", ""));
+    }
   }
   for (const Json& row : all["programs"]) {
+    const std::string state = row.value("state", "");
     const std::string reason = row.value("reason", "");
-    if (!reason.empty()) {
-      out += "  " + printable(row.value("program", ""), 40, Charset::kAscii) + " (" +
-             row.value("tier", "") + ", " + row.value("state", "") +
-             "): " + printable(reason, 200, Charset::kAscii) + "\n";
+    if (!reason.empty() && (state != "missing" || off.contains(row.value("feature", "")))) {
+      out += "  " + printable(row.value("program", ""), 40, Charset::kAscii) + ": " +
+             printable(reason, 200, Charset::kAscii) + "\n";
     }
   }
   return out;

@@ -213,8 +213,11 @@ constexpr Setting kSettings[] = {
      set_root<&KernelRoots::udev_data>},
     {"path",
      {"btf", "path.btf", OptionType::kString, "",
-      "Types of the running kernel for BPF programs, where the kernel itself has none: a BTF file."},
-     "", nullptr, set_root<&KernelRoots::btf>},
+      "Types of the running kernel for BPF programs, where the kernel itself has none: a BTF "
+      "file."},
+     "",
+     nullptr,
+     set_root<&KernelRoots::btf>},
 
     {"log", choice("level", "log.level", "info", "The least severity that is written.", kLogLevels),
      "", nullptr,

@@ -11,6 +11,7 @@ std::string ebpf_json() {
   using Json = nlohmann::ordered_json;
   const auto programs = look_at_programs();
   Json out;
+  out["refused"] = ProgramSources::all().refusal();
   out["features"] = Json::array();
   for (const SeenFeature& feature : features_of(programs)) {
     out["features"].push_back({{"object", feature.object},
