@@ -19,9 +19,9 @@
 
 #include "daemon/commands/terminal_text.h"
 #include "daemon/config/load.h"
-#include "daemon/exporter/ebpf_json.h"
 #include "daemon/scheduler/clock.h"
 #include "daemon/service/collector_set.h"
+#include "daemon/service/ebpf_json.h"
 
 namespace tidegauge {
 

@@ -5,7 +5,6 @@
 #include <array>
 #include <cstdio>
 
-#include "daemon/exporter/ebpf_json.h"
 #include "daemon/exporter/text_format.h"
 
 namespace tidegauge {
@@ -85,8 +84,8 @@ std::variant<HttpResponse, HttpPending> Routes::handle(const HttpRequest& reques
     return reload(request);
   }
   const bool known_path = request.path == options_.telemetry_path || request.path == "/" ||
-                          request.path == "/api/v1/ebpf" || request.path == "/-/healthy" ||
-                          request.path == "/-/ready";
+                          (options_.ebpf_json && request.path == "/api/v1/ebpf") ||
+                          request.path == "/-/healthy" || request.path == "/-/ready";
   if (!known_path) {
     return text_response(404, "not found\n");
   }
@@ -101,7 +100,7 @@ std::variant<HttpResponse, HttpPending> Routes::handle(const HttpRequest& reques
     return outcome;
   }
   if (request.path == "/api/v1/ebpf") {
-    HttpResponse response = text_response(200, ebpf_json());
+    HttpResponse response = text_response(200, options_.ebpf_json());
     response.content_type = "application/json";
     return response;
   }

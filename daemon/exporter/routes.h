@@ -18,6 +18,7 @@ namespace tidegauge {
 struct RouteOptions {
   std::string telemetry_path = "/metrics";
   bool enable_lifecycle = false;
+  std::function<std::string()> ebpf_json;  // body of /api/v1/ebpf; none: 404
 };
 
 // Answers on the web thread. Everything it is given must outlive it.

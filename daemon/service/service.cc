@@ -20,6 +20,7 @@
 #include "daemon/exporter/routes.h"
 #include "daemon/service/collector_set.h"
 #include "daemon/service/culprit_watch.h"
+#include "daemon/service/ebpf_json.h"
 #include "daemon/service/ebpf_log.h"
 #include "daemon/service/log.h"
 #include "daemon/service/privileges.h"
@@ -29,7 +30,7 @@ namespace tidegauge {
 namespace {
 
 // For workers, so that the first scrape is full; loading BPF programs alone takes 150 ms.
-constexpr std::int64_t kFirstTickWaitNs = 400'000'000;
+constexpr std::int64_t kFirstTickWaitNs = 1'000'000'000;
 constexpr std::chrono::milliseconds kStartPatience{2000};
 constexpr std::int64_t kMaxLoopWaitNs = 1'000'000'000;
 constexpr std::uint64_t kManyConnections = 32;
@@ -226,10 +227,10 @@ std::shared_ptr<Generation> Service::build(const Config& config,
   for (const CollectorInfo* info : registry_) {
     known.push_back(info->name);
   }
-  generation->routes =
-      std::make_unique<Routes>(RouteOptions{config.telemetry_path, config.enable_lifecycle},
-                               std::move(exports), std::move(known), *generation->scheduler,
-                               *generation->exposition, own_, [] { ::kill(::getpid(), SIGHUP); });
+  generation->routes = std::make_unique<Routes>(
+      RouteOptions{config.telemetry_path, config.enable_lifecycle, ebpf_json}, std::move(exports),
+      std::move(known), *generation->scheduler, *generation->exposition, own_,
+      [] { ::kill(::getpid(), SIGHUP); });
   return generation;
 }
 

@@ -71,7 +71,7 @@ TEST(CommandFlags, WrongOnes) {
   EXPECT_EQ(error_of({"top", "--onec"}), "unknown flag \"--onec\"; did you mean \"--once\"?");
   EXPECT_EQ(error_of({"--once"}), "--once is a flag of `tidegauge top`");
   EXPECT_EQ(error_of({"serve", "--json"}),
-            "--json is a flag of `tidegauge top` and `tidegauge process`");
+            "--json is a flag of `tidegauge top` and `tidegauge process` and `tidegauge ebpf`");
   EXPECT_EQ(error_of({"top", "--smaps"}), "--smaps is a flag of `tidegauge process`");
   EXPECT_EQ(error_of({"top", "--sort=io2"}),
             "--sort: expected io, read, write, cpu, memory, faults or delay, got \"io2\"");

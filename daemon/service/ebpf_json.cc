@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "daemon/exporter/ebpf_json.h"
+#include "daemon/service/ebpf_json.h"
 
 #include <nlohmann/json.hpp>
 
