@@ -180,7 +180,8 @@ struct tg_file_losses {
   __u64 churn; /* files created or deleted that are in no sum */
 };
 
-#define TG_OPERATION_ENTRIES 2048
+#define TG_OPERATION_ENTRIES 4096
+#define TG_START_ENTRIES 16384
 #define TG_PENDING_ENTRIES 4096
 #define TG_FILE_ENTRIES 8192
 #define TG_BIRTH_ENTRIES 16384

@@ -6,6 +6,7 @@
 //   file_calls.bpf.h  begin and end of an operation, and the programs that see them
 //   file_bytes.bpf.h  bytes read from and written to files
 //   file_churn.bpf.h  files that are created and deleted
+//   file_operations.bpf.h  how long all other operations take
 //
 // Everything that user space shows is summed up in here and only grows; paths and slow operations go through
 // a ring.
@@ -39,4 +40,5 @@ const volatile __u64 slow_ns[TG_FILE_OPERATIONS] = {};
 #include "file_calls.bpf.h"
 #include "file_bytes.bpf.h"
 #include "file_churn.bpf.h"
+#include "file_operations.bpf.h"
 // clang-format on

@@ -4,13 +4,13 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 
 #include <cerrno>
 #include <cstring>
 #include <type_traits>
 #include <utility>
 
+#include "collectors/ebpf/file_program_table.h"
 #include "collectors/ebpf/program_set.h"
 #include "files.skel.h"
 
@@ -18,158 +18,18 @@ namespace tidegauge {
 
 namespace {
 
-#if defined(__aarch64__)
-#define TIDEGAUGE_CALL_FUNCTION "__arm64_sys_"
-#else
-#define TIDEGAUGE_CALL_FUNCTION "__x64_sys_"
-#endif
-
-constexpr ProgramSpec call_program(std::string_view name, std::string_view function) {
-  return {
-      .name = name, .feature = kSyncCallsFeature, .tier = Tier::kTrampoline, .function = function};
+// What costs every call of the host is seen only by request: the calls' own functions cost others nothing.
+bool wanted(const ProgramSpec& spec, const FileProgramSettings& settings) {
+  const bool at_every_call = spec.tier == Tier::kTracepoint;
+  if (spec.feature == kSyncCallsFeature) {
+    return settings.sync_calls || !at_every_call;
+  }
+  if (spec.feature == kOperationsFeature) {
+    return settings.operations == OperationChoice::kOn ||
+           (settings.operations == OperationChoice::kAuto && !at_every_call);
+  }
+  return settings.churn || spec.feature != kChurnFeature;
 }
-
-constexpr ProgramSpec kPrograms[] = {
-    {.name = "vfs_sync_begins",
-     .feature = kSyncFeature,
-     .tier = Tier::kTrampoline,
-     .function = "vfs_fsync_range"},
-    {.name = "vfs_sync_ends",
-     .feature = kSyncFeature,
-     .tier = Tier::kTrampoline,
-     .function = "vfs_fsync_range"},
-    {.name = "ext4_sync_begins",
-     .feature = kSyncFeature,
-     .tier = Tier::kTracepoint,
-     .tracepoint = "ext4_sync_file_enter",
-     .module = "ext4"},
-    {.name = "ext4_sync_ends",
-     .feature = kSyncFeature,
-     .tier = Tier::kTracepoint,
-     .tracepoint = "ext4_sync_file_exit",
-     .module = "ext4"},
-    {.name = "btrfs_sync_begins",
-     .feature = kSyncFeature,
-     .tier = Tier::kTracepoint,
-     .tracepoint = "btrfs_sync_file",
-     .module = "btrfs",
-     .optional = true},
-
-    call_program("fsync_begins", TIDEGAUGE_CALL_FUNCTION "fsync"),
-    call_program("fsync_ends", TIDEGAUGE_CALL_FUNCTION "fsync"),
-    call_program("fdatasync_begins", TIDEGAUGE_CALL_FUNCTION "fdatasync"),
-    call_program("fdatasync_ends", TIDEGAUGE_CALL_FUNCTION "fdatasync"),
-    call_program("msync_begins", TIDEGAUGE_CALL_FUNCTION "msync"),
-    call_program("msync_ends", TIDEGAUGE_CALL_FUNCTION "msync"),
-    call_program("sync_file_range_begins", TIDEGAUGE_CALL_FUNCTION "sync_file_range"),
-    call_program("sync_file_range_ends", TIDEGAUGE_CALL_FUNCTION "sync_file_range"),
-    call_program("syncfs_begins", TIDEGAUGE_CALL_FUNCTION "syncfs"),
-    call_program("syncfs_ends", TIDEGAUGE_CALL_FUNCTION "syncfs"),
-    call_program("sync_begins", "ksys_sync"),
-    call_program("sync_ends", "ksys_sync"),
-    {.name = "any_call_begins",
-     .feature = kSyncCallsFeature,
-     .tier = Tier::kTracepoint,
-     .tracepoint = "sys_enter"},
-    {.name = "any_call_ends",
-     .feature = kSyncCallsFeature,
-     .tier = Tier::kTracepoint,
-     .tracepoint = "sys_exit"},
-
-    {.name = "ext4_delayed_write_ends",
-     .feature = kFileBytesFeature,
-     .tier = Tier::kTracepoint,
-     .tracepoint = "ext4_da_write_end",
-     .module = "ext4",
-     .arguments = 4},
-    {.name = "ext4_write_ends",
-     .feature = kFileBytesFeature,
-     .tier = Tier::kTracepoint,
-     .tracepoint = "ext4_write_end",
-     .module = "ext4",
-     .arguments = 4,
-     .optional = true},
-    {.name = "ext4_journalled_write_ends",
-     .feature = kFileBytesFeature,
-     .tier = Tier::kTracepoint,
-     .tracepoint = "ext4_journalled_write_end",
-     .module = "ext4",
-     .arguments = 4,
-     .optional = true},
-    {.name = "pages_read",
-     .feature = kFileBytesFeature,
-     .tier = Tier::kTracepoint,
-     .tracepoint = "mm_filemap_get_pages",
-     .arguments = 3,
-     .optional = true},
-    {.name = "direct_ends",
-     .feature = kFileBytesFeature,
-     .tier = Tier::kTracepoint,
-     .tracepoint = "iomap_dio_complete",
-     .arguments = 3,
-     .typed_argument = 0,
-     .argument_type = "struct kiocb *",
-     .optional = true},
-
-    {.name = "ext4_file_created",
-     .feature = kChurnFeature,
-     .tier = Tier::kTracepoint,
-     .tracepoint = "ext4_allocate_inode",
-     .module = "ext4",
-     .arguments = 3},
-    {.name = "ext4_file_unlinked",
-     .feature = kChurnFeature,
-     .tier = Tier::kTracepoint,
-     .tracepoint = "ext4_unlink_enter",
-     .module = "ext4",
-     .arguments = 2},
-    {.name = "ext4_file_evicted",
-     .feature = kChurnFeature,
-     .tier = Tier::kTracepoint,
-     .tracepoint = "ext4_evict_inode",
-     .module = "ext4",
-     .arguments = 1},
-    {.name = "btrfs_file_created",
-     .feature = kChurnFeature,
-     .tier = Tier::kTracepoint,
-     .tracepoint = "btrfs_inode_new",
-     .module = "btrfs",
-     .arguments = 1,
-     .optional = true},
-    {.name = "btrfs_file_evicted",
-     .feature = kChurnFeature,
-     .tier = Tier::kTracepoint,
-     .tracepoint = "btrfs_inode_evict",
-     .module = "btrfs",
-     .arguments = 1,
-     .optional = true},
-};
-
-struct CallAction {
-  long number;
-  std::uint8_t action;
-};
-constexpr CallAction kCalls[] = {
-    {SYS_fsync, TG_FILE_FSYNC | TG_CALL_HAS_FD},
-    {SYS_fdatasync, TG_FILE_FDATASYNC | TG_CALL_HAS_FD},
-    {SYS_msync, TG_FILE_MSYNC},
-#ifdef SYS_sync_file_range
-    {SYS_sync_file_range, TG_FILE_SYNC_FILE_RANGE | TG_CALL_HAS_FD},
-#endif
-    {SYS_syncfs, TG_FILE_SYNCFS | TG_CALL_HAS_FD},
-    {SYS_sync, TG_FILE_SYNC},
-    {SYS_write, TG_FILE_WRITE | TG_CALL_HAS_FD},
-    {SYS_pwrite64, TG_FILE_WRITE | TG_CALL_HAS_FD},
-    {SYS_writev, TG_FILE_WRITE | TG_CALL_HAS_FD},
-    {SYS_pwritev, TG_FILE_WRITE | TG_CALL_HAS_FD},
-    {SYS_pwritev2, TG_FILE_WRITE | TG_CALL_HAS_FD},
-    {SYS_sendfile, TG_FILE_WRITE | TG_CALL_HAS_FD},
-    {SYS_read, TG_FILE_READ | TG_CALL_HAS_FD},
-    {SYS_pread64, TG_FILE_READ | TG_CALL_HAS_FD},
-    {SYS_readv, TG_FILE_READ | TG_CALL_HAS_FD},
-    {SYS_preadv, TG_FILE_READ | TG_CALL_HAS_FD},
-    {SYS_preadv2, TG_FILE_READ | TG_CALL_HAS_FD},
-};
 
 // So many in a pass of a second are more than anybody reads.
 constexpr std::uint32_t kPathsPerPass = 1000;
@@ -190,11 +50,8 @@ class LoadedFilePrograms final : public FilePrograms {
  public:
   LoadedFilePrograms(std::shared_ptr<EbpfRuntime> runtime, const FileProgramSettings& settings)
       : runtime_(std::move(runtime)), settings_(settings) {
-    for (const ProgramSpec& spec : kPrograms) {
-      const bool costs_every_call =
-          spec.feature == kSyncCallsFeature && spec.tier == Tier::kTracepoint;
-      if ((settings.sync_calls || !costs_every_call) &&
-          (settings.churn || spec.feature != kChurnFeature)) {
+    for (const ProgramSpec& spec : file_program_specs()) {
+      if (wanted(spec, settings)) {
         specs_.push_back(spec);
       }
     }
@@ -260,7 +117,7 @@ class LoadedFilePrograms final : public FilePrograms {
       ::bpf_program__set_autoload(program, false);  // those wanted are chosen by name
     }
     skeleton_->rodata->namespace_inode = runtime_->namespace_inode();
-    for (const CallAction& call : kCalls) {
+    for (const FileCall& call : file_calls()) {
       if (call.number >= 0 && call.number < TG_CALLS) {
         skeleton_->rodata->call_actions[call.number] = call.action;
       }

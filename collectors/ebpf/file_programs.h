@@ -20,10 +20,18 @@ inline constexpr std::string_view kSyncFeature = "sync";
 inline constexpr std::string_view kSyncCallsFeature = "sync_calls";
 inline constexpr std::string_view kFileBytesFeature = "file_bytes";
 inline constexpr std::string_view kChurnFeature = "churn";
+inline constexpr std::string_view kOperationsFeature = "file_operations";
+
+enum class OperationChoice : std::uint8_t {
+  kAuto,  // where there are trampolines
+  kOn,
+  kOff,
+};
 
 struct FileProgramSettings {
   bool sync_calls = true;
   bool churn = true;
+  OperationChoice operations = OperationChoice::kAuto;
   std::uint64_t slow_ns = 0;  // 0: none
 };
 

@@ -31,7 +31,7 @@ ColumnInfo column(std::string family, std::string help, MetricKind kind, Scale s
   return info;
 }
 
-std::vector<ColumnInfo> operation_columns() {
+std::vector<ColumnInfo> sync_columns() {
   std::vector<ColumnInfo> out = time_histogram_columns(kSyncFamily, kSyncHelp, kStep);
   out.push_back(column("tidegauge_file_sync_errors_total", "Synchronisations that failed.",
                        MetricKind::kCounter));
@@ -40,6 +40,22 @@ std::vector<ColumnInfo> operation_columns() {
              "Bytes that had been written to files since they were synchronised before; not "
              "through mappings. On ext4, and what is written directly.",
              MetricKind::kCounter));
+  return out;
+}
+
+std::vector<ColumnInfo> other_columns() {
+  std::vector<ColumnInfo> out = time_histogram_columns(
+      "tidegauge_file_operation_duration_seconds",
+      "How long calls on files took: read and write, in all forms, of regular files; open, create "
+      "(an open that made "
+      "the file), unlink, rename. Not io_uring's. fstype is empty where the call does not tell. "
+      "With the "
+      "option operations, by default where the kernel has trampolines for us.",
+      kStep);
+  out.push_back(column("tidegauge_file_operation_errors_total",
+                       "Of these calls, those that failed.", MetricKind::kCounter));
+  out.push_back(column("tidegauge_file_operation_bytes_total", "Bytes read or written by them.",
+                       MetricKind::kCounter));
   return out;
 }
 
@@ -123,7 +139,8 @@ const std::vector<std::string> kSlowLabels = {"operation", "path", "fstype",
 }  // namespace
 
 FileTables::FileTables()
-    : operations_({"group", "fstype", "operation"}, operation_columns()),
+    : syncs_({"group", "fstype", "operation"}, sync_columns()),
+      others_({"group", "fstype", "operation"}, other_columns()),
       top_(kTopColumns, {"path", "fstype"}),
       users_(std::string(kUsersFamily), std::string(kUsersHelp), MetricKind::kGauge, kUserLabels),
       churn_({"group", "fstype"}, churn_columns()),
@@ -135,15 +152,18 @@ FileTables::FileTables()
       losses_(std::string(kLossFamily), std::string(kLossHelp), MetricKind::kCounter, {"what"}) {}
 
 void FileTables::add_operations(const OperationSums& sums, const GroupNameOf& group, Section& out) {
-  operations_.begin();
+  syncs_.begin();
+  others_.begin();
   for (const auto& [key, sum] : sums) {
     const auto& [number, fstype, operation] = key;
-    operations_.row({group(number), fstype, file_operation_name(operation)});
-    const std::size_t next = set_time_histogram(operations_, 0, sum.durations, kStep);
-    operations_.set(next, sum.errors);
-    operations_.set(next + 1, sum.bytes);
+    RowTable& table = operation <= TG_FILE_LAST_SYNC ? syncs_ : others_;
+    table.row({group(number), fstype, file_operation_name(operation)});
+    const std::size_t next = set_time_histogram(table, 0, sum.durations, kStep);
+    table.set(next, sum.errors);
+    table.set(next + 1, sum.bytes);
   }
-  out.tables.push_back(operations_.take());
+  out.tables.push_back(syncs_.take());
+  out.tables.push_back(others_.take());
 }
 
 void FileTables::add_top(const FileLedger& ledger, const GroupNameOf& owner, Section& out) {
@@ -214,7 +234,8 @@ std::vector<MetricDoc> FileTables::metrics() {
       }
     }
   };
-  columns(operation_columns(), {"group", "fstype", "operation"});
+  columns(sync_columns(), {"group", "fstype", "operation"});
+  columns(other_columns(), {"group", "fstype", "operation"});
   document<FileTotals>(docs, kTopColumns, {"path", "fstype"});
   docs.push_back(
       {std::string(kUsersFamily), MetricKind::kGauge, kUserLabels, std::string(kUsersHelp)});

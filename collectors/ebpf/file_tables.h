@@ -43,7 +43,8 @@ class FileTables {
   static std::vector<MetricDoc> metrics();
 
  private:
-  RowTable operations_;
+  RowTable syncs_;
+  RowTable others_;
   StructTable<FileTotals> top_;
   ValueTable users_;
   RowTable churn_;

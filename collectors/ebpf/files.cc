@@ -218,6 +218,8 @@ class FilesCollector final : public Collector {
   FileTables tables_;
 };
 
+constexpr std::string_view kOperationWords[] = {"auto", "on", "off"};
+
 constexpr OptionSpec kOptions[] = {
     {.key = "top",
      .flag = "top",
@@ -243,6 +245,15 @@ constexpr OptionSpec kOptions[] = {
      .type = OptionType::kBool,
      .default_text = "true",
      .help = "Whether to count files that are created and deleted."},
+    {.key = "operations",
+     .flag = "operations",
+     .type = OptionType::kChoice,
+     .default_text = "auto",
+     .help = "Whether to count and time reads, writes, open, create, unlink and rename, too. auto: "
+             "where the kernel has trampolines for us; without, each read or write costs some 200 "
+             "ns more, and "
+             "every other system call some 30.",
+     .words = kOperationWords},
     {.key = "slow_operation",
      .flag = "slow-operation",
      .type = OptionType::kDuration,
@@ -253,9 +264,13 @@ constexpr OptionSpec kOptions[] = {
 };
 
 Result<std::unique_ptr<Collector>> make_files(const KernelFiles& files, const Options& options) {
+  const std::string& operations = options.text("operations");
   const FileProgramSettings settings{
       .sync_calls = options.boolean("sync_calls"),
       .churn = options.boolean("churn"),
+      .operations = operations == "on"    ? OperationChoice::kOn
+                    : operations == "off" ? OperationChoice::kOff
+                                          : OperationChoice::kAuto,
       .slow_ns = static_cast<std::uint64_t>(options.integer("slow_operation"))};
   return std::make_unique<FilesCollector>(files, settings,
                                           static_cast<std::size_t>(options.integer("top")));

@@ -114,6 +114,19 @@ CHURN = """
     os.unlink(where + b"/kept")
 """
 
+OPERATIONS = """
+    for i in range(count):
+        path = where + b"/operation%d" % i
+        fd = timed("create", os.open, path, os.O_CREAT | os.O_RDWR)
+        timed("write", os.write, fd, b"x" * 5000)
+        timed("read", os.pread, fd, 3000, 0)
+        timed("writev", os.writev, fd, [b"y" * 100, b"z" * 100])
+        os.close(fd)
+        os.close(timed("open", os.open, path, os.O_RDONLY))
+        timed("rename", os.rename, path, path + b"-renamed")
+        timed("unlink", os.unlink, path + b"-renamed")
+"""
+
 WRITES = """
     fd = os.open(where + b"/written", os.O_CREAT | os.O_RDWR)
     for i in range(count):
@@ -283,6 +296,31 @@ class EbpfFiles(harness.TestCase):
         self.assertGreater(unstored[jobs[0]], 900 * count)
         self.assertEqual(sum(sums("tidegauge_deleted_file_bytes_total").values()), 1000 * count + 5000)
         self.assertEqual(sum(unstored.values()), unstored[jobs[0]])
+
+    def test_all_operations_by_request(self):
+        self.daemon.stop()
+        self.daemon = self.start(*FLAGS, "--collector.ebpf_files.operations=on")
+        wait_until(lambda: 'feature="file_operations",tier="t' in self.daemon.get().text(), 10, "the programs")
+        count = 100
+        told = self.run_work(OPERATIONS, "tgoperator", count)
+        name = "tidegauge_file_operation_duration_seconds_count"
+        labels = (("group", "tgoperator"), ("fstype", "ext4"))
+        wanted = {(name, (*labels, ("operation", operation))): counted
+                  for operation, counted in {"create": count, "write": 2 * count}.items()}
+        wanted |= {(name, (("group", "tgoperator"), ("fstype", ""), ("operation", operation))): count
+                   for operation in ("rename", "unlink")}
+        wanted[("tidegauge_file_operation_bytes_total", (*labels, ("operation", "write")))] = 5200 * count
+        self.expect(wanted)
+        # The interpreter opens and reads files of its own, too.
+        families = self.daemon.scrape()
+        for operation in ("open", "read"):
+            self.assertGreaterEqual(sample(families, name, **dict(labels), operation=operation), count)
+        for operation in ("create", "write", "rename", "unlink"):
+            fstype = "" if operation in ("rename", "unlink") else "ext4"
+            ours = sample(families, "tidegauge_file_operation_duration_seconds_sum", group="tgoperator", fstype=fstype,
+                          operation=operation) * 1e9
+            theirs = told["ns"][operation] + (told["ns"]["writev"] if operation == "write" else 0)
+            self.assertLessEqual(ours, theirs, operation)
 
     def test_bytes_of_the_busiest(self):
         self.run_work(WRITES, "tgwriter", 100)

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// The programs of bpf/files.bpf.c, and what they make of which system call.
+
+#include <cstdint>
+#include <span>
+
+#include "collectors/ebpf/program_set.h"
+
+namespace tidegauge {
+
+std::span<const ProgramSpec> file_program_specs();
+
+struct FileCall {
+  long number;
+  std::uint8_t action;  // enum tg_file_operation_kind and TG_CALL_*
+};
+std::span<const FileCall> file_calls();
+
+}  // namespace tidegauge
