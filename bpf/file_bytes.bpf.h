@@ -3,8 +3,6 @@
 #ifndef TIDEGAUGE_BPF_FILE_BYTES_H
 #define TIDEGAUGE_BPF_FILE_BYTES_H
 
-#define IOCB_WRITE (1 << 6) /* include/linux/fs.h */
-
 /* The file that the call under way names, if it is one of this inode. */
 static __always_inline struct file* file_of_call(struct inode* inode) {
   struct pt_regs* registers = current_registers();
@@ -40,7 +38,7 @@ static __always_inline int is_due(const struct tg_file* entry) {
          entry->counts.read_bytes + entry->counts.written_bytes >= TG_NOTABLE_BYTES;
 }
 
-static __always_inline void wrote(struct inode* inode, __u64 bytes, struct file* file) {
+static __always_inline void wrote(struct inode* inode, __u64 bytes) {
   struct tg_file_key key;
   read_key(&key, inode);
   struct tg_file* entry = file_entry(&key);
@@ -49,7 +47,7 @@ static __always_inline void wrote(struct inode* inode, __u64 bytes, struct file*
   }
   __sync_fetch_and_add(&entry->counts.written_bytes, bytes);
   if (is_due(entry)) {
-    name_inode(entry, &key, inode, file);
+    name_inode(entry, &key, inode, 0);
   }
 }
 
@@ -57,7 +55,7 @@ static __always_inline void wrote(struct inode* inode, __u64 bytes, struct file*
 static __always_inline int write_ends(__u64* ctx) {
   const __u32 length = (__u32)ctx[2];
   if ((__u32)ctx[3] == length && length) {
-    wrote((struct inode*)ctx[0], length, 0);
+    wrote((struct inode*)ctx[0], length);
   }
   return 0;
 }
@@ -103,27 +101,28 @@ int pages_read(__u64* ctx) {
   return 0;
 }
 
-/* (kiocb, error, bytes) */
-SEC("raw_tp/iomap_dio_complete")
-int direct_ends(__u64* ctx) {
+/* (kiocb, iterator, ...). Direct I/O as it is asked for: its end comes in an interrupt, in the midst of anybody's work,
+ * and does not tell reads from writes. */
+SEC("raw_tp/iomap_dio_rw_begin")
+int direct_begins(__u64* ctx) {
   struct kiocb* call = (struct kiocb*)ctx[0];
-  const long bytes = ctx[2];
-  if (bytes <= 0) {
-    return 0;
-  }
+  struct iov_iter* memory = (struct iov_iter*)ctx[1];
   struct file* file = BPF_CORE_READ(call, ki_filp);
   struct inode* inode = BPF_CORE_READ(file, f_inode);
-  if (BPF_CORE_READ(call, ki_flags) & IOCB_WRITE) {
-    wrote(inode, bytes, file);
-    return 0;
-  }
   struct tg_file_key key;
   read_key(&key, inode);
   struct tg_file* entry = file_entry(&key);
   if (!entry) {
     return 0;
   }
-  __sync_fetch_and_add(&entry->counts.read_bytes, bytes);
+  const __u64 asked = BPF_CORE_READ(memory, count);
+  if (BPF_CORE_READ(memory, data_source)) {
+    __sync_fetch_and_add(&entry->counts.written_bytes, asked);
+  } else {
+    const long long left = BPF_CORE_READ(inode, i_size) - BPF_CORE_READ(call, ki_pos);
+    const __u64 there = left > 0 ? left : 0;
+    __sync_fetch_and_add(&entry->counts.read_bytes, asked < there ? asked : there);
+  }
   if (is_due(entry)) {
     name_inode(entry, &key, inode, file);
   }

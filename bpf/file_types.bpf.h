@@ -120,7 +120,12 @@ struct files_struct {
 
 struct kiocb {
   struct file* ki_filp;
-  int ki_flags;
+  long long ki_pos;
+};
+
+struct iov_iter {
+  _Bool data_source; /* of a write */
+  unsigned long count;
 };
 
 #if defined(__TARGET_ARCH_x86)

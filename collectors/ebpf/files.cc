@@ -250,9 +250,10 @@ constexpr OptionSpec kOptions[] = {
      .type = OptionType::kChoice,
      .default_text = "auto",
      .help = "Whether to count and time reads, writes, open, create, unlink and rename, too. auto: "
-             "where the kernel has trampolines for us; without, each read or write costs some 200 "
-             "ns more, and "
-             "every other system call some 30.",
+             "where "
+             "the kernel has trampolines for us; without, each read or write costs some 300 ns "
+             "more, and "
+             "every other system call some 60.",
      .words = kOperationWords},
     {.key = "slow_operation",
      .flag = "slow-operation",

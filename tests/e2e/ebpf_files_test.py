@@ -127,6 +127,16 @@ OPERATIONS = """
         timed("unlink", os.unlink, path + b"-renamed")
 """
 
+DIRECT = """
+    fd = os.open(where + b"/direct", os.O_CREAT | os.O_RDWR | os.O_DIRECT)
+    block = mmap.mmap(-1, 65536)
+    for i in range(count):
+        os.pwrite(fd, block, 65536 * i)
+    for i in range(3):
+        os.preadv(fd, [block], 0)
+    os.close(fd)
+"""
+
 WRITES = """
     fd = os.open(where + b"/written", os.O_CREAT | os.O_RDWR)
     for i in range(count):
@@ -150,6 +160,8 @@ def fstype(path):
 class EbpfFiles(harness.TestCase):
     def setUp(self):
         super().setUp()
+        # Other runs of these tests on this host have names of their own; 15 bytes at most.
+        self.group = f"tgfiles{os.getpid() % 10_000_000}"
         self.place = Path(tempfile.mkdtemp(prefix="tidegauge-files-", dir="/var/tmp"))
         self.addCleanup(shutil.rmtree, self.place, ignore_errors=True)
         if not fstype(self.place).startswith("ext"):
@@ -173,9 +185,9 @@ class EbpfFiles(harness.TestCase):
         print(f"skipped: {reason}", file=sys.stderr)
         raise unittest.SkipTest(reason)
 
-    def run_work(self, work, name, count, *arguments, wrapper=()):
-        # Executed under the name, so that it has it from the first moment.
-        interpreter = self.directory / name
+    def run_work(self, work, count, *arguments, wrapper=()):
+        # Executed under the group's name, so that it has it from the first moment.
+        interpreter = self.directory / self.group
         if not interpreter.exists():
             interpreter.symlink_to(os.path.realpath(sys.executable))
         done = subprocess.run([*wrapper, interpreter, "-c", PROGRAM % work, str(self.place), str(count), *arguments],
@@ -198,9 +210,9 @@ class EbpfFiles(harness.TestCase):
             wrong = {key: (seen[key], value) for key, value in wanted.items() if seen[key] != value}
             self.fail(f"seen and wanted: {wrong}\n{self.daemon.tail()}")
 
-    def syncs(self, group, counts, fstype="ext4"):
+    def syncs(self, counts, fstype="ext4", group=None):
         name = "tidegauge_file_sync_duration_seconds_count"
-        return {(name, (("group", group), ("fstype", fstype), ("operation", operation))): count
+        return {(name, (("group", group or self.group), ("fstype", fstype), ("operation", operation))): count
                 for operation, count in counts.items()}
 
     def file(self, path, name="tidegauge_top_file_syncs_total"):
@@ -208,42 +220,42 @@ class EbpfFiles(harness.TestCase):
 
     def test_syncs_are_counted_timed_and_named(self):
         count = 40
-        told = self.run_work(SYNC, "tgsyncer", count)
+        told = self.run_work(SYNC, count)
         path = f"{self.place}/file"
         operations = {"fsync": 2 * count, "fdatasync": 2 * count, "msync": count, "sync_write": count}
-        wanted = self.syncs("tgsyncer", operations)
+        wanted = self.syncs(operations)
         wanted[self.file(path)] = 3 * count
         wanted[self.file(f"{path}-renamed")] = count
         if self.tiers["sync_calls"][0] == "tracepoint":
-            wanted |= self.syncs("tgsyncer", {"sync_file_range": count, "syncfs": 3})
-            wanted |= self.syncs("tgsyncer", {"sync": 3, "fsync": 2}, fstype="")
-            errors = ("tidegauge_file_sync_errors_total", (("group", "tgsyncer"), ("fstype", ""), ("operation", "fsync")))
+            wanted |= self.syncs({"sync_file_range": count, "syncfs": 3})
+            wanted |= self.syncs({"sync": 3, "fsync": 2}, fstype="")
+            errors = ("tidegauge_file_sync_errors_total", (("group", self.group), ("fstype", ""), ("operation", "fsync")))
             wanted[errors] = 2
             wanted[self.file(f"{path}-renamed (deleted)")] = count + 3
             wanted[self.file(f"{self.place}/synced")] = 2 * count
         # What was written before each: msync has nothing, and the last is of a file's last synchronisation.
-        written = ("tidegauge_file_sync_written_bytes_total", (("group", "tgsyncer"), ("fstype", "ext4"), ("operation", "fsync")))
+        written = ("tidegauge_file_sync_written_bytes_total", (("group", self.group), ("fstype", "ext4"), ("operation", "fsync")))
         wanted[written] = 101 * count
         self.expect(wanted)
         families = self.daemon.scrape()
         for operation in ("fsync", "fdatasync", "msync"):
-            ours = sample(families, "tidegauge_file_sync_duration_seconds_sum", group="tgsyncer", fstype="ext4",
+            ours = sample(families, "tidegauge_file_sync_duration_seconds_sum", group=self.group, fstype="ext4",
                           operation=operation) * 1e9
             theirs = told["ns"][operation]
             self.assertLessEqual(ours, theirs, operation)
             self.assertGreater(ours, 0.9 * theirs, operation)  # the rest is Python's, and time without the CPU
-        self.assertEqual(sample(families, "tidegauge_top_file_user_info", path=path, fstype="ext4", group="tgsyncer",
+        self.assertEqual(sample(families, "tidegauge_top_file_user_info", path=path, fstype="ext4", group=self.group,
                                 thread="worker", pid=str(told["pid"]), tid=str(told["tid"])), 1)
         self.assertEqual(label_values(families, "tidegauge_file_events_lost_total", "what", 0) & {"operations", "unpaired"},
                          {"operations", "unpaired"})
 
     def test_slow_ones_are_told_one_by_one(self):
         # Of many synchronisations some take a millisecond, on this disk or by the size of what they write.
-        told = self.run_work(WRITES + "\n    fd = os.open(where + b'/written', os.O_RDWR)\n    os.fsync(fd)\n", "tgslow", 300)
+        told = self.run_work(WRITES + "\n    fd = os.open(where + b'/written', os.O_RDWR)\n    os.fsync(fd)\n", 300)
 
         def slow():
             families = self.daemon.scrape()
-            return sample(families, "tidegauge_slow_file_operations_total", group="tgslow", operation="fsync") and families
+            return sample(families, "tidegauge_slow_file_operations_total", group=self.group, operation="fsync") and families
         families = wait_until(slow, 10, "a slow fsync")
         seconds = sample(families, "tidegauge_slow_file_operation_seconds", operation="fsync", path=f"{self.place}/written",
                          fstype="ext4", thread="worker", pid=str(told["pid"]), tid=str(told["tid"]))
@@ -256,16 +268,16 @@ class EbpfFiles(harness.TestCase):
         probe = subprocess.run([*wrapper, "true"], capture_output=True, text=True, check=False)
         if probe.returncode != 0:
             self.skip(f"no mount namespaces here: {probe.stderr.strip()}")
-        self.run_work(SYNC_EACH, "tgmounts", 30, "bound/file", wrapper=wrapper)
+        self.run_work(SYNC_EACH, 30, "bound/file", wrapper=wrapper)
         self.expect({self.file(f"{self.place}/bound/file"): 30})
-        self.run_work(SYNC_EACH, "tgmounts", 20, "real/file")
+        self.run_work(SYNC_EACH, 20, "real/file")
         self.expect({self.file(f"{self.place}/bound/file"): 30, self.file(f"{self.place}/real/file"): 20})
 
     def test_names_of_any_kind(self):
-        self.run_work(SYNC_EACH, "tgnames", 20, "with\nnewline", 'quo"te\\')
-        self.run_work(SYNC_DEEP, "tgdeep", 30)
+        self.run_work(SYNC_EACH, 20, "with\nnewline", 'quo"te\\')
+        self.run_work(SYNC_DEEP, 30)
         self.expect({self.file(f"{self.place}/with\nnewline"): 20, self.file(f'{self.place}/quo"te\\'): 20})
-        self.expect(self.syncs("tgdeep", {"fsync": 30}))
+        self.expect(self.syncs({"fsync": 70}))
 
         def deep():
             paths = label_values(self.daemon.scrape(), "tidegauge_top_file_syncs_total", "path")
@@ -275,8 +287,8 @@ class EbpfFiles(harness.TestCase):
 
     def test_churn_by_group_and_directory(self):
         count = 200
-        self.run_work(CHURN, "tgchurn", count)
-        group = "tgchurn"
+        self.run_work(CHURN, count)
+        group = self.group
         wanted = {("tidegauge_files_created_total", (("group", group), ("fstype", "ext4"))): count + 1,
                   ("tidegauge_files_deleted_total", (("group", group), ("fstype", "ext4"))): count + 1,
                   ("tidegauge_file_lifetime_seconds_count", (("group", group), ("fstype", "ext4"))): count + 1}
@@ -302,12 +314,12 @@ class EbpfFiles(harness.TestCase):
         self.daemon = self.start(*FLAGS, "--collector.ebpf_files.operations=on")
         wait_until(lambda: 'feature="file_operations",tier="t' in self.daemon.get().text(), 10, "the programs")
         count = 100
-        told = self.run_work(OPERATIONS, "tgoperator", count)
+        told = self.run_work(OPERATIONS, count)
         name = "tidegauge_file_operation_duration_seconds_count"
-        labels = (("group", "tgoperator"), ("fstype", "ext4"))
+        labels = (("group", self.group), ("fstype", "ext4"))
         wanted = {(name, (*labels, ("operation", operation))): counted
                   for operation, counted in {"create": count, "write": 2 * count}.items()}
-        wanted |= {(name, (("group", "tgoperator"), ("fstype", ""), ("operation", operation))): count
+        wanted |= {(name, (("group", self.group), ("fstype", ""), ("operation", operation))): count
                    for operation in ("rename", "unlink")}
         wanted[("tidegauge_file_operation_bytes_total", (*labels, ("operation", "write")))] = 5200 * count
         self.expect(wanted)
@@ -317,14 +329,24 @@ class EbpfFiles(harness.TestCase):
             self.assertGreaterEqual(sample(families, name, **dict(labels), operation=operation), count)
         for operation in ("create", "write", "rename", "unlink"):
             fstype = "" if operation in ("rename", "unlink") else "ext4"
-            ours = sample(families, "tidegauge_file_operation_duration_seconds_sum", group="tgoperator", fstype=fstype,
+            ours = sample(families, "tidegauge_file_operation_duration_seconds_sum", group=self.group, fstype=fstype,
                           operation=operation) * 1e9
             theirs = told["ns"][operation] + (told["ns"]["writev"] if operation == "write" else 0)
             self.assertLessEqual(ours, theirs, operation)
 
     def test_bytes_of_the_busiest(self):
-        self.run_work(WRITES, "tgwriter", 100)
+        self.run_work(WRITES, 100)
         self.expect({self.file(f"{self.place}/written", "tidegauge_top_file_written_bytes_total"): 10_000_000})
+
+    def test_direct_bytes(self):
+        told = self.run_work(DIRECT, 50)
+        if 'program="direct_begins"' not in self.daemon.get().text():
+            self.skip("this kernel tells no direct I/O")
+        path = f"{self.place}/direct"
+        self.expect({self.file(path, "tidegauge_top_file_written_bytes_total"): 50 * 65536,
+                     self.file(path, "tidegauge_top_file_read_bytes_total"): 3 * 65536})
+        self.assertEqual(sample(self.daemon.scrape(), "tidegauge_top_file_user_info", path=path, fstype="ext4", group=self.group,
+                                thread="worker", pid=str(told["pid"]), tid=str(told["tid"])), 1)
 
     def test_redis_synchronises_as_often_as_strace_counts(self):
         server = shutil.which("redis-server")
@@ -347,7 +369,7 @@ class EbpfFiles(harness.TestCase):
             fields = line.split()
             if fields and fields[-1] in ("fsync", "fdatasync"):
                 calls[fields[-1]] = int(fields[3])
-        self.expect(self.syncs("redis-server", calls))
+        self.expect(self.syncs(calls, group="redis-server"))
 
 
 if __name__ == "__main__":
