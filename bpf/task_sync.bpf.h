@@ -48,14 +48,42 @@ static __always_inline void sync_ends(void) {
   }
 }
 
+// Within a call that is counted already it is that call's.
+static __always_inline int is_within_sync(void) {
+  const __u64 stack = current_stack();
+  struct task_syncs* known = bpf_map_lookup_elem(&syncs, &stack);
+  return known && known->since_ns;
+}
+
 SEC("fentry/vfs_fsync_range")
 int BPF_PROG(vfs_sync_begins) {
-  sync_begins(bpf_ktime_get_ns());
+  if (!is_within_sync()) {
+    sync_begins(bpf_ktime_get_ns());
+  }
   return 0;
 }
 
 SEC("fexit/vfs_fsync_range")
 int BPF_PROG(vfs_sync_ends) {
+  sync_ends();
+  return 0;
+}
+
+// Debian's 6.1 has vfs_fsync_range() inlined into this one.
+#ifdef __TARGET_ARCH_arm64
+#define FDATASYNC "__arm64_sys_fdatasync"
+#else
+#define FDATASYNC "__x64_sys_fdatasync"
+#endif
+
+SEC("fentry/" FDATASYNC)
+int BPF_PROG(call_sync_begins) {
+  sync_begins(bpf_ktime_get_ns());
+  return 0;
+}
+
+SEC("fexit/" FDATASYNC)
+int BPF_PROG(call_sync_ends) {
   sync_ends();
   return 0;
 }

@@ -3,13 +3,15 @@
 workload with its own clock did on each file system. Prints a row of the table kernel x feature x tier."""
 
 import json
+import re
 import sys
 
 from lab import Daemon, LabTest
 from vm import Disk
 
 FLAGS = ("--config.file=", "--collector.disable-defaults", "--collector.ebpf", "--collector.ebpf_files", "--collector.ebpf_block",
-         "--collector.ebpf_memory", "--cpu-budget=off", "--collector.ebpf.budget-ppm=0")
+         "--collector.ebpf_memory", "--collector.process", "--collector.process.interval=1s", "--cpu-budget=off",
+         "--collector.ebpf.budget-ppm=0")
 COUNT = 20
 SYNCS = "tidegauge_file_sync_duration_seconds"
 # Created and deleted files are told of these.
@@ -53,15 +55,18 @@ class Ebpf(LabTest):
         def wanted():
             for operation in ("fsync", "fdatasync", "msync"):
                 yield operation, series(self.families, SYNCS, "_count", group=name, operation=operation), COUNT
+            yield "syncs of the process", series(self.families, "tidegauge_group_syncs_total", group=name), 3 * COUNT
             if filesystem in CHURNED:
                 yield "created", series(self.families, "tidegauge_files_created_total", group=name), COUNT + 1
                 yield "deleted", series(self.families, "tidegauge_files_deleted_total", group=name), COUNT
         self.wait_for(wanted)
         for operation in ("fsync", "fdatasync", "msync"):
             ours = series(self.families, SYNCS, "_sum", group=name, operation=operation)
-            # An emulated CPU takes its time between the two clocks.
-            self.assertLessEqual(ours, said[operation]["ns"] / 1e9, operation)
-            self.assertGreaterEqual(ours, said[operation]["ns"] / 1e9 * 0.6, operation)
+            theirs = said[operation]["ns"] / 1e9
+            self.assertLessEqual(ours, theirs, operation)
+            # An emulated CPU takes its time between the two clocks: all of it, where nothing is to be written.
+            if theirs / COUNT > 200e-6:
+                self.assertGreaterEqual(ours, theirs * 0.6, operation)
         users = [labels for labels in self.daemon.labels("tidegauge_top_file_user_info")
                  if labels["path"] == f"/mnt/{filesystem}/journal"]
         self.assertEqual([(labels["thread"], labels["group"]) for labels in users], [("labthread", name)])
@@ -99,7 +104,7 @@ class Ebpf(LabTest):
                 self.assertNotEqual(row["reason"], "", row["feature"])
         tiers = {row["feature"]: row["tier"] for row in report["features"]}
         self.assertEqual(tiers["sync"], "trampoline")  # these kernels have them
-        refused = [row for row in report["programs"] if "failed to load" in row["reason"] or "Invalid argument" in row["reason"]]
+        refused = [row for row in report["programs"] if re.search("failed to load|Invalid argument", row["reason"])]
         self.assertEqual(refused, [])
 
     def test_writer_is_charged(self):
