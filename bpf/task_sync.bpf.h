@@ -69,21 +69,33 @@ int BPF_PROG(vfs_sync_ends) {
   return 0;
 }
 
-// Debian's 6.1 has vfs_fsync_range() inlined into this one.
+// vfs_fsync_range() is inlined into these in Debian's 6.1 (fdatasync) and 7.2 (fsync).
 #ifdef __TARGET_ARCH_arm64
-#define FDATASYNC "__arm64_sys_fdatasync"
+#define CALL_FUNCTION "__arm64_sys_"
 #else
-#define FDATASYNC "__x64_sys_fdatasync"
+#define CALL_FUNCTION "__x64_sys_"
 #endif
 
-SEC("fentry/" FDATASYNC)
-int BPF_PROG(call_sync_begins) {
+SEC("fentry/" CALL_FUNCTION "fsync")
+int BPF_PROG(fsync_sync_begins) {
   sync_begins(bpf_ktime_get_ns());
   return 0;
 }
 
-SEC("fexit/" FDATASYNC)
-int BPF_PROG(call_sync_ends) {
+SEC("fexit/" CALL_FUNCTION "fsync")
+int BPF_PROG(fsync_sync_ends) {
+  sync_ends();
+  return 0;
+}
+
+SEC("fentry/" CALL_FUNCTION "fdatasync")
+int BPF_PROG(fdatasync_sync_begins) {
+  sync_begins(bpf_ktime_get_ns());
+  return 0;
+}
+
+SEC("fexit/" CALL_FUNCTION "fdatasync")
+int BPF_PROG(fdatasync_sync_ends) {
   sync_ends();
   return 0;
 }

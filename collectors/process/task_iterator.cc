@@ -321,8 +321,10 @@ bool choose_sync_programs(tasks_bpf& skeleton, SyncTier tier, const btf* kernel)
   const Choice choices[] = {
       {skeleton.progs.vfs_sync_begins, SyncTier::kTrampolines, ""},
       {skeleton.progs.vfs_sync_ends, SyncTier::kTrampolines, ""},
-      {skeleton.progs.call_sync_begins, SyncTier::kTrampolines, ""},
-      {skeleton.progs.call_sync_ends, SyncTier::kTrampolines, ""},
+      {skeleton.progs.fsync_sync_begins, SyncTier::kTrampolines, ""},
+      {skeleton.progs.fsync_sync_ends, SyncTier::kTrampolines, ""},
+      {skeleton.progs.fdatasync_sync_begins, SyncTier::kTrampolines, ""},
+      {skeleton.progs.fdatasync_sync_ends, SyncTier::kTrampolines, ""},
       {skeleton.progs.ext4_sync_begins, SyncTier::kTracepoints, "ext4_sync_file_enter"},
       {skeleton.progs.ext4_sync_ends, SyncTier::kTracepoints, "ext4_sync_file_exit"},
       {skeleton.progs.xfs_sync_begins, SyncTier::kTracepoints, "xfs_file_fsync"},
