@@ -34,6 +34,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 struct tg_block_losses losses = {};
 
 const volatile __u32 has_lock = 1;
+const volatile __u32 page_shift = 12;
 
 #define LOCK(device)                  \
   do {                                \
@@ -64,7 +65,7 @@ struct {
   __type(value, struct tg_block_device);
 } devices SEC(".maps");
 
-static const struct tg_block_device new_device = {};
+static const struct tg_block_device new_device = {.flush_reason = TG_BLOCK_UNKNOWN};
 
 struct issued {
   __u64 issue_ns;
@@ -166,6 +167,10 @@ static __always_inline void advance(struct tg_block_device* device, __u64 now) {
   }
 }
 
+static __always_inline __u64 rounded_ns(__u64 virtual) {
+  return (virtual + (1 << (TG_VIRTUAL_SHIFT - 1))) >> TG_VIRTUAL_SHIFT;
+}
+
 /* Of a request whose place could not be kept. */
 static __always_inline void take_back(struct tg_block_device* device, __u32 operation) {
   LOCK(device);
@@ -210,14 +215,18 @@ static __always_inline int request_issued(struct request* request) {
   if (!bpf_map_update_elem(&requests, &key, &issued, BPF_NOEXIST)) {
     return 0;
   }
-  /* Its last end was not seen, then it was still counted as in flight; or there is no room. */
   take_back(device, operation);
-  if (bpf_map_lookup_elem(&requests, &key) &&
-      !bpf_map_update_elem(&requests, &key, &issued, BPF_ANY)) {
-    __sync_fetch_and_add(&losses.stale, 1);
-  } else {
+  struct issued* found = bpf_map_lookup_elem(&requests, &key);
+  if (!found) { /* no room */
     __sync_fetch_and_add(&losses.requests, 1);
+    return 0;
   }
+  /* It went back to the queue untold, or its end was not seen: it was counted as in flight all the time. */
+  const __u64 share = issued.virtual_start - found->virtual_start;
+  *found = issued;
+  __sync_fetch_and_add(&losses.stale, 1);
+  charge_bio((__u64)BPF_CORE_READ(request, bio), (__u64)number << 32 | operation, rounded_ns(share),
+             0);
   return 0;
 }
 
@@ -341,8 +350,7 @@ static __always_inline int request_left(struct request* request, int is_complete
     ADD(times->requeues, 1);
   }
   UNLOCK(device);
-  charge_request(request, &issued, (share + (1 << (TG_VIRTUAL_SHIFT - 1))) >> TG_VIRTUAL_SHIFT,
-                 is_complete ? issued.bytes : 0);
+  charge_request(request, &issued, rounded_ns(share), is_complete ? issued.bytes : 0);
   return 0;
 }
 
@@ -399,7 +407,7 @@ int BPF_PROG(block_request_issued_q, void* queue, struct request* request) {
 static __always_inline void remember_flusher(struct bio* bio, const struct block_who* who) {
   struct gendisk* disk = disk_of_bio(bio);
   const __u32 number = disk ? device_number(disk) : 0;
-  struct tg_block_device* device = number ? bpf_map_lookup_elem(&devices, &number) : 0;
+  struct tg_block_device* device = disk ? device_of(disk, number) : 0;
   if (device) {
     LOCK(device);
     device->flush_owner = who->owner;
@@ -425,7 +433,7 @@ static __always_inline void find_writer(struct bio* bio, struct block_who* who, 
   if (page.is_device && (who->reason == TG_BLOCK_JOURNAL || (!page.is_writeback && is_owned))) {
     return;
   }
-  const __u32 pages = (bytes + (1 << PAGE_SHIFT) - 1) >> PAGE_SHIFT;
+  const __u32 pages = (bytes + (1U << page_shift) - 1) >> page_shift;
   const __u32 kernel_reason = page.is_device ? TG_BLOCK_METADATA : TG_BLOCK_KERNEL;
   if (find_dirtiers((__u64)bio, who, page.inode, pages, kernel_reason)) {
     __sync_fetch_and_add(&losses.owned_pages, pages);

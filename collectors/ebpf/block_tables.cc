@@ -199,10 +199,12 @@ std::vector<MetricDoc> BlockTables::documentation() {
 
 void BlockTables::fill_device(const BlockDeviceSample& sample) {
   const tg_block_device& device = *sample.device;
+  bool any = false;
   for (std::size_t operation = 0; operation < TG_BLOCK_OPERATIONS; ++operation) {
     if (!has_anything(device, operation)) {
       continue;
     }
+    any = true;
     const tg_block_times& times = device.times[operation];
     requests_.row({sample.name, block_operation_name(operation)});
     TimeHistogram on_device;
@@ -219,8 +221,10 @@ void BlockTables::fill_device(const BlockDeviceSample& sample) {
     requests_.set(at + kMerged, times.merged);
     requests_.set(at + kInFlight, device.operation_in_flight[operation]);
   }
-  busy_.row({sample.name});
-  busy_.set(0, device.busy_ns);
+  if (any) {  // a device that passes bios on is only known by its flushes
+    busy_.row({sample.name});
+    busy_.set(0, device.busy_ns);
+  }
 }
 
 std::string_view BlockTables::name_of(std::uint32_t device) const {
