@@ -73,11 +73,13 @@ constexpr std::string_view kProcessBytesHelp =
 constexpr std::string_view kPagesHelp =
     "Pages written back, by whether it was known who had dirtied them.";
 constexpr std::string_view kLossesHelp =
-    "What could not be followed: requests of a device too many, requests too many at once, "
-    "requests whose "
-    "end was not seen, charges without an account of their own, requests of more than 256 parts, "
-    "pages "
-    "of files with more than four dirtiers.";
+    "What could not be followed: requests of a device too many (device) and too many at once "
+    "(request), "
+    "requests issued again without a word that they had come back (end; their time is charged, "
+    "still), "
+    "charges without an account of their own (account), requests of more than 256 parts (part), "
+    "pages of "
+    "files with more than four dirtiers (dirtier).";
 
 std::vector<ColumnInfo> request_columns() {
   std::vector<ColumnInfo> out =
