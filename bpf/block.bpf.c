@@ -34,6 +34,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 struct tg_block_losses losses = {};
 
 const volatile __u32 has_lock = 1;
+const volatile __u32 page_shift = 12;
 
 #define LOCK(device)                  \
   do {                                \
@@ -64,27 +65,15 @@ struct {
   __type(value, struct tg_block_device);
 } devices SEC(".maps");
 
-static const struct tg_block_device new_device = {};
+static const struct tg_block_device new_device = {.flush_reason = TG_BLOCK_UNKNOWN};
 
-struct issued {
-  __u64 issue_ns;
-  __u64 queue_ns;
-  __u64 virtual_start;
-  __u32 device;
-  __u32 bytes;
-  __u32 operation;
-  __u32 flush_owner;
-  __u32 flush_tgid;
-  __u8 flush_reason;
-  __u8 is_sequential;
-  __u8 is_queue_known;
-  __u8 zero;
-};
+/* Those that found no place with their device, and where there is no lock all: a hash costs three times as
+ * much as all the rest. */
 struct {
   __uint(type, BPF_MAP_TYPE_HASH);
   __uint(max_entries, TG_BLOCK_REQUESTS);
   __type(key, __u64);
-  __type(value, struct issued);
+  __type(value, struct tg_block_issued);
 } requests SEC(".maps");
 
 struct {
@@ -166,12 +155,58 @@ static __always_inline void advance(struct tg_block_device* device, __u64 now) {
   }
 }
 
-/* Of a request whose place could not be kept. */
-static __always_inline void take_back(struct tg_block_device* device, __u32 operation) {
-  LOCK(device);
-  ADD(device->in_flight, -1);
-  ADD(device->operation_in_flight[operation], -1);
-  UNLOCK(device);
+static __always_inline __u64 rounded_ns(__u64 virtual) {
+  return (virtual + (1 << (TG_VIRTUAL_SHIFT - 1))) >> TG_VIRTUAL_SHIFT;
+}
+
+static __always_inline __u32 first_place(const struct request* request) {
+  return (low_half(request) * 0x9E3779B1U >> 27) * TG_ISSUED_WAYS;
+}
+
+static __always_inline struct tg_block_issued* own_place(struct tg_block_device* device,
+                                                         __u32 first, __u64 request) {
+#pragma unroll
+  for (int i = 0; i < TG_ISSUED_WAYS; i++) {
+    if (device->issued[first + i].request == request) {
+      return &device->issued[first + i];
+    }
+  }
+  return 0;
+}
+
+/* Into the hash. What it found there of this request. */
+static __always_inline int keep_elsewhere(struct tg_block_device* device,
+                                          struct tg_block_issued* now,
+                                          struct tg_block_issued* before) {
+  const __u64 key = now->request;
+  struct tg_block_issued* found = bpf_map_lookup_elem(&requests, &key);
+  if (found) {
+    *before = *found;
+    *found = *now;
+    return 0;
+  }
+  if (!bpf_map_update_elem(&requests, &key, now, BPF_NOEXIST)) {
+    __sync_fetch_and_add(&device->elsewhere, 1);
+    return 0;
+  }
+  __sync_fetch_and_add(&losses.requests, 1);
+  return -1;
+}
+
+/* A request that went back to the queue untold, or whose end was not seen: it was counted as in flight all the
+ * time, and its new time has been added to that. */
+static __always_inline void end_stale(struct tg_block_device* device, struct request* request,
+                                      __u32 number, const struct tg_block_issued* before,
+                                      __u64 virtual_time) {
+  const __u32 operation = before->operation;
+  if (operation < TG_BLOCK_OPERATIONS) {
+    LOCK(device);
+    ADD(device->in_flight, -1);
+    ADD(device->operation_in_flight[operation], -1);
+    UNLOCK(device);
+  }
+  charge_bio((__u64)BPF_CORE_READ(request, bio), (__u64)number << 32 | operation,
+             rounded_ns(virtual_time - before->virtual_start), 0);
 }
 
 static __always_inline int request_issued(struct request* request) {
@@ -186,54 +221,49 @@ static __always_inline int request_issued(struct request* request) {
     return 0;
   }
   const __u32 operation = operation_of(request->cmd_flags);
-  const __u64 key = (__u64)request;
   const __u64 now = bpf_ktime_get_ns();
   const __u64 since = request->start_time_ns;
   const __u64 sector = request->__sector;
-  struct issued issued = {
-      .issue_ns = now, .device = number, .bytes = request->__data_len, .operation = operation};
+  const __u32 first = first_place(request);
+  struct tg_block_issued before = {};
+  struct tg_block_issued issued = {.request = (__u64)request,
+                                   .issue_ns = now,
+                                   .bytes = request->__data_len,
+                                   .operation = operation};
   if (since) { /* 0: the queue keeps no time (iostats is off) */
     issued.is_queue_known = 1;
     issued.queue_ns = now > since ? now - since : 0;
   }
   LOCK(device);
   advance(device, now);
-  ADD(device->in_flight, 1);
-  ADD(device->operation_in_flight[operation], 1);
   issued.virtual_start = device->virtual_time;
   issued.is_sequential = device->next_sector[operation] == sector;
   device->next_sector[operation] = sector + (issued.bytes >> 9);
   issued.flush_owner = device->flush_owner;
   issued.flush_tgid = device->flush_tgid;
   issued.flush_reason = device->flush_reason;
+  ADD(device->in_flight, 1);
+  ADD(device->operation_in_flight[operation], 1);
+  struct tg_block_issued* place = 0;
+  if (has_lock) {
+    place = own_place(device, first, (__u64)request);
+    if (!place && !device->elsewhere) {
+      place = own_place(device, first, 0); /* a free one */
+    }
+    if (place) {
+      before = *place;
+      *place = issued;
+    }
+  }
   UNLOCK(device);
-  if (!bpf_map_update_elem(&requests, &key, &issued, BPF_NOEXIST)) {
-    return 0;
-  }
-  /* Its last end was not seen, then it was still counted as in flight; or there is no room. */
-  take_back(device, operation);
-  if (bpf_map_lookup_elem(&requests, &key) &&
-      !bpf_map_update_elem(&requests, &key, &issued, BPF_ANY)) {
+  if (!place && keep_elsewhere(device, &issued, &before)) {
+    before = issued; /* as if it had not been */
+  } else if (before.request) {
     __sync_fetch_and_add(&losses.stale, 1);
-  } else {
-    __sync_fetch_and_add(&losses.requests, 1);
   }
-  return 0;
-}
-
-/* As in charge(): of their own, so that the loop below has few branches for the verifier to multiply. */
-__noinline int charge_rest(__u64 device_operation, __u64 flush_owner_tgid, __u64 flush_reason,
-                           __u64 busy_ns, __u64 bytes) {
-  struct block_who who = {.reason = TG_BLOCK_UNKNOWN};
-  if (!busy_ns && !bytes) {
-    return 0;
+  if (before.request) {
+    end_stale(device, request, number, &before, issued.virtual_start);
   }
-  if ((__u32)device_operation == TG_BLOCK_FLUSH) {
-    who.owner = flush_owner_tgid >> 32;
-    who.tgid = (__u32)flush_owner_tgid;
-    who.reason = flush_reason;
-  }
-  charge_to(&who, device_operation >> 32, (__u32)device_operation, busy_ns, bytes);
   return 0;
 }
 
@@ -247,33 +277,11 @@ __noinline int count_merged(__u64 device_operation, __u64 bios) {
   return 0;
 }
 
-/* The usual request, quickly: one bio of one owner. */
-static __always_inline int charge_single(struct bio* bio, const struct issued* issued,
-                                         __u64 share_ns, __u64 bytes) {
-  struct bio_tag* tag = bio && !bio->bi_next ? find_tag((__u64)bio) : 0;
-  if (!tag || tag->who.reason == SHARED) {
-    return 0;
-  }
-  const struct block_who who = tag->who;
-  if (bytes) {
-    tag->bio = 0;
-  }
-  charge_to(&who, issued->device, issued->operation, share_ns, bytes);
-  return 1;
-}
-
-/* Charges a share of the busy time, and of a request that has ended its bytes, to the owners of its bios. */
-static __always_inline void charge_request(struct request* request, const struct issued* issued,
-                                           __u64 share_ns, __u64 bytes) {
-  const __u64 to = (__u64)issued->device << 32 | issued->operation;
-  const __u64 sectors = issued->bytes >> 9;
-  const __u64 flusher = (__u64)issued->flush_owner << 32 | issued->flush_tgid;
-  const __u64 flush_reason = issued->flush_reason;
-  const __u64 counted = bytes ? ~0ULL : 0;
-  if (charge_single(request->bio, issued, share_ns, bytes)) {
-    return;
-  }
-  struct bio* bio = sectors ? BPF_CORE_READ(request, bio) : 0;
+/* Splits a request of so many bytes among its bios. `counted`: all ones when it has ended, else 0. */
+__noinline int charge_bios(__u64 first, __u64 device_operation, __u64 share_ns, __u64 bytes,
+                           __u64 counted) {
+  const __u64 sectors = bytes >> 9;
+  struct bio* bio = (struct bio*)first;
   __u64 done = 0;
   __u64 given_ns = 0;
   __u64 bios = 0;
@@ -284,56 +292,136 @@ static __always_inline void charge_request(struct request* request, const struct
     const __u64 size = BPF_CORE_READ(bio, bi_iter.bi_size);
     bios++;
     done += size >> 9;
-    const __u64 until_ns = share_ns * done / sectors;
-    charge_bio((__u64)bio, to, until_ns - given_ns, size & counted);
+    const __u64 until_ns = share_ns * done / sectors; /* by 0 it is 0 */
+    charge_bio((__u64)bio, device_operation, until_ns - given_ns, size & counted);
     given_ns = until_ns;
     bio = BPF_CORE_READ(bio, bi_next);
-  }
-  /* What has no bio, or too many. The bios of a request are as long as it is. */
-  charge_rest(to, flusher, flush_reason, share_ns - given_ns, bytes - ((done << 9) & counted));
-  if (bios > 1) {
-    count_merged(to, bios & counted);
   }
   if (bio) {
     __sync_fetch_and_add(&losses.long_requests, 1);
   }
+  if (done < sectors) { /* the bios of a request are as long as it is */
+    const struct block_who nobody = {.reason = TG_BLOCK_UNKNOWN};
+    charge_to(&nobody, device_operation >> 32, (__u32)device_operation, share_ns - given_ns,
+              (bytes - (done << 9)) & counted);
+  }
+  count_merged(device_operation, bios & counted);
+  return 0;
+}
+
+/* The usual request, quickly: one bio of one owner. */
+static __always_inline int charge_single(struct bio* bio, const struct tg_block_issued* issued,
+                                         __u32 number, __u64 share_ns, __u64 bytes) {
+  struct bio_tag* tag = bio && !bio->bi_next ? find_tag((__u64)bio) : 0;
+  if (!tag || tag->who.reason == SHARED) {
+    return 0;
+  }
+  const struct block_who who = tag->who;
+  if (bytes) {
+    tag->bio = 0;
+  }
+  charge_to(&who, number, issued->operation, share_ns, bytes);
+  return 1;
+}
+
+/* Charges a share of the busy time, and of a request that has ended its bytes, to the owners of its bios. */
+static __always_inline void charge_request(struct request* request,
+                                           const struct tg_block_issued* issued, __u32 number,
+                                           __u64 share_ns, __u64 bytes) {
+  const __u32 operation = issued->operation;
+  if (charge_single(request->bio, issued, number, share_ns, bytes)) {
+    return;
+  }
+  const __u64 first = (__u64)BPF_CORE_READ(request, bio);
+  if (first && issued->bytes >> 9) {
+    charge_bios(first, (__u64)number << 32 | operation, share_ns, issued->bytes, bytes ? ~0ULL : 0);
+    return;
+  }
+  struct block_who who = {.reason = TG_BLOCK_UNKNOWN};
+  if (operation == TG_BLOCK_FLUSH) {
+    who.owner = issued->flush_owner;
+    who.tgid = issued->flush_tgid;
+    who.reason = issued->flush_reason;
+  }
+  charge_to(&who, number, operation, share_ns, bytes);
+}
+
+/* The verifier of 5.10 knows the bounds of the register that was compared and of no copy of it, and forgets
+ * them when it is spilled; of a pointer it does not. */
+#define KEEP(value) asm volatile("" : "+r"(value))
+
+/* Inlined it would be hundreds of paths to the verifier. */
+__noinline int opaque_time_slot(__u64 ns) { return (int)time_slot(ns); }
+
+/* From the hash. False when it is not there. */
+static __always_inline int take_elsewhere(struct tg_block_device* device, struct request* request,
+                                          struct tg_block_issued* out) {
+  const __u64 key = (__u64)request;
+  struct tg_block_issued* found =
+      has_lock && !device->elsewhere ? 0 : bpf_map_lookup_elem(&requests, &key);
+  if (!found) {
+    return 0;
+  }
+  *out = *found;
+  bpf_map_delete_elem(&requests, &key);
+  __sync_fetch_and_add(&device->elsewhere, -1);
+  return 1;
 }
 
 static __always_inline int request_left(struct request* request, int is_complete, int error) {
-  const __u64 key = (__u64)request;
-  struct issued* found = bpf_map_lookup_elem(&requests, &key);
-  if (!found) {
+  struct gendisk* disk = disk_of_request(request);
+  const __u32 number = disk ? device_number(disk) : 0;
+  struct tg_block_device* device = disk ? bpf_map_lookup_elem(&devices, &number) : 0;
+  if (!device) {
+    return 0;
+  }
+  /* Nobody else looks for this one: it ends once at a time. */
+  struct tg_block_issued issued = {};
+  struct tg_block_issued* place =
+      has_lock ? own_place(device, first_place(request), (__u64)request) : 0;
+  if (!place && !take_elsewhere(device, request, &issued)) {
     return 0; /* began before us */
   }
-  const struct issued issued = *found;
-  bpf_map_delete_elem(&requests, &key);
-  const __u32 operation = issued.operation;
-  struct tg_block_device* device = bpf_map_lookup_elem(&devices, &issued.device);
-  if (!device || operation >= TG_BLOCK_OPERATIONS) {
-    return 0;
+  if (place) {
+    issued = *place;
   }
   const __u64 now = bpf_ktime_get_ns();
   const __u64 device_ns = now > issued.issue_ns ? now - issued.issue_ns : 0;
-  const __u32 device_slot = time_slot(device_ns);
-  const __u32 queue_slot = time_slot(issued.queue_ns);
-  if (device_slot >= TG_TIME_SLOTS || queue_slot >= TG_TIME_SLOTS) {
-    return 0; /* for the verifier */
+  __u32 device_slot = (__u32)opaque_time_slot(device_ns);
+  __u32 queue_slot = (__u32)opaque_time_slot(issued.queue_ns);
+  __u32 operation = issued.operation;
+  KEEP(device_slot);
+  KEEP(queue_slot);
+  KEEP(operation);
+  if (operation >= TG_BLOCK_OPERATIONS || device_slot >= TG_TIME_SLOTS ||
+      queue_slot >= TG_TIME_SLOTS) {
+    return 0;
   }
   struct tg_block_times* times = &device->times[operation];
+  __u64* device_count = &times->device_slots[device_slot];
+  __u64* queue_count = &times->queue_slots[queue_slot];
+  __u64* in_flight = &device->operation_in_flight[operation];
+  KEEP(times);
+  KEEP(device_count);
+  KEEP(queue_count);
+  KEEP(in_flight);
   LOCK(device);
+  if (place) {
+    place->request = 0;
+  }
   advance(device, now);
   ADD(device->in_flight, -1);
-  ADD(device->operation_in_flight[operation], -1);
+  ADD(*in_flight, -1);
   const __u64 share = device->virtual_time - issued.virtual_start;
   if (is_complete) {
-    ADD(times->device_slots[device_slot], 1);
+    ADD(*device_count, 1);
     ADD(times->device_ns, device_ns);
     ADD(times->bytes, issued.bytes);
     ADD(times->sequential, issued.is_sequential);
     ADD(times->random, !issued.is_sequential);
     ADD(times->errors, error != 0);
     if (issued.is_queue_known) {
-      ADD(times->queue_slots[queue_slot], 1);
+      ADD(*queue_count, 1);
       ADD(times->queue_ns, issued.queue_ns);
       ADD(times->queued, 1);
     }
@@ -341,8 +429,7 @@ static __always_inline int request_left(struct request* request, int is_complete
     ADD(times->requeues, 1);
   }
   UNLOCK(device);
-  charge_request(request, &issued, (share + (1 << (TG_VIRTUAL_SHIFT - 1))) >> TG_VIRTUAL_SHIFT,
-                 is_complete ? issued.bytes : 0);
+  charge_request(request, &issued, number, rounded_ns(share), is_complete ? issued.bytes : 0);
   return 0;
 }
 
@@ -399,7 +486,7 @@ int BPF_PROG(block_request_issued_q, void* queue, struct request* request) {
 static __always_inline void remember_flusher(struct bio* bio, const struct block_who* who) {
   struct gendisk* disk = disk_of_bio(bio);
   const __u32 number = disk ? device_number(disk) : 0;
-  struct tg_block_device* device = number ? bpf_map_lookup_elem(&devices, &number) : 0;
+  struct tg_block_device* device = disk ? device_of(disk, number) : 0;
   if (device) {
     LOCK(device);
     device->flush_owner = who->owner;
@@ -425,7 +512,7 @@ static __always_inline void find_writer(struct bio* bio, struct block_who* who, 
   if (page.is_device && (who->reason == TG_BLOCK_JOURNAL || (!page.is_writeback && is_owned))) {
     return;
   }
-  const __u32 pages = (bytes + (1 << PAGE_SHIFT) - 1) >> PAGE_SHIFT;
+  const __u32 pages = (bytes + (1U << page_shift) - 1) >> page_shift;
   const __u32 kernel_reason = page.is_device ? TG_BLOCK_METADATA : TG_BLOCK_KERNEL;
   if (find_dirtiers((__u64)bio, who, page.inode, pages, kernel_reason)) {
     __sync_fetch_and_add(&losses.owned_pages, pages);

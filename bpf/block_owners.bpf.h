@@ -4,8 +4,6 @@
 #ifndef TIDEGAUGE_BPF_BLOCK_OWNERS_H
 #define TIDEGAUGE_BPF_BLOCK_OWNERS_H
 
-#define PAGE_SHIFT 12
-
 struct block_who {
   __u32 owner;
   __u32 tgid;

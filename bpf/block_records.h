@@ -6,6 +6,7 @@
 #include "histogram_records.h"
 
 #ifdef __bpf__
+typedef unsigned char __u8;
 typedef unsigned short __u16;
 typedef unsigned int __u32;
 typedef unsigned long long __u64;
@@ -60,6 +61,23 @@ struct tg_block_times {
   __u64 lost_bytes; /* for which there was no account */
 };
 
+/* A request that the driver has. */
+struct tg_block_issued {
+  __u64 request; /* its address; 0: a free place */
+  __u64 issue_ns;
+  __u64 queue_ns;
+  __u64 virtual_start;
+  __u32 bytes;
+  __u32 flush_owner;
+  __u32 flush_tgid;
+  __u8 operation;
+  __u8 flush_reason;
+  __u8 is_sequential;
+  __u8 is_queue_known;
+};
+#define TG_ISSUED_WAYS 4
+#define TG_ISSUED_SETS 32
+
 /* Under its number: major << 20 | minor as the kernel has it; of hidden disks, which have none, the
  * upper half of the numbers. */
 struct tg_block_device {
@@ -74,11 +92,12 @@ struct tg_block_device {
   __u32 flush_owner; /* of the last who asked for a flush */
   __u32 flush_tgid;
   __u32 flush_reason;
-  __u32 zero;
+  __u32 elsewhere; /* requests that found no place in `issued` */
   __u64 next_sector[TG_BLOCK_OPERATIONS];
   __u64 operation_in_flight[TG_BLOCK_OPERATIONS];
   struct tg_block_times times[TG_BLOCK_OPERATIONS];
   char name[32];
+  struct tg_block_issued issued[TG_ISSUED_SETS * TG_ISSUED_WAYS];
 };
 #define TG_VIRTUAL_SHIFT 12
 #define TG_HIDDEN_DEVICE 0x80000000U

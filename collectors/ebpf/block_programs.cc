@@ -3,7 +3,9 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <unistd.h>
 
+#include <bit>
 #include <cerrno>
 #include <cstring>
 #include <ctime>
@@ -169,6 +171,8 @@ class LoadedBlockPrograms final : public BlockPrograms {
       }
       skeleton_->rodata->namespace_inode = runtime_->namespace_inode();
       skeleton_->rodata->has_lock = lock ? 1 : 0;
+      skeleton_->rodata->page_shift =
+          static_cast<std::uint32_t>(std::countr_zero(static_cast<unsigned long>(::getpagesize())));
       return skeleton_->obj;
     });
     return programs_->load(runtime_->kernel(), runtime_->limits());

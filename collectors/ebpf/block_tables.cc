@@ -73,11 +73,13 @@ constexpr std::string_view kProcessBytesHelp =
 constexpr std::string_view kPagesHelp =
     "Pages written back, by whether it was known who had dirtied them.";
 constexpr std::string_view kLossesHelp =
-    "What could not be followed: requests of a device too many, requests too many at once, "
-    "requests whose "
-    "end was not seen, charges without an account of their own, requests of more than 256 parts, "
-    "pages "
-    "of files with more than four dirtiers.";
+    "What could not be followed: requests of a device too many (device) and too many at once "
+    "(request), "
+    "requests issued again without a word that they had come back (end; their time is charged, "
+    "still), "
+    "charges without an account of their own (account), requests of more than 256 parts (part), "
+    "pages of "
+    "files with more than four dirtiers (dirtier).";
 
 std::vector<ColumnInfo> request_columns() {
   std::vector<ColumnInfo> out =
@@ -199,10 +201,12 @@ std::vector<MetricDoc> BlockTables::documentation() {
 
 void BlockTables::fill_device(const BlockDeviceSample& sample) {
   const tg_block_device& device = *sample.device;
+  bool any = false;
   for (std::size_t operation = 0; operation < TG_BLOCK_OPERATIONS; ++operation) {
     if (!has_anything(device, operation)) {
       continue;
     }
+    any = true;
     const tg_block_times& times = device.times[operation];
     requests_.row({sample.name, block_operation_name(operation)});
     TimeHistogram on_device;
@@ -219,8 +223,10 @@ void BlockTables::fill_device(const BlockDeviceSample& sample) {
     requests_.set(at + kMerged, times.merged);
     requests_.set(at + kInFlight, device.operation_in_flight[operation]);
   }
-  busy_.row({sample.name});
-  busy_.set(0, device.busy_ns);
+  if (any) {  // a device that passes bios on is only known by its flushes
+    busy_.row({sample.name});
+    busy_.set(0, device.busy_ns);
+  }
 }
 
 std::string_view BlockTables::name_of(std::uint32_t device) const {

@@ -271,6 +271,14 @@ TEST(BlockTables, DeviceTimes) {
   EXPECT_EQ(series.at(R"(tidegauge_block_busy_seconds_total{device="vda"})"), 2);
 }
 
+TEST(BlockTables, ADeviceWithoutRequestsIsNotShown) {
+  const tg_block_device device{};
+  const BlockLedger ledger(1);
+  for (const auto& [name, value] : fill(device, ledger)) {
+    EXPECT_EQ(name.find("device="), std::string::npos) << name;
+  }
+}
+
 TEST(BlockTables, Owners) {
   tg_block_device device{};
   device.times[TG_BLOCK_WRITE].lost_ns = 3 * kSecond;
