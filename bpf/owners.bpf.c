@@ -23,5 +23,16 @@ int owner_calls_exec(void* ctx) {
   return 0;
 }
 
+// Told before the name changes: who looks in between, for a moment, keeps the old one.
+SEC("raw_tp/task_rename")
+int owner_is_renamed(__u64* arguments) {
+  struct task_struct* task = (struct task_struct*)arguments[0];
+  const __u32 tgid = BPF_CORE_READ(task, tgid);
+  if ((__u32)BPF_CORE_READ(task, pid) == tgid) {
+    bpf_map_delete_elem(&owner_cache, &tgid);
+  }
+  return 0;
+}
+
 SEC("fentry/vfs_fsync_range")
 int BPF_PROG(trampoline_probe) { return 0; }

@@ -30,6 +30,12 @@ constexpr ProgramSpec kOwnerPrograms[] = {
      .tier = Tier::kTracepoint,
      .tracepoint = "sched_process_exec",
      .can_be_shed = false},
+    {.name = "owner_is_renamed",
+     .feature = "owners",
+     .tier = Tier::kTracepoint,
+     .tracepoint = "task_rename",
+     .optional = true,
+     .can_be_shed = false},
 };
 
 struct Destroy {
@@ -123,6 +129,7 @@ class Runtime final : public EbpfRuntime {
       limits_.trampoline_refused = "libbpf cannot open its program";
     } else {
       ::bpf_program__set_autoload(probe->progs.owner_calls_exec, false);
+      ::bpf_program__set_autoload(probe->progs.owner_is_renamed, false);
       int failed = ::owners_bpf__load(probe.get());
       bpf_link* link = nullptr;
       if (failed == 0) {
