@@ -123,7 +123,7 @@ awk '
 exit $$status
 endef
 
-.PHONY: help deps deps-build deps-test deps-lab build build-all run test test-asan bench abuse-long fuzz lab lab-kernels fmt \
+.PHONY: help deps deps-build deps-test deps-lab build build-all run test test-asan bench abuse-long ebpf-long fuzz lab lab-kernels fmt \
   fmt-check tidy tidy-files lint clean install
 
 help: ## list these targets
@@ -180,6 +180,10 @@ lab lab-kernels: deps-lab ## boot the kernels of other releases in virtual machi
 abuse-long: deps build-all ## the long tests against processes that mean harm: minutes of forks, writes and cgroups
 	@TIDEGAUGE=$$PWD/build/tidegauge TIDEGAUGE_E2E_LONG=1 PYTHONDONTWRITEBYTECODE=1 \
 	  python3 tests/e2e/process_abuse_test.py LongIteratorTest LongProcfsTest
+
+ebpf-long: deps build-all ## the long tests of what BPF programs count: minutes of real disk traffic
+	@export TIDEGAUGE=$$PWD/build/tidegauge TIDEGAUGE_E2E_LONG=1 PYTHONDONTWRITEBYTECODE=1; \
+	for test in ebpf_files ebpf_block memory; do python3 tests/e2e/$${test}_test.py || exit 1; done
 
 fuzz: deps ## fuzz each target of tests/fuzz for SECONDS=60 (build-fuzz/, corpus kept there)
 	@$(call configure,fuzz,build-fuzz)

@@ -85,6 +85,7 @@ static __always_inline int account_exit(struct task_struct* task, int is_final) 
     return 0;  // the last one would not know
   }
   if (namespace_inode && !local_number(task->thread_pid)) {
+    forget_syncs(task);
     return 0;
   }
   // Its leader counts it until it is released, maybe in the pass after this one.

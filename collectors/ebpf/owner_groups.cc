@@ -4,19 +4,41 @@
 #include <bpf/bpf.h>
 
 #include <cstring>
+#include <utility>
 
 #include "collectors/ebpf/map_reader.h"
 #include "collectors/process/process_options.h"
 
 namespace tidegauge {
 
-OwnerGroups::OwnerGroups(const KernelFiles& files, std::size_t max_groups)
-    : identifier_(files, configured_group_rules()), groups_(max_groups) {}
+OwnerGroups::OwnerGroups(const KernelFiles& files, std::size_t max_groups,
+                         std::function<void(std::uint32_t)> on_reuse)
+    : identifier_(files, configured_group_rules()),
+      groups_(max_groups),
+      on_reuse_(std::move(on_reuse)) {}
 
 void OwnerGroups::begin_pass(CollectContext& context, int owners_fd) {
   owners_fd_ = owners_fd;
   now_ns_ = context.boottime_ns;
   identifier_.begin_pass(*context.buffer);
+  forget_unused();
+}
+
+// Those that did nothing for ten minutes are asked for anew, and let go of their group.
+void OwnerGroups::forget_unused() {
+  constexpr std::int64_t kMinuteNs = 60'000'000'000;
+  if (now_ns_ < forgot_ns_ + kMinuteNs) {
+    return;
+  }
+  forgot_ns_ = now_ns_;
+  for (auto at = known_.begin(); at != known_.end();) {
+    if (at->second.asked_ns + 10 * kMinuteNs < now_ns_) {
+      groups_.release(at->second.group);
+      at = known_.erase(at);
+    } else {
+      ++at;
+    }
+  }
 }
 
 std::uint32_t OwnerGroups::group_of(std::uint32_t owner) {
@@ -24,6 +46,7 @@ std::uint32_t OwnerGroups::group_of(std::uint32_t owner) {
     return ProcessGroups::kOther;
   }
   if (const auto at = known_.find(owner); at != known_.end()) {
+    at.value().asked_ns = now_ns_;
     return at->second.group;
   }
   tg_owner what{};
@@ -32,7 +55,7 @@ std::uint32_t OwnerGroups::group_of(std::uint32_t owner) {
   }
   what.comm[sizeof(what.comm) - 1] = '\0';
   const std::uint32_t group = classify(what);
-  known_.emplace(owner, Known{what, group});
+  known_.emplace(owner, Known{what, group, now_ns_});
   return group;
 }
 
@@ -48,7 +71,15 @@ std::uint32_t OwnerGroups::classify(const tg_owner& what) {
   const GroupName name = identifier_.classify(sample).group;
   const std::uint32_t group = groups_.find_or_add(
       {.name = name.name, .chosen = name.chosen, .alive = true, .uid = what.uid}, now_ns_);
-  groups_.hold(group);  // numbers stay
+  groups_.hold(group);
+  if (group >= names_.size()) {
+    names_.resize(group + 1);
+  }
+  const std::string& now = groups_[group].name;
+  const std::string before = std::exchange(names_[group], now);
+  if (!before.empty() && before != now && on_reuse_) {
+    on_reuse_(group);
+  }
   return group;
 }
 

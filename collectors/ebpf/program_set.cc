@@ -259,8 +259,9 @@ void ProgramSet::attach_waiting(const KernelBtf& kernel) {
   }
 }
 
-Tier ProgramSet::tier(std::string_view feature) const {
+Tier ProgramSet::tier(std::string_view feature) {
   const std::lock_guard lock(mutex_);
+  carry_out_sheds();
   const auto at = tiers_.find(feature);
   return at == tiers_.end() ? Tier::kOff : at->second;
 }
@@ -292,20 +293,33 @@ void ProgramSet::publish() {
   ProgramSources::all().changed();
 }
 
+// Detaching takes milliseconds, and whoever asks may hold what the tick thread waits for.
 void ProgramSet::shed(std::string_view feature, const std::string& reason) {
-  const std::lock_guard lock(mutex_);
-  for (Program& program : programs_) {
-    if (program.spec->feature == feature && program.chosen && program.spec->can_be_shed) {
-      detach(program);
-      program.state = ProgramState::kShed;
-      program.reason = reason;
+  const std::lock_guard lock(published_mutex_);
+  sheds_.emplace_back(feature, reason);
+}
+
+void ProgramSet::carry_out_sheds() {
+  std::vector<std::pair<std::string, std::string>> sheds;
+  {
+    const std::lock_guard lock(published_mutex_);
+    sheds.swap(sheds_);
+  }
+  for (const auto& [feature, reason] : sheds) {
+    for (Program& program : programs_) {
+      if (program.spec->feature == feature && program.chosen && program.spec->can_be_shed) {
+        detach(program);
+        program.state = ProgramState::kShed;
+        program.reason = reason;
+      }
+    }
+    if (const auto at = tiers_.find(feature); at != tiers_.end()) {
+      at->second = Tier::kOff;
     }
   }
-  const auto at = tiers_.find(feature);
-  if (at != tiers_.end()) {
-    at->second = Tier::kOff;
+  if (!sheds.empty()) {
+    publish();
   }
-  publish();
 }
 
 void ProgramSet::detach(Program& program) {

@@ -13,6 +13,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "collectors/core/result.h"
@@ -71,10 +72,12 @@ class ProgramSet final : public ProgramSource {
   // Attaches what has waited for its module. Cheap; once in a while.
   void attach_waiting(const KernelBtf& kernel);
 
-  [[nodiscard]] Tier tier(std::string_view feature) const;  // kOff also when it was shed
-  [[nodiscard]] bool active(std::string_view feature) const { return tier(feature) != Tier::kOff; }
+  // kOff also when it was shed, which happens here: only the set's own thread detaches.
+  [[nodiscard]] Tier tier(std::string_view feature);
+  [[nodiscard]] bool active(std::string_view feature) { return tier(feature) != Tier::kOff; }
   [[nodiscard]] std::string_view object() const override { return object_; }
   [[nodiscard]] std::vector<ProgramStatus> statuses() const override;
+  // Carried out by the next tier() or active().
   void shed(std::string_view feature, const std::string& reason) override;
 
  private:
@@ -97,6 +100,7 @@ class ProgramSet final : public ProgramSource {
   Result<void> attach_chosen(const KernelBtf& kernel);
   Program* blame(std::string_view complaint);
   static void detach(Program& program);
+  void carry_out_sheds();
   void publish();
 
   std::string_view object_;
@@ -106,6 +110,7 @@ class ProgramSet final : public ProgramSource {
   std::vector<Program> programs_;
   std::map<std::string_view, Tier> tiers_;  // by feature
   mutable std::mutex published_mutex_;
+  std::vector<std::pair<std::string, std::string>> sheds_;  // asked for: feature, reason
   std::vector<ProgramStatus> published_;
 };
 

@@ -219,6 +219,7 @@ TEST_F(ThisKernel, TiersFallBack) {
     EXPECT_FALSE(set.statuses()[0].reason.empty());
     EXPECT_EQ(set.statuses()[1].state, ProgramState::kAttached);
     set.shed("probe", "for the test");
+    EXPECT_EQ(set.statuses()[1].state, ProgramState::kAttached) << "by another thread";
     EXPECT_EQ(set.tier("probe"), Tier::kOff);
     EXPECT_EQ(set.statuses()[1].state, ProgramState::kShed);
   }
