@@ -259,7 +259,7 @@ void ProgramSet::attach_waiting(const KernelBtf& kernel) {
   }
 }
 
-Tier ProgramSet::tier(std::string_view feature) {
+Tier ProgramSet::tier(std::string_view feature) const {
   const std::lock_guard lock(mutex_);
   carry_out_sheds();
   const auto at = tiers_.find(feature);
@@ -272,7 +272,7 @@ std::vector<ProgramStatus> ProgramSet::statuses() const {
   return published_;
 }
 
-void ProgramSet::publish() {
+void ProgramSet::publish() const {
   std::vector<ProgramStatus> out;
   for (const Program& program : programs_) {
     const bool shed = program.state == ProgramState::kShed;
@@ -299,7 +299,7 @@ void ProgramSet::shed(std::string_view feature, const std::string& reason) {
   sheds_.emplace_back(feature, reason);
 }
 
-void ProgramSet::carry_out_sheds() {
+void ProgramSet::carry_out_sheds() const {
   std::vector<std::pair<std::string, std::string>> sheds;
   {
     const std::lock_guard lock(published_mutex_);

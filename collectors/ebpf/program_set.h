@@ -73,8 +73,8 @@ class ProgramSet final : public ProgramSource {
   void attach_waiting(const KernelBtf& kernel);
 
   // kOff also when it was shed, which happens here: only the set's own thread detaches.
-  [[nodiscard]] Tier tier(std::string_view feature);
-  [[nodiscard]] bool active(std::string_view feature) { return tier(feature) != Tier::kOff; }
+  [[nodiscard]] Tier tier(std::string_view feature) const;
+  [[nodiscard]] bool active(std::string_view feature) const { return tier(feature) != Tier::kOff; }
   [[nodiscard]] std::string_view object() const override { return object_; }
   [[nodiscard]] std::vector<ProgramStatus> statuses() const override;
   // Carried out by the next tier() or active().
@@ -100,18 +100,19 @@ class ProgramSet final : public ProgramSource {
   Result<void> attach_chosen(const KernelBtf& kernel);
   Program* blame(std::string_view complaint);
   static void detach(Program& program);
-  void carry_out_sheds();
-  void publish();
+  void carry_out_sheds() const;
+  void publish() const;
 
   std::string_view object_;
   std::span<const ProgramSpec> specs_;
   std::function<bpf_object*()> open_;
   mutable std::mutex mutex_;
-  std::vector<Program> programs_;
-  std::map<std::string_view, Tier> tiers_;  // by feature
+  mutable std::vector<Program>
+      programs_;  // a shed changes them: its own thread sees to it when it asks
+  mutable std::map<std::string_view, Tier> tiers_;  // by feature
   mutable std::mutex published_mutex_;
-  std::vector<std::pair<std::string, std::string>> sheds_;  // asked for: feature, reason
-  std::vector<ProgramStatus> published_;
+  mutable std::vector<std::pair<std::string, std::string>> sheds_;  // asked for: feature, reason
+  mutable std::vector<ProgramStatus> published_;
 };
 
 }  // namespace tidegauge
