@@ -75,12 +75,13 @@ class RunTimeCounting {
 
 class EbpfCollector final : public Collector {
  public:
-  EbpfCollector(const KernelFiles& files, std::int64_t budget_ppm,
+  EbpfCollector(KernelFiles files, std::int64_t budget_ppm,
                 std::shared_ptr<const RunTimeCounting> counting)
-      : files_(files),
+      : files_(std::move(files)),
         budget_ppm_(budget_ppm),
         counting_(std::move(counting)),
         budget_(budget_ppm) {}
+
   Result<void> collect(CollectContext& context, Section& out) override {
     counted_ = is_counted();
     hold_runtime(context.boottime_ns);
@@ -137,14 +138,12 @@ class EbpfCollector final : public Collector {
                         &budget_table_, &shed_table_, &owners_}) {
       table->begin();
     }
-    std::size_t attached = 0;
     for (const SeenProgram& seen : programs) {
       const ProgramStatus& status = seen.status;
       const bool shown = status.fd >= 0 || status.state == ProgramState::kShed;
       if (!shown) {
         continue;
       }
-      attached += status.state == ProgramState::kAttached ? 1 : 0;
       info_.add({status.name, tier_name(status.tier), status.feature, state_name(status.state),
                  status.reason},
                 1);

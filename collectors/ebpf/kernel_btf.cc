@@ -22,7 +22,7 @@ std::string type_name(const btf* types, std::uint32_t id) {
     }
     switch (btf_kind(type)) {
       case BTF_KIND_PTR:
-        suffix = suffix.empty() ? " *" : suffix + "*";
+        suffix.append(suffix.empty() ? " *" : "*");
         id = type->type;
         continue;
       case BTF_KIND_CONST:

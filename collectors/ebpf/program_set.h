@@ -98,7 +98,7 @@ class ProgramSet final : public ProgramSource {
   // kMalformed: one program less, try again.
   Result<void> load_chosen();
   Result<void> attach_chosen(const KernelBtf& kernel);
-  Program* blame(std::string_view complaint);
+  Program* blame(std::string_view said);
   static void detach(Program& program);
   void carry_out_sheds() const;
   void publish() const;
