@@ -6,9 +6,15 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
+#include <cstdlib>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
 #include <map>
 #include <span>
+#include <string>
+#include <thread>
 
 #include "bpf/owner_records.h"
 #include "collectors/ebpf/kernel_btf.h"
@@ -16,6 +22,7 @@
 #include "collectors/ebpf/owner_maps.h"
 #include "collectors/ebpf/program_report.h"
 #include "collectors/ebpf/time_histogram.h"
+#include "collectors/registry.h"
 #include "tests/unit/testing.h"
 
 namespace tidegauge {
@@ -174,6 +181,62 @@ TEST_F(ThisKernel, ProgramsAreReported) {
   ASSERT_NE(at, programs.end());
   EXPECT_EQ(at->status.state, ProgramState::kAttached);
   EXPECT_GE(at->status.fd, 0);
+}
+
+std::size_t open_bpf_descriptors() {
+  std::size_t out = 0;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    std::error_code gone;
+    const std::string target = std::filesystem::read_symlink(entry.path(), gone).string();
+    out += target.find("bpf") != std::string::npos ? 1U : 0U;
+  }
+  return out;
+}
+
+std::size_t resident_pages() {
+  std::ifstream statm("/proc/self/statm");
+  std::size_t all = 0;
+  std::size_t resident = 0;
+  statm >> all >> resident;
+  return resident;
+}
+
+// A hundred times with TIDEGAUGE_E2E_LONG=1, while files come and go.
+TEST_F(ThisKernel, AttachingAndDetachingLeavesNothing) {
+  const int rounds = std::getenv("TIDEGAUGE_E2E_LONG") != nullptr ? 100 : 3;
+  std::atomic<bool> stop{false};
+  std::thread load([&] {
+    const std::string path = ::testing::TempDir() + "tidegauge_churned";
+    while (!stop) {
+      std::ofstream(path) << "x";
+      std::filesystem::remove(path);
+    }
+  });
+  std::size_t descriptors = 0;
+  std::size_t pages = 0;
+  for (int round = 0; round <= rounds; ++round) {
+    ReadBuffer buffer;
+    for (const CollectorInfo* info : all_collectors()) {
+      if (!info->name.starts_with("ebpf")) {
+        continue;
+      }
+      auto collector = info->make(KernelFiles(), default_options(info->options));
+      ASSERT_TRUE(collector) << info->name;
+      CollectContext context{.realtime_ns = 1, .boottime_ns = 1'000'000'000, .buffer = &buffer};
+      Section section;
+      const auto done = (*collector)->collect(context, section);
+      EXPECT_TRUE(done) << info->name << ": " << testing::error_text(done);
+      EXPECT_FALSE(section.tables.empty()) << info->name;
+    }
+    if (round == 0) {  // what is made once
+      descriptors = open_bpf_descriptors();
+      pages = resident_pages();
+    }
+  }
+  stop = true;
+  load.join();
+  EXPECT_EQ(open_bpf_descriptors(), descriptors);
+  EXPECT_LT(resident_pages(), pages + (rounds > 10 ? 1024 : 4096));
 }
 
 // What a kernel refuses costs the feature a tier, and the reason stays on record.
