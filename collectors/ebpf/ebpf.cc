@@ -1,17 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "collectors/ebpf/ebpf.h"
 
-#include <bpf/bpf.h>
-#include <linux/bpf.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <memory>
-#include <mutex>
 #include <utility>
 
 #include "collectors/ebpf/owner_maps.h"
 #include "collectors/ebpf/program_report.h"
+#include "collectors/ebpf/run_time_switch.h"
 
 namespace tidegauge {
 
@@ -25,16 +23,18 @@ constexpr std::string_view kFeatureHelp =
     "What is measured with BPF and in which tier: trampoline (fentry), kprobe, tracepoint or off; "
     "reason: why in no better one. Value 1.";
 constexpr std::string_view kSecondsHelp =
-    "Time the program ran, on all CPUs, while the kernel counted it (kernel.bpf_stats_enabled, or "
-    "collectors.ebpf.statistics and CAP_SYS_ADMIN).";
-constexpr std::string_view kRunsHelp = "Runs of the program while the kernel counted them.";
+    "Time the program ran, on all CPUs, told from one second in eight, in which the kernel counts "
+    "it "
+    "(collectors.ebpf.statistics and CAP_SYS_ADMIN at the start).";
+constexpr std::string_view kRunsHelp = "Runs of the program, told in the same way.";
 constexpr std::string_view kCountedHelp =
-    "1 when the kernel counts the time BPF programs take, 0 when it may not be asked to; then the "
-    "budget does not hold.";
+    "1 when the kernel counts the time BPF programs take when it is asked to, 0 when it may not be "
+    "asked; "
+    "then the budget does not hold.";
 constexpr std::string_view kShareHelp =
-    "Share of the machine's CPU time that the daemon's BPF programs took since the last run of "
-    "this "
-    "collector; of 0 to 1.";
+    "Share of the machine's CPU time that the daemon's BPF programs took in the last eight "
+    "seconds, told "
+    "from one of them; 0 to 1.";
 constexpr std::string_view kBudgetHelp =
     "Share of the machine's CPU time that they may take before the costliest feature is detached; "
     "0: "
@@ -43,59 +43,56 @@ constexpr std::string_view kShedHelp = "Features detached because the programs c
 constexpr std::string_view kOwnersHelp =
     "Times the kernel's table of who does things was full and was begun anew.";
 
-// The kernel counts as long as a descriptor is open.
-class RunTimeCounting {
- public:
-  RunTimeCounting() : fd_(::bpf_enable_stats(BPF_STATS_RUN_TIME)) {}
-  ~RunTimeCounting() {
-    if (fd_ >= 0) {
-      ::close(fd_);
-    }
-  }
-  RunTimeCounting(const RunTimeCounting&) = delete;
-  RunTimeCounting& operator=(const RunTimeCounting&) = delete;
-  [[nodiscard]] bool on() const { return fd_ >= 0; }
-
-  // A reload may not be allowed to open another one: it takes over.
-  static std::shared_ptr<const RunTimeCounting> shared() {
-    static std::mutex mutex;
-    static std::weak_ptr<const RunTimeCounting> last;
-    const std::lock_guard lock(mutex);
-    auto counting = last.lock();
-    if (counting == nullptr || !counting->on()) {
-      counting = std::make_shared<const RunTimeCounting>();
-      last = counting;
-    }
-    return counting;
-  }
-
- private:
-  int fd_;
-};
-
 class EbpfCollector final : public Collector {
  public:
-  EbpfCollector(KernelFiles files, std::int64_t budget_ppm,
-                std::shared_ptr<const RunTimeCounting> counting)
+  EbpfCollector(KernelFiles files, std::int64_t budget_ppm, std::shared_ptr<RunTimeSwitch> counting)
       : files_(std::move(files)),
         budget_ppm_(budget_ppm),
         counting_(std::move(counting)),
         budget_(budget_ppm) {}
 
+  ~EbpfCollector() override {
+    if (!before_.empty() && counting_ != nullptr) {
+      static_cast<void>(counting_->set(false));
+    }
+  }
+  EbpfCollector(const EbpfCollector&) = delete;
+  EbpfCollector& operator=(const EbpfCollector&) = delete;
+
   Result<void> collect(CollectContext& context, Section& out) override {
-    counted_ = is_counted();
     hold_runtime(context.boottime_ns);
-    const std::vector<SeenProgram> programs = look_at_programs();
-    const std::vector<FeatureCost> features = costs_of(programs);
-    keep_budget(features, context.boottime_ns);
-    fill(programs, out);
+    sample(context.boottime_ns);
+    fill(look_at_programs(), out);
     return {};
   }
 
  private:
-  [[nodiscard]] bool is_counted() const {
-    const auto switched = read_unsigned_attribute(files_.proc("sys/kernel/bpf_stats_enabled"));
-    return (counting_ != nullptr && counting_->on()) || (switched && *switched != 0);
+  // What the programs cost is told from one second in eight: whole seconds, since the daemon's own passes
+  // come once in each.
+  void sample(std::int64_t now_ns) {
+    constexpr std::uint64_t kCycle = 8;
+    const std::uint64_t step = pass_++ % kCycle;
+    if (step == 1) {
+      const auto switched = read_unsigned_attribute(files_.proc("sys/kernel/bpf_stats_enabled"));
+      always_ = switched && *switched != 0;  // by the administrator
+      counted_ = always_ || (counting_ != nullptr && counting_->set(true));
+      if (counted_) {
+        before_ = look_at_programs();
+        window_ns_ = now_ns;
+      }
+    } else if (step == 2 && !before_.empty()) {
+      const std::vector<SeenProgram> after = look_at_programs();
+      const bool is_still_counted = always_ || counting_->set(false);
+      const std::int64_t elapsed_ns = now_ns - (last_ns_ != 0 ? last_ns_ : window_ns_);
+      if (now_ns > window_ns_ && elapsed_ns > 0) {
+        costs_.add(before_, after,
+                   static_cast<double>(elapsed_ns) / static_cast<double>(now_ns - window_ns_));
+        keep_budget(elapsed_ns);
+      }
+      last_ns_ = now_ns;
+      before_.clear();
+      counted_ = is_still_counted;
+    }
   }
 
   // Its table of owners is tended here; it lives while others need it.
@@ -117,12 +114,12 @@ class EbpfCollector final : public Collector {
     }
   }
 
-  void keep_budget(const std::vector<FeatureCost>& features, std::int64_t now_ns) {
-    const std::int64_t elapsed_ns = now_ns - std::exchange(last_ns_, now_ns);
+  void keep_budget(std::int64_t elapsed_ns) {
     const long cpus = std::max(1L, ::sysconf(_SC_NPROCESSORS_ONLN));
     const auto cpu_ns = static_cast<std::uint64_t>(elapsed_ns) * static_cast<std::uint64_t>(cpus);
+    const std::vector<FeatureCost> features = costs_.by_feature();
     const auto victim = budget_.update(features, cpu_ns);
-    if (!victim || !counted_) {
+    if (!victim) {
       return;
     }
     ++shed_;
@@ -148,8 +145,8 @@ class EbpfCollector final : public Collector {
                  status.reason},
                 1);
       if (counted_ && status.fd >= 0) {
-        seconds_.add({status.name, status.feature}, seen.run_ns);
-        runs_.add({status.name, status.feature}, seen.runs);
+        seconds_.add({status.name, status.feature}, costs_.of(seen).run_ns);
+        runs_.add({status.name, status.feature}, costs_.of(seen).runs);
       }
     }
     for (const SeenFeature& feature : features_of(programs)) {
@@ -175,7 +172,12 @@ class EbpfCollector final : public Collector {
 
   KernelFiles files_;
   std::int64_t budget_ppm_;
-  std::shared_ptr<const RunTimeCounting> counting_;
+  std::shared_ptr<RunTimeSwitch> counting_;
+  ProgramCosts costs_;
+  std::vector<SeenProgram> before_;  // at the begin of a window; empty: none is open
+  std::int64_t window_ns_ = 0;
+  std::uint64_t pass_ = 0;
+  bool always_ = false;
   EbpfBudget budget_;
   bool counted_ = false;
   std::shared_ptr<EbpfRuntime> runtime_;
@@ -234,17 +236,19 @@ constexpr OptionSpec kOptions[] = {
      .flag = "statistics",
      .type = OptionType::kBool,
      .default_text = "true",
-     .help =
-         "Whether to have the kernel count what BPF programs cost, which takes CAP_SYS_ADMIN at "
-         "the start and 20 to 40 ns for each run of any BPF program of the host. Without it the "
-         "budget only holds where kernel.bpf_stats_enabled is 1."},
+     .help = "Whether to have the kernel count what BPF programs cost, one second in eight. Takes "
+             "CAP_SYS_ADMIN "
+             "at the start, which a child process keeps; while it counts, each run of any BPF "
+             "program of "
+             "the host takes some 35 ns more. Without it the budget only holds where "
+             "kernel.bpf_stats_enabled is 1."},
 };
 
 Result<std::unique_ptr<Collector>> make_ebpf(const KernelFiles& files, const Options& options) {
   // Now, while the daemon still has the capability.
   return std::make_unique<EbpfCollector>(
       files, options.integer("budget_ppm"),
-      options.boolean("statistics") ? RunTimeCounting::shared() : nullptr);
+      options.boolean("statistics") ? RunTimeSwitch::shared() : nullptr);
 }
 
 std::vector<MetricDoc> ebpf_metrics() {
@@ -308,7 +312,7 @@ std::optional<std::size_t> EbpfBudget::update(const std::vector<FeatureCost>& co
 const CollectorInfo kEbpfCollector{
     .name = "ebpf",
     .help = "The daemon's BPF programs: in which tier each runs and why, and what it costs.",
-    .interval_ms = 5'000,
+    .interval_ms = 1'000,
     .lane = Lane::kWorker,
     .refresh = false,
     .options = kOptions,

@@ -45,12 +45,44 @@ std::vector<SeenProgram> look_at_programs() {
   return out;
 }
 
-std::vector<FeatureCost> costs_of(const std::vector<SeenProgram>& programs) {
+bool ProgramCosts::is_same(const SeenProgram& a, const SeenProgram& b) {
+  return a.object == b.object && a.status.name == b.status.name &&
+         a.status.feature == b.status.feature;
+}
+
+void ProgramCosts::add(const std::vector<SeenProgram>& before,
+                       const std::vector<SeenProgram>& after, double times) {
+  for (const SeenProgram& now : after) {
+    auto entry = std::find_if(entries_.begin(), entries_.end(),
+                              [&](const Entry& e) { return is_same(e.program, now); });
+    if (entry == entries_.end()) {
+      entry = entries_.insert(entries_.end(), Entry{now, {}});
+    }
+    const auto then = std::find_if(before.begin(), before.end(),
+                                   [&](const SeenProgram& seen) { return is_same(seen, now); });
+    // One that was loaded anew begins at 0.
+    if (then == before.end() || now.run_ns < then->run_ns || now.runs < then->runs) {
+      continue;
+    }
+    entry->cost.run_ns +=
+        static_cast<std::uint64_t>(static_cast<double>(now.run_ns - then->run_ns) * times);
+    entry->cost.runs +=
+        static_cast<std::uint64_t>(static_cast<double>(now.runs - then->runs) * times);
+  }
+}
+
+ProgramCosts::Cost ProgramCosts::of(const SeenProgram& program) const {
+  const auto at = std::find_if(entries_.begin(), entries_.end(),
+                               [&](const Entry& entry) { return is_same(entry.program, program); });
+  return at == entries_.end() ? Cost{} : at->cost;
+}
+
+std::vector<FeatureCost> ProgramCosts::by_feature() const {
   std::vector<FeatureCost> out;
-  for (const SeenProgram& seen : programs) {
-    FeatureCost& cost = entry_of(out, seen);
-    cost.run_ns += seen.run_ns;
-    cost.can_be_shed = cost.can_be_shed && seen.status.can_be_shed;
+  for (const Entry& entry : entries_) {
+    FeatureCost& cost = entry_of(out, entry.program);
+    cost.run_ns += entry.cost.run_ns;
+    cost.can_be_shed = cost.can_be_shed && entry.program.status.can_be_shed;
   }
   return out;
 }

@@ -29,7 +29,27 @@ struct FeatureCost {
   bool can_be_shed = true;
 };
 
-std::vector<FeatureCost> costs_of(const std::vector<SeenProgram>& programs);
+// What programs have cost in all, from looks at moments. Pure; one thread.
+class ProgramCosts {
+ public:
+  struct Cost {
+    std::uint64_t run_ns = 0;
+    std::uint64_t runs = 0;
+  };
+  // Adds what grew between two looks, `times` that. A program that the first one lacks has not grown.
+  void add(const std::vector<SeenProgram>& before, const std::vector<SeenProgram>& after,
+           double times);
+  [[nodiscard]] Cost of(const SeenProgram& program) const;
+  [[nodiscard]] std::vector<FeatureCost> by_feature() const;
+
+ private:
+  struct Entry {
+    SeenProgram program;
+    Cost cost;
+  };
+  static bool is_same(const SeenProgram& a, const SeenProgram& b);
+  std::vector<Entry> entries_;
+};
 
 // In which tier a feature runs: that of its programs that are loaded. Where it could be better, or is off,
 // `reason` says why.

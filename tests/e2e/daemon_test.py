@@ -25,9 +25,8 @@ LISTEN_FDS_START = 3
 
 # The collectors that run at every tick by default. The CPUs' times stand in /proc/stat, too.
 EVERY_SECOND = {"stat", "cpu", "meminfo", "vmstat", "zoneinfo", "buddyinfo", "diskstats", "loadavg", "pressure", "netdev",
-                "process", "ebpf_block", "ebpf_files", "ebpf_memory"}
-EVERY_FIVE_SECONDS = {"ebpf"}
-ALL = EVERY_SECOND | EVERY_FIVE_SECONDS | {"meminfo_numa", "schedstat", "filesystem", "filefd", "processes", "slabinfo", "softirqs",
+                "process", "ebpf", "ebpf_block", "ebpf_files", "ebpf_memory"}
+ALL = EVERY_SECOND | {"meminfo_numa", "schedstat", "filesystem", "filefd", "processes", "slabinfo", "softirqs",
                       "interrupts", "ksmd", "cpufreq", "uname", "os", "time", "sysctl", "kernel_hung", "textfile",
                       "cgroup", "cgroups", "files", "self"}
 
@@ -142,8 +141,7 @@ class LifeTest(DaemonTestCase):
         periods = {dict(key[1])["collector"]: value
                    for key, value in families["tidegauge_collector_interval_seconds"].series.items()}
         self.assertEqual({name for name, period in periods.items() if period == 1}, EVERY_SECOND)
-        self.assertEqual({name for name, period in periods.items() if period == 5}, EVERY_FIVE_SECONDS)
-        self.assertEqual({name for name, period in periods.items() if period == 15}, ALL - EVERY_SECOND - EVERY_FIVE_SECONDS)
+        self.assertEqual({name for name, period in periods.items() if period == 15}, ALL - EVERY_SECOND)
 
     def test_beside_node_exporter(self):
         """One switch takes away what node_exporter exports, too."""
