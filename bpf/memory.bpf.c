@@ -148,10 +148,42 @@ int compaction_ends(void* ctx) {
   return 0;
 }
 
+// Since 6.0 (fe6c9c6e3e3e "mm: Add balance_dirty_pages_ratelimited_flags() function") a write that must not
+// wait is told to come again instead (BDP_ASYNC), after the same trace. That is every buffered write that
+// io_uring itself tries first; what it then hands to a worker waits. Not seen: one that the kernel begins at
+// the end of another system call, because of a poll or of a request that it was linked to.
+static __always_inline int must_not_wait(void) {
+  struct task_struct* task = (struct task_struct*)bpf_get_current_task();
+  const unsigned int flags = BPF_CORE_READ(task, flags);
+  if (flags & PF_IO_WORKER) {
+    __u64 comm[2];
+    bpf_get_current_comm(comm, sizeof(comm));
+    const char submits[8] = {'i', 'o', 'u', '-', 's', 'q', 'p', '-'};
+    return comm[0] == *(const __u64*)submits;
+  }
+  // Kernels without this helper, 5.15's, always wait.
+  if (flags & PF_KTHREAD || !bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs)) {
+    return 0;
+  }
+  struct pt_regs* registers = (struct pt_regs*)bpf_task_pt_regs(bpf_get_current_task_btf());
+#if defined(__TARGET_ARCH_x86)
+  const __u64 call = BPF_CORE_READ(registers, orig_ax);
+  const __u64 sixth = BPF_CORE_READ(registers, r9);
+#elif defined(__TARGET_ARCH_arm64)
+  const __u64 call = BPF_CORE_READ(registers, syscallno);
+  __u64 sixth = 0;
+  bpf_core_read(&sixth, sizeof(sixth), &registers->regs[5]);
+#else
+  const __u64 call = 0;
+  const __u64 sixth = 0;
+#endif
+  return call == CALL_IO_URING_ENTER || (call == CALL_PWRITEV2 && sixth & RWF_NOWAIT);
+}
+
 // mm/page-writeback.c traces what it decided just before it sleeps, in jiffies; not above 0 when it lets the
 // task go. (include/trace/events/writeback.h prints milliseconds.)
 static __always_inline void pause_of(long pause_jiffies) {
-  if (pause_jiffies > 0) {
+  if (pause_jiffies > 0 && !must_not_wait()) {
     add_stall(TG_STALL_DIRTY, (__u64)pause_jiffies * tick_ns, 0);
   }
 }

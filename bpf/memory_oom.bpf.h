@@ -1,8 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Part of memory.bpf.c: processes that the kernel kills for want of memory. mark_oom_victim() runs under
- * oom_lock, so there is one writer; but see below for 5.10. */
+/* Part of memory.bpf.c: processes that the kernel kills for want of memory.
+ *
+ * mm/oom_kill.c, __oom_kill_process(), sends the signal and then marks the victim (mark_oom_victim()), in one
+ * thread and under oom_lock. It also marks every thread of a dying process that asks for more memory; nobody
+ * was killed for that. So a victim is one that this thread has just sent SIGKILL in the kernel's name. */
 #ifndef TIDEGAUGE_BPF_MEMORY_OOM_H
 #define TIDEGAUGE_BPF_MEMORY_OOM_H
+
+#define SIGKILL 9
+#define SEND_SIG_PRIV 1 /* include/linux/sched/signal.h */
+#define KILLS 256
+#define PROCESSES_KILLED 64
 
 struct tg_oom_victim victims[TG_OOM_LAST] = {};
 __u64 victims_marked = 0;
@@ -63,45 +71,60 @@ static __always_inline void victim_is(struct task_struct* task) {
   }
 }
 
-SEC("raw_tp/mark_victim")
-int BPF_PROG(oom_victim_task, struct task_struct* task) {
-  victim_is(task);
+/* Two threads of one place that kill within microseconds of each other may lose one. */
+struct kill {
+  __u64 task;
+  __u32 tid; /* of the thread that kills, and so is the place */
+  __u32 pid;
+};
+static struct kill kills[KILLS];
+
+SEC("raw_tp/signal_generate")
+int BPF_PROG(kernel_kills, int number, __u64 info, struct task_struct* task) {
+  if (number == SIGKILL && info == SEND_SIG_PRIV) {
+    const __u32 tid = current_tid();
+    struct kill* kill = &kills[tid % KILLS];
+    kill->task = (__u64)task;
+    kill->pid = BPF_CORE_READ(task, pid);
+    kill->tid = tid;
+  }
   return 0;
 }
 
-/* 5.10 tells a number alone, that of the thread whose memory was chosen, and has no helper that finds a task
- * by its number: the victim is told when that thread ends, which is what it was killed for. Several that end
- * at once may overwrite each other's record; the counts are right. */
+/* A process whose other thread still has its memory is found, killed and marked again. */
+struct killed_process {
+  __u64 signal;
+  __u64 started_ns;
+};
+static struct killed_process killed_processes[PROCESSES_KILLED];
+static __u32 processes_killed;
 
-struct {
-  __uint(type, BPF_MAP_TYPE_LRU_HASH);
-  __uint(max_entries, 64);
-  __type(key, __u32);
-  __type(value, __u32);
-} marked_numbers SEC(".maps");
-__u32 any_marked = 0;
+static __always_inline int is_killed_again(struct task_struct* task) {
+  const struct killed_process now = {
+      .signal = (__u64)BPF_CORE_READ(task, signal),
+      .started_ns = BPF_CORE_READ(task, group_leader, start_boottime)};
+  for (int i = 0; i < PROCESSES_KILLED; i++) {
+    const struct killed_process* known = &killed_processes[i];
+    if (known->signal == now.signal && known->started_ns == now.started_ns) {
+      return 1;
+    }
+  }
+  killed_processes[processes_killed++ % PROCESSES_KILLED] = now;
+  return 0;
+}
 
+/* The thread, or on 5.10 its number. */
 SEC("raw_tp/mark_victim")
-int BPF_PROG(oom_victim_number, int pid) {
-  const __u32 key = pid;
-  const __u32 value = 1;
-  if (key == current_tid()) {
-    victim_is((struct task_struct*)bpf_get_current_task());
+int BPF_PROG(victim_is_marked, __u64 marked) {
+  const __u32 tid = current_tid();
+  struct kill* kill = &kills[tid % KILLS];
+  if (kill->tid != tid || (marked != kill->task && marked != kill->pid)) {
     return 0;
   }
-  bpf_map_update_elem(&marked_numbers, &key, &value, BPF_ANY);
-  any_marked = 1;
-  return 0;
-}
-
-SEC("raw_tp/sched_process_exit")
-int oom_victim_ends(void* ctx) {
-  if (any_marked) {
-    const __u32 key = current_tid();
-    if (bpf_map_lookup_elem(&marked_numbers, &key)) {
-      bpf_map_delete_elem(&marked_numbers, &key);
-      victim_is((struct task_struct*)bpf_get_current_task());
-    }
+  kill->tid = 0;
+  struct task_struct* task = (struct task_struct*)kill->task;
+  if (!is_killed_again(task)) {
+    victim_is(task);
   }
   return 0;
 }

@@ -67,7 +67,7 @@ struct tg_fault {
 };
 
 #define TG_CGROUP_LEVELS 6
-#define TG_CGROUP_NAME 64
+#define TG_CGROUP_NAME 128 /* "docker-", 64 digits, ".scope" and what else there is */
 
 struct tg_oom_victim {
   __u64 number; /* from 1 on; 0: none */

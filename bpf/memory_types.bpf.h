@@ -3,6 +3,18 @@
 #ifndef TIDEGAUGE_BPF_MEMORY_TYPES_H
 #define TIDEGAUGE_BPF_MEMORY_TYPES_H
 
+#define PF_IO_WORKER 0x10 /* include/linux/sched.h, since 5.12 */
+#define RWF_NOWAIT 0x8    /* include/uapi/linux/fs.h */
+#define CALL_IO_URING_ENTER 426
+#if defined(__TARGET_ARCH_x86)
+#define CALL_PWRITEV2 328
+#else
+#define CALL_PWRITEV2 287
+#endif
+
+/* include/uapi/linux/bpf.h */
+enum bpf_func_id { BPF_FUNC_task_pt_regs = 175 };
+
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
 struct task_struct___reclaim {
@@ -66,6 +78,18 @@ struct vm_area_struct___memory {
 struct vm_fault___memory {
   struct vm_area_struct___memory* vma;
 };
+
+#if defined(__TARGET_ARCH_x86)
+struct pt_regs {
+  unsigned long r9;
+  unsigned long orig_ax;
+};
+#elif defined(__TARGET_ARCH_arm64)
+struct pt_regs {
+  __u64 regs[31];
+  int syscallno;
+};
+#endif
 
 #pragma clang attribute pop
 

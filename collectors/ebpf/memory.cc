@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <memory>
 #include <string>
@@ -23,7 +24,8 @@ namespace tidegauge {
 
 namespace {
 
-constexpr std::int64_t kRetryNs = 60'000'000'000;
+constexpr std::int64_t kFirstRetryNs = 60'000'000'000;
+constexpr std::int64_t kLastRetryNs = 60 * kFirstRetryNs;
 
 struct MemorySettings {
   MemoryFeatures features;
@@ -58,18 +60,19 @@ class EbpfMemoryCollector final : public Collector {
     __u64 value;
   };
 
-  // What is not to be had now may be later: a capability, a mount. Until then the programs that failed are
-  // kept: collector `ebpf` shows their reasons.
+  // What is not to be had now may be later: a capability, a mount. Until it is tried again, which takes the
+  // verifier a second, the programs that failed are kept: collector `ebpf` shows their reasons.
   bool load(std::int64_t now_ns) {
     if (is_loaded_ || now_ns < next_try_ns_) {
       return is_loaded_;
     }
-    next_try_ns_ = now_ns + kRetryNs;
-    programs_.reset();
+    next_try_ns_ = now_ns + retry_ns_;
+    retry_ns_ = std::min(2 * retry_ns_, kLastRetryNs);
     auto runtime = shared_ebpf_runtime(files_);
     if (!runtime) {
       return false;
     }
+    programs_.reset();  // not two of a name at once
     programs_ = std::make_unique<MemoryPrograms>(std::move(*runtime), settings_.features);
     is_loaded_ = programs_->load().has_value();
     return is_loaded_;
@@ -155,17 +158,20 @@ class EbpfMemoryCollector final : public Collector {
           [this](std::string_view path) { return cgroup_label(files_.privacy(), path); }, out);
     }
     fill_page_cache(programs, name, out);
-    tables_.add_losses(programs_->losses(), out);
+    tables_.add_losses(
+        programs_->losses(), [&](std::string_view feature) { return programs.active(feature); },
+        out);
   }
 
   void fill_page_cache(const ProgramSet& programs, const MemoryTables::GroupName& name,
                        Section& out) {
-    const bool inserts = programs.active(memory_feature::kPageCache);
-    const bool reads = programs.active(memory_feature::kPageCacheReads);
-    if (inserts || reads) {
-      tables_.add_page_cache(totals_, inserts, reads, name, out);
+    const PageCacheParts parts{.inserts = programs.active(memory_feature::kPageCache),
+                               .faults = programs.active(memory_feature::kMajorFaults),
+                               .reads = programs.active(memory_feature::kPageCacheReads)};
+    if (parts.inserts || parts.reads) {
+      tables_.add_page_cache(totals_, parts, name, out);
     }
-    if (!programs.active(memory_feature::kMajorFaults)) {
+    if (!parts.faults) {
       return;
     }
     devices_.begin();
@@ -183,6 +189,7 @@ class EbpfMemoryCollector final : public Collector {
   std::unique_ptr<MemoryPrograms> programs_;
   bool is_loaded_ = false;
   std::int64_t next_try_ns_ = 0;
+  std::int64_t retry_ns_ = kFirstRetryNs;
   OwnerGroups groups_;
   MapFolder<tg_stall_key, tg_stall> stalls_{TG_STALL_ENTRIES, false};
   MapFolder<tg_wakeup_key, Count> wakeups_{TG_WAKEUP_ENTRIES, false};

@@ -6,12 +6,14 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <bit>
 #include <cerrno>
 #include <ctime>
 #include <type_traits>
 #include <utility>
 
+#include "collectors/ebpf/map_reader.h"
 #include "memory.skel.h"
 
 namespace tidegauge {
@@ -73,9 +75,8 @@ constexpr ProgramSpec kSpecs[] = {
     traced("kswapd_is_woken", kKswapd, "mm_vmscan_wakeup_kswapd"),
     form("dirty_pause_of_12", kDirtyThrottle, "balance_dirty_pages", 12, 10, "long int"),
     form("dirty_pause_of_8", kDirtyThrottle, "balance_dirty_pages", 8, 6, "long int"),
-    form("oom_victim_task", kOom, "mark_victim", 0, 0, "struct task_struct *"),
-    form("oom_victim_number", kOom, "mark_victim", 1, 0, "int"),
-    traced("oom_victim_ends", kOom, "sched_process_exit"),
+    traced("kernel_kills", kOom, "signal_generate"),
+    traced("victim_is_marked", kOom, "mark_victim"),
     form("folio_is_added", kPageCache, "mm_filemap_add_to_page_cache", 1, 0, "struct folio *"),
     form("page_is_added", kPageCache, "mm_filemap_add_to_page_cache", 1, 0, "struct page *"),
     form("folio_is_removed", kPageCache, "mm_filemap_delete_from_page_cache", 1, 0,
@@ -156,6 +157,12 @@ bpf_object* MemoryPrograms::open() {
     ::bpf_map__set_autocreate(map, wanted_.page_cache);
   }
   ::bpf_map__set_autocreate(skeleton_->maps.reads, wanted_.page_cache_reads);
+  for (bpf_map* map : {skeleton_->maps.begun, skeleton_->maps.file_faults, skeleton_->maps.reads}) {
+    // Each CPU takes 128 places of an LRU map for itself (kernel/bpf/bpf_lru_list.c, LOCAL_FREE_TARGET,
+    // until it was made to fit small maps); where these are most of them, entries in use are evicted.
+    const std::uint32_t least = 256 * static_cast<std::uint32_t>(possible_cpus());
+    ::bpf_map__set_max_entries(map, std::max(::bpf_map__max_entries(map), least));
+  }
   // The set loads those it chooses, of those it was given.
   bpf_program* program = nullptr;
   bpf_object__for_each_program(program, skeleton_->obj) {

@@ -8,23 +8,13 @@
 
 #include "bpf/memory_records.h"
 #include "collectors/core/result.h"
+#include "collectors/ebpf/memory_features.h"
 #include "collectors/ebpf/owner_maps.h"
 #include "collectors/ebpf/program_set.h"
 
 struct memory_bpf;
 
 namespace tidegauge {
-
-namespace memory_feature {
-inline constexpr std::string_view kReclaim = "reclaim";
-inline constexpr std::string_view kCompaction = "compaction";
-inline constexpr std::string_view kKswapd = "kswapd";
-inline constexpr std::string_view kDirtyThrottle = "dirty_throttle";
-inline constexpr std::string_view kOom = "oom";
-inline constexpr std::string_view kPageCache = "page_cache";
-inline constexpr std::string_view kPageCacheReads = "page_cache_reads";
-inline constexpr std::string_view kMajorFaults = "major_faults";
-}  // namespace memory_feature
 
 struct MemoryFeatures {
   bool page_cache = false;  // and major faults

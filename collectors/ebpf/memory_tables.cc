@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "collectors/ebpf/memory_tables.h"
 
+#include <algorithm>
 #include <cstring>
+#include <initializer_list>
 #include <string>
 #include <utility>
 
+#include "collectors/ebpf/memory_features.h"
 #include "collectors/procfs/cpu_list.h"
 
 namespace tidegauge {
@@ -76,7 +79,9 @@ std::vector<ColumnInfo> dirty_columns() {
   return {
       column("tidegauge_dirty_throttle_seconds_total",
              "Time the kernel made threads of the group pause for writing to files faster than the "
-             "disk takes it (balance_dirty_pages); as it was set, counted when the pause begins.",
+             "disk takes it (balance_dirty_pages); as it was set, counted when the pause begins. "
+             "Of io_uring's writes those that its workers make: where it tries them itself it does "
+             "not pause.",
              kNanoseconds),
       column("tidegauge_dirty_throttle_pauses_total", "Those pauses."),
   };
@@ -86,8 +91,9 @@ std::vector<ColumnInfo> page_cache_columns(Scale page) {
   const auto inserted = [&](std::string_view cause) {
     return column("tidegauge_page_cache_inserted_bytes_total",
                   "Page cache filled by the group. cause read: by reads that missed, with what was "
-                  "read ahead for them; fault: the same by page faults; write: by writes to what "
-                  "was not cached; metadata: of file systems. Without tmpfs.",
+                  "read ahead for them; fault: the same by page faults, which without "
+                  "trampolines or Linux 6.12 is in read; write: by writes to what was not cached; "
+                  "metadata: of file systems. Without tmpfs.",
                   page, "cause", cause);
   };
   const auto removed = [&](std::string_view cause) {
@@ -212,20 +218,23 @@ void MemoryTables::add_oom(const MemoryTotals& totals, const OomVictims& victims
   out.tables.push_back(last_victims_.take());
 }
 
-void MemoryTables::add_page_cache(const MemoryTotals& totals, bool inserts, bool reads,
+void MemoryTables::add_page_cache(const MemoryTotals& totals, const PageCacheParts& parts,
                                   const GroupName& name, Section& out) {
   page_cache_.begin();
   for (const auto& [group, total] : totals.page_caches()) {
     page_cache_.row({name(group)});
-    if (inserts) {
-      std::size_t at = 0;
-      for (const std::uint64_t pages :
-           {total.read_in_pages, total.faulted_in_pages, total.written_in_pages,
-            total.metadata_in_pages, total.reclaimed_pages, total.dropped_pages}) {
+    if (parts.inserts) {
+      page_cache_.set(0, total.read_in_pages);
+      if (parts.faults) {
+        page_cache_.set(1, total.faulted_in_pages);
+      }
+      std::size_t at = 2;
+      for (const std::uint64_t pages : {total.written_in_pages, total.metadata_in_pages,
+                                        total.reclaimed_pages, total.dropped_pages}) {
         page_cache_.set(at++, pages);
       }
     }
-    if (reads) {
+    if (parts.reads) {
       page_cache_.set(6, total.looked_up_pages);
     }
   }
@@ -246,13 +255,29 @@ void MemoryTables::add_faults(const MemoryTotals& totals, bool timed, const Grou
   out.tables.push_back(faults_.take());
 }
 
-void MemoryTables::add_losses(const tg_memory_losses& losses, Section& out) {
+void MemoryTables::add_losses(const tg_memory_losses& losses,
+                              const std::function<bool(std::string_view feature)>& active,
+                              Section& out) {
+  namespace of = memory_feature;
+  const auto any = [&](std::initializer_list<std::string_view> features) {
+    return std::any_of(features.begin(), features.end(), active);
+  };
   losses_.begin();
-  losses_.add({"stalls"}, losses.stalls);
-  losses_.add({"wakeups"}, losses.wakeups);
-  losses_.add({"page_cache"}, losses.page_cache);
-  losses_.add({"faults"}, losses.faults);
-  losses_.add({"victims"}, losses.victims);
+  if (any({of::kReclaim, of::kCompaction, of::kDirtyThrottle})) {
+    losses_.add({"stalls"}, losses.stalls);
+  }
+  if (any({of::kKswapd})) {
+    losses_.add({"wakeups"}, losses.wakeups);
+  }
+  if (any({of::kPageCache, of::kPageCacheReads})) {
+    losses_.add({"page_cache"}, losses.page_cache);
+  }
+  if (any({of::kMajorFaults})) {
+    losses_.add({"faults"}, losses.faults);
+  }
+  if (any({of::kOom})) {
+    losses_.add({"victims"}, losses.victims);
+  }
   out.tables.push_back(losses_.take());
 }
 

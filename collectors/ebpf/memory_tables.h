@@ -22,6 +22,13 @@ struct KswapdRow {
   std::uint64_t runs = 0;
 };
 
+// What of the page cache is counted here.
+struct PageCacheParts {
+  bool inserts = false;
+  bool faults = false;  // told from reads
+  bool reads = false;   // look-ups
+};
+
 // Not thread-safe; owned by the collector. What a kernel or the configuration lacks is not added, and has
 // no series.
 class MemoryTables {
@@ -41,12 +48,13 @@ class MemoryTables {
   void add_oom(const MemoryTotals& totals, const OomVictims& victims, const GroupName& name,
                const std::function<std::uint32_t(std::uint32_t owner)>& group_of,
                const CgroupLabel& cgroup, Section& out);
-  // `reads`, `timed`: whether look-ups, and the times of faults, are counted here.
-  void add_page_cache(const MemoryTotals& totals, bool inserts, bool reads, const GroupName& name,
-                      Section& out);
+  void add_page_cache(const MemoryTotals& totals, const PageCacheParts& parts,
+                      const GroupName& name, Section& out);
+  // `timed`: whether the times of faults are counted here.
   void add_faults(const MemoryTotals& totals, bool timed, const GroupName& name,
                   const DeviceName& device, Section& out);
-  void add_losses(const tg_memory_losses& losses, Section& out);
+  void add_losses(const tg_memory_losses& losses,
+                  const std::function<bool(std::string_view feature)>& active, Section& out);
 
   static std::vector<MetricDoc> docs();
 

@@ -186,19 +186,24 @@ TEST_F(MemoryTablesTest, WhatIsNotCountedIsAbsent) {
                              .looked_up = 8});
   totals_.add_faults(1, (8U << 20U) | 1U, {.faults = 2, .ns = 3'000'000});
   const auto device = [](std::uint32_t) -> std::string_view { return "sda1"; };
-  tables_.add_page_cache(totals_, true, false, name, section_);
+  tables_.add_page_cache(totals_, {.inserts = true}, name, section_);
   tables_.add_faults(totals_, false, name, device, section_);
   auto got = series();
   EXPECT_EQ(got.at("tidegauge_page_cache_inserted_bytes_total{group=\"app\",cause=\"read\"}"),
             8192);
-  EXPECT_EQ(got.at("tidegauge_page_cache_inserted_bytes_total{group=\"app\",cause=\"fault\"}"), 0);
+  EXPECT_EQ(got.count("tidegauge_page_cache_inserted_bytes_total{group=\"app\",cause=\"fault\"}"),
+            0U);
   EXPECT_EQ(got.at("tidegauge_page_cache_removed_bytes_total{group=\"app\",cause=\"reclaim\"}"),
             5 * 4096);
   EXPECT_EQ(got.count("tidegauge_page_cache_lookup_bytes_total{group=\"app\"}"), 0U);
   EXPECT_EQ(got.at("tidegauge_major_faults_total{group=\"app\",device=\"sda1\"}"), 2);
   EXPECT_EQ(got.count("tidegauge_major_fault_seconds_total{group=\"app\",device=\"sda1\"}"), 0U);
   section_ = {};
-  tables_.add_page_cache(totals_, false, true, name, section_);
+  tables_.add_page_cache(totals_, {.inserts = true, .faults = true}, name, section_);
+  EXPECT_EQ(series().at("tidegauge_page_cache_inserted_bytes_total{group=\"app\",cause=\"fault\"}"),
+            0);
+  section_ = {};
+  tables_.add_page_cache(totals_, {.reads = true}, name, section_);
   tables_.add_faults(totals_, true, name, device, section_);
   got = series();
   EXPECT_EQ(got.at("tidegauge_page_cache_lookup_bytes_total{group=\"app\"}"), 8 * 4096);
@@ -206,6 +211,18 @@ TEST_F(MemoryTablesTest, WhatIsNotCountedIsAbsent) {
             0U);
   EXPECT_DOUBLE_EQ(got.at("tidegauge_major_fault_seconds_total{group=\"app\",device=\"sda1\"}"),
                    0.003);
+}
+
+TEST_F(MemoryTablesTest, LossesOfWhatIsCounted) {
+  const tg_memory_losses losses{
+      .stalls = 1, .wakeups = 2, .page_cache = 3, .faults = 4, .victims = 5};
+  tables_.add_losses(
+      losses, [](std::string_view feature) { return feature == "oom" || feature == "compaction"; },
+      section_);
+  const auto got = series();
+  EXPECT_EQ(got.size(), 2U);
+  EXPECT_EQ(got.at("tidegauge_ebpf_memory_losses_total{of=\"stalls\"}"), 1);
+  EXPECT_EQ(got.at("tidegauge_ebpf_memory_losses_total{of=\"victims\"}"), 5);
 }
 
 }  // namespace
