@@ -137,13 +137,15 @@ class EbpfMemory(LabTest):
         self.expect(self.daemon, wanted)
 
     def test_out_of_memory(self):
-        group = "/sys/fs/cgroup/laboom"
+        name = f"docker-{'0123456789abcdef' * 4}.scope"
+        group = f"/sys/fs/cgroup/{name}"
         self.machine.text(f"echo +memory >/sys/fs/cgroup/cgroup.subtree_control; mkdir -p {group}; echo 16M >{group}/memory.max")
         self.machine.run(f"ln -sf /bin/lab_workload /tmp/labhungry; echo $$ >{group}/cgroup.procs; exec /tmp/labhungry memory 64")
         self.assertIn("oom_kill 1", self.machine.text(f"cat {group}/memory.events"))
         self.expect(self.daemon, lambda: [("tidegauge_oom_victims_total", {"group": "labhungry"}, 1)])
+        self.assertEqual(part_of(self.daemon.families(), "tidegauge_oom_victims", "total"), self.vmstat()["oom_kill"])
         victims = [of for of in self.daemon.labels("tidegauge_oom_victim_timestamp_seconds") if of["comm"] == "labhungry"]
-        self.assertEqual([(of["group"], of["cgroup"]) for of in victims], [("labhungry", "/laboom")])
+        self.assertEqual([(of["group"], of["cgroup"]) for of in victims], [("labhungry", f"/{name}")])
 
     def test_zz_kernel_did_not_complain(self):
         log = self.machine.text("dmesg")
