@@ -5,9 +5,8 @@
 
 #include <string_view>
 
-namespace tidegauge {
+namespace tidegauge::memory_feature {
 
-namespace memory_feature {
 inline constexpr std::string_view kReclaim = "reclaim";
 inline constexpr std::string_view kCompaction = "compaction";
 inline constexpr std::string_view kKswapd = "kswapd";
@@ -16,6 +15,5 @@ inline constexpr std::string_view kOom = "oom";
 inline constexpr std::string_view kPageCache = "page_cache";
 inline constexpr std::string_view kPageCacheReads = "page_cache_reads";
 inline constexpr std::string_view kMajorFaults = "major_faults";
-}  // namespace memory_feature
 
-}  // namespace tidegauge
+}  // namespace tidegauge::memory_feature
