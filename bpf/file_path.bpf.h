@@ -63,21 +63,36 @@ static __always_inline struct mount* listed_mount(struct super_block* sb, struct
              : 0;
 }
 
-/* A mount of the whole of a file system of which only an inode is known; 0 when the first few are all of parts. */
-__noinline __u64 root_mount(__u64 of) {
-  struct super_block* sb = (struct super_block*)of;
-  struct dentry* root = BPF_CORE_READ(sb, s_root);
-  const int is_list = !bpf_core_field_exists(struct mount, mnt_next_for_sb);
-  struct mount* mount = is_list ? listed_mount(sb, BPF_CORE_READ(sb, s_mounts.next))
-                                : BPF_CORE_READ((struct super_block___first*)sb, s_mounts);
+static __always_inline __u64 chained_root_mount(struct super_block* sb, struct dentry* root) {
+  struct mount* mount = BPF_CORE_READ((struct super_block___first*)sb, s_mounts);
   for (int i = 0; i < ROOT_MOUNTS && mount; i++) {
     if (BPF_CORE_READ(mount, mnt.mnt_root) == root) {
       return (__u64)mount;
     }
-    mount = is_list ? listed_mount(sb, BPF_CORE_READ(mount, mnt_instance.next))
-                    : BPF_CORE_READ(mount, mnt_next_for_sb);
+    mount = BPF_CORE_READ(mount, mnt_next_for_sb);
   }
   return 0;
+}
+
+static __always_inline __u64 listed_root_mount(struct super_block* sb, struct dentry* root) {
+  struct mount* mount = listed_mount(sb, BPF_CORE_READ(sb, s_mounts.next));
+  for (int i = 0; i < ROOT_MOUNTS && mount; i++) {
+    if (BPF_CORE_READ(mount, mnt.mnt_root) == root) {
+      return (__u64)mount;
+    }
+    mount = listed_mount(sb, BPF_CORE_READ(mount, mnt_instance.next));
+  }
+  return 0;
+}
+
+/* A mount of the whole of a file system of which only an inode is known; 0 when the first few are all of parts. */
+__noinline __u64 root_mount(__u64 of) {
+  struct super_block* sb = (struct super_block*)of;
+  struct dentry* root = BPF_CORE_READ(sb, s_root);
+  if (bpf_core_field_exists(struct mount, mnt_next_for_sb)) {
+    return chained_root_mount(sb, root);
+  }
+  return listed_root_mount(sb, root);
 }
 
 /* A name of an inode whose file is not known; 0 when it has none any more. */
@@ -98,6 +113,7 @@ static __always_inline __u32 write_names(struct tg_path_event* event, struct den
   /* Always 0; but any number to the verifier, to which all ways through the loop then are one. */
   __u32 used = event->zero;
   int whole = 0;
+  struct mount* uppermost = 0;
   asm volatile("%0 &= 4095" : "+r"(used));
   for (int i = 0; i < TG_PATH_DEPTH; i++) {
     struct dentry* parent = BPF_CORE_READ(dentry, d_parent);
@@ -106,7 +122,7 @@ static __always_inline __u32 write_names(struct tg_path_event* event, struct den
       struct mount* above = dentry == root ? BPF_CORE_READ(mount, mnt_parent) : 0;
       if (!above || above == mount) {
         event->flags |= dentry == root ? 0 : TG_PATH_NO_MOUNT;
-        event->root_device = dentry == root ? BPF_CORE_READ(mount, mnt.mnt_sb, s_dev) : 0;
+        event->root_device = uppermost ? BPF_CORE_READ(uppermost, mnt.mnt_sb, s_dev) : 0;
         whole = 1;
         break;
       }
@@ -123,6 +139,7 @@ static __always_inline __u32 write_names(struct tg_path_event* event, struct den
     if (used >= TG_PATH_BYTES) {
       break;
     }
+    uppermost = mount; /* what is above and adds no name is the same for all containers: rootfs */
     /* The verifier shall see a bound, clang shall not see that it is none. */
     asm volatile("%0 &= 4095" : "+r"(used));
     dentry = parent;

@@ -95,6 +95,8 @@ TEST(FileLedger, FilesOneAfterAnotherUnderOnePathAreOne) {
 TEST(FileLedger, EqualPathsOfContainersAreApart) {
   Ledger ledger;
   ledger.begin_pass(kSecond);
+  ledger.end_pass();
+  ledger.begin_pass(2 * kSecond);
   tg_file_key elsewhere = key(3);
   elsewhere.device = 8U << 20U | 2U;
   ledger.set_path(key(1), "/data/f", file(0, 0));
