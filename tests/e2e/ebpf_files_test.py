@@ -18,7 +18,7 @@ from harness import label_values, scaled, wait_until
 
 LONG = os.environ.get("TIDEGAUGE_E2E_LONG")
 # No disk synchronises anything within a microsecond: all are slow.
-FLAGS = ("--collector.disable-defaults", "--collector.ebpf", "--collector.ebpf_files", "--collector.ebpf_files.interval=1s",
+FLAGS = ("--collector.disable-defaults", "--collector.ebpf", "--collector.ebpf_files", "--tick=200ms", "--collector.ebpf_files.interval=200ms",
          "--collector.ebpf_files.top=100", "--collector.ebpf_files.slow-operation=1us", "--cpu-budget=off",
          "--collector.ebpf.budget-ppm=0")
 
