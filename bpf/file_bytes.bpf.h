@@ -29,7 +29,7 @@ static __always_inline void name_inode(struct tg_file* entry, const struct tg_fi
   }
   struct dentry* dentry = any_dentry(inode);
   if (dentry) {
-    know_path(entry, key, dentry, any_mount(BPF_CORE_READ(inode, i_sb)), 1);
+    know_path(entry, key, dentry, (struct mount*)root_mount((__u64)BPF_CORE_READ(inode, i_sb)), 1);
   }
 }
 
@@ -69,32 +69,68 @@ int ext4_write_ends(__u64* ctx) { return write_ends(ctx); }
 SEC("raw_tp/ext4_journalled_write_end")
 int ext4_journalled_write_ends(__u64* ctx) { return write_ends(ctx); }
 
-/* (mapping, from, to): pages that a read goes through, or has left to go through: a long one comes by several
- * times, with the same end. A read of one byte counts for its page. */
+/* Where a thread's read through the page cache was last, in pages. An array, as `starts` in file_operations.bpf.h:
+ * threads whose numbers follow one another have places of their own; of two that read at once and meet in one, what
+ * is left of a read may count again. */
+struct read_cursor {
+  __u32 thread;
+  __u32 calls; /* that read, and have ended */
+  __u64 inode;
+  __u64 from;
+  __u64 last;
+};
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, TG_CURSOR_ENTRIES);
+  __type(key, __u32);
+  __type(value, struct read_cursor);
+} cursors SEC(".maps");
+
+/* Whether these pages are the rest of what the same call asked for before. */
+static __always_inline int goes_on(const struct inode* inode, __u64 from, __u64 last) {
+  struct task_struct* task = bpf_get_current_task_btf();
+  const __u32 thread = task->pid;
+  const __u32 place = thread * 0x9E3779B1U % TG_CURSOR_ENTRIES;
+  struct read_cursor* cursor = bpf_map_lookup_elem(&cursors, &place);
+  if (!cursor) {
+    return 0;
+  }
+  /* Without CONFIG_TASK_XACCT calls are not told apart. */
+  const __u32 calls = bpf_core_field_exists(task->ioac.syscr) ? (__u32)task->ioac.syscr : 0;
+  const int same = cursor->thread == thread && cursor->calls == calls &&
+                   cursor->inode == (__u64)inode && cursor->last == last && from > cursor->from;
+  cursor->thread = thread;
+  cursor->calls = calls;
+  cursor->inode = (__u64)inode;
+  cursor->from = from;
+  cursor->last = last;
+  return same;
+}
+
+/* (mapping, from, last): pages that a read goes through, or has left to go through: a long one comes by several
+ * times, with the same last one. A read of one byte counts for its page. */
 SEC("tp_btf/mm_filemap_get_pages")
 int pages_read(__u64* ctx) {
   struct inode* inode = ((struct address_space*)ctx[0])->host;
   const __u64 from = ctx[1];
-  const __u64 to = ctx[2];
+  const __u64 asked_last = ctx[2];
+  if (goes_on(inode, from, asked_last)) {
+    return 0;
+  }
+  /* A read may ask for more than the file has. */
+  const long long size = inode->i_size;
+  const __u64 there = size > 0 ? ((__u64)size + (1ULL << page_shift) - 1) >> page_shift : 0;
+  const __u64 end = asked_last + 1 < there ? asked_last + 1 : there;
+  if (end <= from) {
+    return 0;
+  }
   const struct tg_file_key key = {
       .inode = inode->i_ino, .device = inode->i_sb->s_dev, .generation = inode->i_generation};
   struct tg_file* entry = file_entry(&key);
   if (!entry) {
     return 0;
   }
-  const int goes_on = entry->read_to == to && from > entry->read_from;
-  entry->read_from = from;
-  entry->read_to = to;
-  if (goes_on || to <= from) {
-    return 0;
-  }
-  const __u64 size = inode->i_size;
-  const __u64 end = (size + 4095) / 4096;
-  const __u64 last = to < end ? to : end;
-  if (last <= from) {
-    return 0;
-  }
-  __sync_fetch_and_add(&entry->counts.read_bytes, (last - from) * 4096);
+  __sync_fetch_and_add(&entry->counts.read_bytes, (end - from) << page_shift);
   if (is_due(entry)) {
     name_inode(entry, &key, inode, 0);
   }

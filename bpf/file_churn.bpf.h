@@ -47,9 +47,7 @@ static __always_inline struct tg_churn* churn_entry(struct inode* inode, __u32 o
 static __always_inline struct tg_directory* directory_entry(const struct tg_directory_key* key) {
   struct tg_directory* sum = bpf_map_lookup_elem(&directories, key);
   if (!sum) {
-    if (!bpf_map_update_elem(&directories, key, &no_directory, BPF_NOEXIST)) {
-      __sync_fetch_and_add(&losses.directories_added, 1);
-    }
+    bpf_map_update_elem(&directories, key, &no_directory, BPF_NOEXIST);
     sum = bpf_map_lookup_elem(&directories, key);
   }
   return sum;
@@ -66,7 +64,7 @@ static __always_inline void know_directory(struct tg_directory* sum,
   if (sum->told_print != print &&
       !tell_path(key->directory.inode,
                  (__u64)key->directory.device << 32 | key->directory.generation, (__u64)dentry,
-                 (__u64)any_mount(BPF_CORE_READ(directory, i_sb)))) {
+                 root_mount((__u64)BPF_CORE_READ(directory, i_sb)))) {
     sum->told_print = print;
   }
 }
@@ -78,9 +76,7 @@ static __always_inline void file_created(struct inode* inode, struct inode* dire
   }
   struct tg_file_key key;
   read_key(&key, inode);
-  if (!bpf_map_update_elem(&births, &key, &birth, BPF_ANY)) {
-    __sync_fetch_and_add(&losses.births_added, 1);
-  }
+  bpf_map_update_elem(&births, &key, &birth, BPF_ANY);
   struct tg_churn* sum = churn_entry(inode, birth.owner);
   if (sum) {
     __sync_fetch_and_add(&sum->created, 1);
@@ -88,10 +84,11 @@ static __always_inline void file_created(struct inode* inode, struct inode* dire
   const struct tg_directory_key where = {.directory = birth.directory, .owner = birth.owner};
   struct tg_directory* in = directory_entry(&where);
   if (in) {
-    __sync_fetch_and_add(&in->created, 1);
+    /* Before it counts: user space, which reads the table first, then has the name of all it saw there. */
     if (directory) {
       know_directory(in, &where, directory);
     }
+    __sync_fetch_and_add(&in->created, 1);
   }
 }
 
@@ -104,9 +101,7 @@ static __always_inline void file_unlinked(struct inode* inode, struct inode* dir
   }
   struct tg_birth unseen = {.owner = acting_owner()};
   read_key(&unseen.directory, directory);
-  if (!bpf_map_update_elem(&births, &key, &unseen, BPF_NOEXIST)) {
-    __sync_fetch_and_add(&losses.births_added, 1);
-  }
+  bpf_map_update_elem(&births, &key, &unseen, BPF_NOEXIST);
   const struct tg_directory_key where = {.directory = unseen.directory, .owner = unseen.owner};
   struct tg_directory* in = directory_entry(&where);
   if (in) {

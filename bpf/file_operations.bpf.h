@@ -38,7 +38,9 @@ static __always_inline void operation_ends(__u32 kind, struct super_block* sb, l
   const __u64 thread = bpf_get_current_pid_tgid();
   struct operation_start* start = start_of(thread);
   if (!start || start->thread != thread || !start->ns) {
-    __sync_fetch_and_add(&losses.unpaired, 1);
+    if (start && start->thread) { /* else it began before we came */
+      __sync_fetch_and_add(&losses.unpaired, 1);
+    }
     return;
   }
   const __u64 start_ns = start->ns;

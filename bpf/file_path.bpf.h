@@ -32,6 +32,7 @@ struct {
 #define S_IFREG 0100000
 #define S_IFDIR 0040000
 #define PRINT_LEVELS 16
+#define ROOT_MOUNTS 64
 
 /* Functions of their own, which the verifier takes by themselves: within their callers their loops would be
  * walked once for every way to get there. 5.10 lets them have numbers as arguments alone. */
@@ -55,17 +56,43 @@ static __always_inline struct mount* mount_of(struct vfsmount* mnt) {
   return mnt ? (struct mount*)((__u64)mnt - bpf_core_field_offset(struct mount, mnt)) : 0;
 }
 
-/* A mount of a file system of which only an inode is known: the first there is. */
-static __always_inline struct mount* any_mount(struct super_block* sb) {
-  if (bpf_core_field_exists(struct mount, mnt_next_for_sb)) {
-    return BPF_CORE_READ((struct super_block___first*)sb, s_mounts);
-  }
-  struct list_head* first = BPF_CORE_READ(sb, s_mounts.next);
+static __always_inline struct mount* listed_mount(struct super_block* sb, struct list_head* at) {
   const __u64 head = (__u64)sb + bpf_core_field_offset(struct super_block, s_mounts);
-  if (!first || (__u64)first == head) {
-    return 0;
+  return at && (__u64)at != head
+             ? (struct mount*)((__u64)at - bpf_core_field_offset(struct mount, mnt_instance))
+             : 0;
+}
+
+static __always_inline __u64 chained_root_mount(struct super_block* sb, struct dentry* root) {
+  struct mount* mount = BPF_CORE_READ((struct super_block___first*)sb, s_mounts);
+  for (int i = 0; i < ROOT_MOUNTS && mount; i++) {
+    if (BPF_CORE_READ(mount, mnt.mnt_root) == root) {
+      return (__u64)mount;
+    }
+    mount = BPF_CORE_READ(mount, mnt_next_for_sb);
   }
-  return (struct mount*)((__u64)first - bpf_core_field_offset(struct mount, mnt_instance));
+  return 0;
+}
+
+static __always_inline __u64 listed_root_mount(struct super_block* sb, struct dentry* root) {
+  struct mount* mount = listed_mount(sb, BPF_CORE_READ(sb, s_mounts.next));
+  for (int i = 0; i < ROOT_MOUNTS && mount; i++) {
+    if (BPF_CORE_READ(mount, mnt.mnt_root) == root) {
+      return (__u64)mount;
+    }
+    mount = listed_mount(sb, BPF_CORE_READ(mount, mnt_instance.next));
+  }
+  return 0;
+}
+
+/* A mount of the whole of a file system of which only an inode is known; 0 when the first few are all of parts. */
+__noinline __u64 root_mount(__u64 of) {
+  struct super_block* sb = (struct super_block*)of;
+  struct dentry* root = BPF_CORE_READ(sb, s_root);
+  if (bpf_core_field_exists(struct mount, mnt_next_for_sb)) {
+    return chained_root_mount(sb, root);
+  }
+  return listed_root_mount(sb, root);
 }
 
 /* A name of an inode whose file is not known; 0 when it has none any more. */
@@ -86,6 +113,7 @@ static __always_inline __u32 write_names(struct tg_path_event* event, struct den
   /* Always 0; but any number to the verifier, to which all ways through the loop then are one. */
   __u32 used = event->zero;
   int whole = 0;
+  struct mount* uppermost = 0;
   asm volatile("%0 &= 4095" : "+r"(used));
   for (int i = 0; i < TG_PATH_DEPTH; i++) {
     struct dentry* parent = BPF_CORE_READ(dentry, d_parent);
@@ -94,6 +122,7 @@ static __always_inline __u32 write_names(struct tg_path_event* event, struct den
       struct mount* above = dentry == root ? BPF_CORE_READ(mount, mnt_parent) : 0;
       if (!above || above == mount) {
         event->flags |= dentry == root ? 0 : TG_PATH_NO_MOUNT;
+        event->root_device = uppermost ? BPF_CORE_READ(uppermost, mnt.mnt_sb, s_dev) : 0;
         whole = 1;
         break;
       }
@@ -110,6 +139,7 @@ static __always_inline __u32 write_names(struct tg_path_event* event, struct den
     if (used >= TG_PATH_BYTES) {
       break;
     }
+    uppermost = mount; /* what is above and adds no name is the same for all containers: rootfs */
     /* The verifier shall see a bound, clang shall not see that it is none. */
     asm volatile("%0 &= 4095" : "+r"(used));
     dentry = parent;
@@ -134,6 +164,7 @@ __noinline int tell_path(__u64 inode, __u64 device_generation, __u64 of, __u64 o
   event->file.inode = inode;
   event->file.device = device_generation >> 32;
   event->file.generation = (__u32)device_generation;
+  event->root_device = 0;
   event->flags = BPF_CORE_READ(dentry, d_hash.pprev) || BPF_CORE_READ(dentry, d_parent) == dentry
                      ? 0
                      : TG_PATH_DELETED;

@@ -49,6 +49,7 @@ struct tg_operation {
   __u64 ns;
   __u64 errors;
   __u64 bytes; /* of a synchronisation: written to the file since the one before */
+  __u64 slow;  /* that took longer than slow_ns */
   __u64 slots[TG_TIME_SLOTS];
 };
 
@@ -73,14 +74,11 @@ struct tg_file {
   __u64 told_print;   /* of the path last told, 0: none */
   __u64 told_mount;   /* and the mount it was reached by */
   __u32 told_pass;    /* in which that was last compared */
-  __u32 zero;
-  /* Of reads through the page cache: how far the last one went, in pages. */
-  __u64 read_from;
-  __u64 read_to;
   __u32 pass;
   __u32 owner; /* who used it last: */
   __u32 tgid;  /* in our pid namespace */
   __u32 tid;
+  __u32 zero;
   char comm[16]; /* of the thread */
   char fstype[16];
 };
@@ -142,7 +140,8 @@ struct tg_path_event {
   __u32 flags;
   struct tg_file_key file;
   struct tg_file before; /* what was done under the path of before, and who did it last */
-  __u64 zero;
+  __u32 root_device;     /* which the path begins on; 0: not known */
+  __u32 zero;
   /* Names from the file up to the root, each ended by a NUL. The record ends with the last. */
   char names[2 * TG_PATH_BYTES];
 };
@@ -166,22 +165,22 @@ struct tg_file_control {
   __u32 pass;
   __u32 paths_left; /* that may be told until the next */
   __u32 slow_left;
-  __u32 zero;
+  __u32 calls_shed; /* 1: the calls' own programs are not there, or no longer */
 };
 
 struct tg_file_losses {
   __u64 operations;  /* that are in no histogram: the map is full */
-  __u64 unpaired;    /* whose begin was not seen, or forgotten */
+  __u64 unpaired;    /* whose begin was forgotten */
   __u64 paths;       /* not told: too many, or the ring was full. They are tried again */
   __u64 slow;        /* slow operations, as well */
   __u64 files_added; /* entries made, so that evictions can be told */
-  __u64 births_added;
-  __u64 directories_added;
-  __u64 churn; /* files created or deleted that are in no sum */
+  __u64 churn;       /* files created or deleted that are in no sum */
 };
 
 #define TG_OPERATION_ENTRIES 4096
 #define TG_START_ENTRIES 16384
+#define TG_CURSOR_ENTRIES 16384
+#define TG_BEGUN_ENTRIES 32768
 #define TG_PENDING_ENTRIES 4096
 #define TG_FILE_ENTRIES 8192
 #define TG_BIRTH_ENTRIES 16384

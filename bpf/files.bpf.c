@@ -3,6 +3,7 @@
 // What is done to files, by whom, and how long it took.
 //
 //   file_path.bpf.h   a file's path
+//   file_entries.bpf.h  the file that a call names, and what is known of it
 //   file_calls.bpf.h  begin and end of an operation, and the programs that see them
 //   file_bytes.bpf.h  bytes read from and written to files
 //   file_churn.bpf.h  files that are created and deleted
@@ -33,10 +34,12 @@ struct tg_file_losses losses = {};
 const volatile __u8 call_actions[TG_CALLS] = {};
 // Longer ones are told one by one; by kind of operation. 0: none.
 const volatile __u64 slow_ns[TG_FILE_OPERATIONS] = {};
+const volatile __u32 page_shift = 12;
 
 // Each uses what stands above it.
 // clang-format off
 #include "file_path.bpf.h"
+#include "file_entries.bpf.h"
 #include "file_calls.bpf.h"
 #include "file_bytes.bpf.h"
 #include "file_churn.bpf.h"

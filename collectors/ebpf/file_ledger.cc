@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "collectors/core/text.h"
+#include "collectors/ebpf/file_paths.h"
 
 namespace tidegauge {
 
@@ -31,12 +32,18 @@ bool has_grown(const tg_file_counts& before, const tg_file_counts& now) {
 
 }  // namespace
 
-void FileLedger::set_path(const tg_file_key& key, const std::string& path, const tg_file& before) {
+void FileLedger::set_path(const tg_file_key& key, const std::string& path, const tg_file& before,
+                          const std::string& root) {
   Inode& inode = inodes_[key];
   if (const auto at = paths_.find(inode.path); at != paths_.end()) {
     grow(at.value(), inode, before);
   }
-  inode.path = path_entry(path, text_of(before.fstype)).id;
+  FileTotals names;
+  names.path = path;
+  names.root = root;
+  names.fstype = sanitize_label(text_of(before.fstype));
+  names.device = device_number(key.device);
+  inode.path = path_entry(std::move(names)).id;
   inode.seen_pass = pass_;
   inode.grown_ns = now_ns_;
 }
@@ -47,16 +54,18 @@ std::string_view FileLedger::path_of(const tg_file_key& key) const {
   return path == paths_.end() ? std::string_view() : std::string_view(path->second.totals.path);
 }
 
-FileLedger::Path& FileLedger::path_entry(const std::string& path, std::string_view fstype) {
-  std::string type = sanitize_label(fstype);
-  const auto [at, added] = index_.emplace(type + '\0' + path, next_id_);
+std::string FileLedger::index_key(const FileTotals& totals) {
+  return totals.device + '\0' + totals.fstype + '\0' + totals.root + '\0' + totals.path;
+}
+
+FileLedger::Path& FileLedger::path_entry(FileTotals names) {
+  const auto [at, added] = index_.emplace(index_key(names), next_id_);
   if (!added) {
     return paths_.find(at->second).value();
   }
   Path fresh;
   fresh.id = next_id_++;
-  fresh.totals.path = path;
-  fresh.totals.fstype = std::move(type);
+  fresh.totals = std::move(names);
   fresh.first_ns = now_ns_;
   fresh.grown_ns = now_ns_;
   fresh.window_ns = now_ns_;
@@ -173,7 +182,7 @@ void FileLedger::forget_paths() {
                     by_age.end());
   for (std::size_t i = 0; i < surplus; ++i) {
     const auto at = paths_.find(by_age[i].second);
-    index_.erase(at->second.totals.fstype + '\0' + at->second.totals.path);
+    index_.erase(index_key(at->second.totals));
     paths_.erase(at);
   }
 }

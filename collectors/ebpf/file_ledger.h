@@ -32,10 +32,12 @@ struct FileKeyEqual {
 template <class Value>
 using FileMap = tsl::robin_map<tg_file_key, Value, FileKeyHash, FileKeyEqual>;
 
-// Files that have had the same path one after another are one.
+// Files of one file system that have had the same path one after another are one.
 struct FileTotals {
   std::string path;
+  std::string root;  // as in set_path()
   std::string fstype;
+  std::string device;  // of the file system, "major:minor"
   std::uint64_t syncs = 0;
   std::uint64_t sync_ns = 0;
   std::uint64_t written_bytes = 0;
@@ -52,9 +54,10 @@ class FileLedger {
  public:
   explicit FileLedger(std::size_t top) : top_(top) {}
 
-  // From now on the file's path, as it is shown; what it has counted up to `before` was under the one before. Within a
-  // pass, before add().
-  void set_path(const tg_file_key& key, const std::string& path, const tg_file& before);
+  // From now on the file's path, as it is shown; what it has counted up to `before` was under the one before. `root`: what
+  // tells apart equal paths of one file system, seen by containers from roots of their own. Within a pass, before add().
+  void set_path(const tg_file_key& key, const std::string& path, const tg_file& before,
+                const std::string& root = {});
   // "" when it is not known.
   [[nodiscard]] std::string_view path_of(const tg_file_key& key) const;
 
@@ -95,14 +98,15 @@ class FileLedger {
     std::uint64_t worst_ns = 0;
     std::uint64_t worst_before_ns = 0;
   };
-  Path& path_entry(const std::string& path, std::string_view fstype);
+  Path& path_entry(FileTotals names);
+  static std::string index_key(const FileTotals& totals);
   void grow(Path& path, Inode& inode, const tg_file& now);
   void rank();
   void forget_paths();
 
   FileMap<Inode> inodes_;
   tsl::robin_map<std::uint64_t, Path> paths_;
-  tsl::robin_map<std::string, std::uint64_t> index_;  // fstype, NUL, path
+  tsl::robin_map<std::string, std::uint64_t> index_;  // by index_key()
   std::uint64_t next_id_ = 1;
   std::uint64_t pass_ = 0;
   std::int64_t now_ns_ = 0;

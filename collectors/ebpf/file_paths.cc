@@ -91,6 +91,11 @@ std::string name_pattern(std::string_view name) {
 
 }  // namespace
 
+// include/linux/kdev_t.h, MKDEV()
+std::string device_number(std::uint32_t device) {
+  return std::to_string(device >> 20U) + ":" + std::to_string(device & 0xFFFFFU);
+}
+
 std::string path_of_names(std::string_view names, std::uint32_t flags) {
   std::vector<std::string_view> parts;
   while (!names.empty()) {
@@ -98,7 +103,9 @@ std::string path_of_names(std::string_view names, std::uint32_t flags) {
     parts.push_back(names.substr(0, end));
     names.remove_prefix(std::min(end + 1, names.size()));
   }
-  std::string out = (flags & TG_PATH_CUT) != 0 ? std::string(kElided) : std::string();
+  // What is above the root of a file system whose mount is not known is not known either.
+  const bool has_more = (flags & (TG_PATH_CUT | TG_PATH_NO_MOUNT)) != 0;
+  std::string out = has_more ? std::string(kElided) : std::string();
   for (auto at = parts.rbegin(); at != parts.rend(); ++at) {
     out += '/';
     out += *at;

@@ -10,6 +10,9 @@
 
 namespace tidegauge {
 
+// "major:minor" of the kernel's own number.
+std::string device_number(std::uint32_t device);
+
 // `names` from the file upwards, each ended by a NUL; `flags`: enum tg_path_flags.
 std::string path_of_names(std::string_view names, std::uint32_t flags);
 

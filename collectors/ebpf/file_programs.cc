@@ -4,13 +4,17 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <bit>
 #include <cerrno>
 #include <cstring>
 #include <type_traits>
 #include <utility>
 
 #include "collectors/ebpf/file_program_table.h"
+#include "collectors/ebpf/map_reader.h"
 #include "collectors/ebpf/program_set.h"
 #include "files.skel.h"
 
@@ -57,7 +61,7 @@ class LoadedFilePrograms final : public FilePrograms {
     }
   }
 
-  Result<void> prepare() {
+  Result<void> load() override {
     programs_ = std::make_unique<ProgramSet>("files", specs_, [this] { return open(); });
     if (auto loaded = programs_->load(runtime_->kernel(), runtime_->limits()); !loaded) {
       return loaded;
@@ -73,6 +77,11 @@ class LoadedFilePrograms final : public FilePrograms {
       return system_error(errno, "variables of the BPF programs on files");
     }
     variables_.reset(static_cast<Variables*>(mapped));
+    for (const ProgramStatus& status : programs_->statuses()) {
+      sees_reads_ =
+          sees_reads_ || (status.state == ProgramState::kAttached &&
+                          (status.name == "pages_read" || status.name == "direct_begins"));
+    }
     permit();
     return {};
   }
@@ -81,6 +90,7 @@ class LoadedFilePrograms final : public FilePrograms {
   [[nodiscard]] bool active(std::string_view feature) const override {
     return programs_->active(feature);
   }
+  [[nodiscard]] bool sees_reads() const override { return sees_reads_; }
   void attach_waiting() override { programs_->attach_waiting(runtime_->kernel()); }
 
   void drain(const std::function<void(const tg_path_event&, std::string_view)>& path,
@@ -116,6 +126,12 @@ class LoadedFilePrograms final : public FilePrograms {
     bpf_object__for_each_program(program, skeleton_->obj) {
       ::bpf_program__set_autoload(program, false);  // those wanted are chosen by name
     }
+    for (bpf_map* map : {skeleton_->maps.pending, skeleton_->maps.files, skeleton_->maps.births,
+                         skeleton_->maps.directories}) {
+      ::bpf_map__set_max_entries(map, least_recently_used_entries(::bpf_map__max_entries(map)));
+    }
+    skeleton_->rodata->page_shift = static_cast<std::uint32_t>(
+        std::countr_zero(static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE))));
     skeleton_->rodata->namespace_inode = runtime_->namespace_inode();
     for (const FileCall& call : file_calls()) {
       if (call.number >= 0 && call.number < TG_CALLS) {
@@ -132,6 +148,8 @@ class LoadedFilePrograms final : public FilePrograms {
     tg_file_control& control = variables_->control;
     control.paths_left = kPathsPerPass;
     control.slow_left = kSlowPerPass;
+    // Those that wait in a call whose end nobody sees any more are not to be ignored for good.
+    control.calls_shed = programs_->active(kSyncCallsFeature) ? 0 : 1;
     ++control.pass;
   }
 
@@ -164,6 +182,7 @@ class LoadedFilePrograms final : public FilePrograms {
   std::unique_ptr<files_bpf, Destroy> skeleton_;
   std::unique_ptr<ring_buffer, FreeRing> ring_;
   std::unique_ptr<Variables, Unmap> variables_;
+  bool sees_reads_ = false;
   std::unique_ptr<ProgramSet> programs_;  // detaches before the object goes
   const std::function<void(const tg_path_event&, std::string_view)>* path_ = nullptr;
   const std::function<void(const tg_slow_event&)>* slow_ = nullptr;
@@ -179,13 +198,14 @@ std::string_view file_operation_name(std::uint32_t operation) {
   return operation < TG_FILE_OPERATIONS ? kNames[operation] : kNames[0];
 }
 
-Result<std::unique_ptr<FilePrograms>> FilePrograms::load(std::shared_ptr<EbpfRuntime> runtime,
-                                                         const FileProgramSettings& settings) {
-  auto programs = std::make_unique<LoadedFilePrograms>(std::move(runtime), settings);
-  if (auto ready = programs->prepare(); !ready) {
-    return tl::make_unexpected(ready.error());
-  }
-  return programs;
+std::uint32_t least_recently_used_entries(std::uint32_t at_least) {
+  constexpr std::uint32_t kPerCpu = 256;
+  return std::max(at_least, kPerCpu * static_cast<std::uint32_t>(possible_cpus()));
+}
+
+std::unique_ptr<FilePrograms> FilePrograms::make(std::shared_ptr<EbpfRuntime> runtime,
+                                                 const FileProgramSettings& settings) {
+  return std::make_unique<LoadedFilePrograms>(std::move(runtime), settings);
 }
 
 }  // namespace tidegauge

@@ -35,6 +35,10 @@ struct FileProgramSettings {
   std::uint64_t slow_ns = 0;  // 0: none
 };
 
+// Room in a table of which the least recently used leave: each CPU holds up to 128 free entries (kernel/bpf/bpf_lru_list.c,
+// LOCAL_FREE_TARGET; since 6.16 fewer), and none of them shall be missed by the others.
+std::uint32_t least_recently_used_entries(std::uint32_t at_least);
+
 // A label's value for an enum tg_file_operation_kind.
 std::string_view file_operation_name(std::uint32_t operation);
 
@@ -42,12 +46,17 @@ class FilePrograms {
  public:
   virtual ~FilePrograms() = default;
 
-  // Attached from here on. Why there are none: as of ProgramSet::load().
-  static Result<std::unique_ptr<FilePrograms>> load(std::shared_ptr<EbpfRuntime> runtime,
-                                                    const FileProgramSettings& settings);
+  static std::unique_ptr<FilePrograms> make(std::shared_ptr<EbpfRuntime> runtime,
+                                            const FileProgramSettings& settings);
+
+  // Once: attached from here on. As ProgramSet::load(); after an error only kept for collector `ebpf`, which shows
+  // why each program is not there.
+  virtual Result<void> load() = 0;
 
   [[nodiscard]] virtual const EbpfRuntime& runtime() const = 0;
   [[nodiscard]] virtual bool active(std::string_view feature) const = 0;
+  // Whether anything tells what is read from files.
+  [[nodiscard]] virtual bool sees_reads() const = 0;
   virtual void attach_waiting() = 0;
 
   // Begins a pass: the kernel may tell of so many paths and slow operations until the next. Calls back for those

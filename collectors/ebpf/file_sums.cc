@@ -23,6 +23,7 @@ void add_operations(OperationSums& to, std::uint32_t group, const tg_operation_k
   sum.durations.add(added.slots, added.ns);
   sum.errors += added.errors;
   sum.bytes += added.bytes;
+  sum.slow += added.slow;
 }
 
 void add_churn(ChurnSums& to, std::uint32_t group, const tg_churn_key& key, const tg_churn& added) {

@@ -20,6 +20,7 @@ struct OperationSum {
   TimeHistogram durations;
   std::uint64_t errors = 0;
   std::uint64_t bytes = 0;
+  std::uint64_t slow = 0;
 };
 
 // By group, file system type and operation.

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "collectors/ebpf/file_tables.h"
 
-#include <array>
+#include <map>
 #include <span>
 #include <string>
+#include <utility>
 
 #include "collectors/ebpf/file_programs.h"
 
@@ -92,25 +93,24 @@ std::vector<ColumnInfo> directory_columns() {
              MetricKind::kCounter)};
 }
 
-constexpr Column<FileTotals> kTopColumns[] = {
+constexpr Column<ShownFile> kTopColumns[] = {
     {"tidegauge_top_file_syncs_total",
      "Synchronisations of one of the busiest files, since it was first seen under this path.",
-     MetricKind::kCounter, kUnit, &FileTotals::syncs},
+     MetricKind::kCounter, kUnit, &ShownFile::syncs},
     {"tidegauge_top_file_sync_seconds_total",
      "Time that callers waited for synchronisations of one of the busiest files.",
-     MetricKind::kCounter, kNanoseconds, &FileTotals::sync_ns},
+     MetricKind::kCounter, kNanoseconds, &ShownFile::sync_ns},
     {"tidegauge_top_file_sync_longest_seconds",
      "The longest synchronisation of one of the busiest files within the last minute, about.",
-     MetricKind::kGauge, kNanoseconds, &FileTotals::worst_sync_ns},
+     MetricKind::kGauge, kNanoseconds, &ShownFile::worst_sync_ns},
     {"tidegauge_top_file_written_bytes_total",
      "Bytes written to one of the busiest files, not through mappings. On ext4, and what is "
      "written directly.",
-     MetricKind::kCounter, kUnit, &FileTotals::written_bytes},
+     MetricKind::kCounter, kUnit, &ShownFile::written_bytes},
     {"tidegauge_top_file_read_bytes_total",
      "Bytes read from one of the busiest files; through the page cache in whole pages. Linux 6.12 "
-     "and "
-     "later.",
-     MetricKind::kCounter, kUnit, &FileTotals::read_bytes},
+     "and later.",
+     MetricKind::kCounter, kUnit, &ShownFile::read_bytes},
 };
 
 constexpr std::string_view kUsersFamily = "tidegauge_top_file_user_info";
@@ -125,23 +125,49 @@ constexpr std::string_view kSlowCountHelp = "Operations that took longer than sl
 constexpr std::string_view kLossFamily = "tidegauge_file_events_lost_total";
 constexpr std::string_view kLossHelp =
     "What the eBPF programs on files could not tell: operations, files_churned (in no sum: a table "
-    "was "
-    "full), unpaired (of which the begin was not seen), paths, slow_operations (too many at once; "
-    "paths are told "
-    "later), files, births, directories (forgotten because there were too many: their part in "
-    "tables of "
-    "single ones and lifetimes is missing, sums by group are not).";
+    "was full), unpaired (of which the begin was forgotten), paths, slow_operations (not shown one "
+    "by one: too many at once; paths are told later), files (forgotten because there were too "
+    "many: their part in tables of single ones may be missing, sums by group are not).";
 
-const std::vector<std::string> kUserLabels = {"path", "fstype", "group", "thread", "pid", "tid"};
+const std::vector<std::string> kFileLabels = {"path", "fstype", "device", "root"};
+const std::vector<std::string> kUserLabels = {"path",  "fstype", "device", "root",
+                                              "group", "thread", "pid",    "tid"};
 const std::vector<std::string> kSlowLabels = {"operation", "path", "fstype",
                                               "thread",    "pid",  "tid"};
+
+bool is_seen(std::uint32_t operation, const FileViews& views) {
+  switch (operation) {
+    case TG_FILE_SYNC_FILE_RANGE:
+    case TG_FILE_SYNCFS:
+    case TG_FILE_SYNC:
+      return views.sync_calls;
+    default:
+      return operation > TG_FILE_LAST_SYNC ? views.operations : views.syncs || views.sync_calls;
+  }
+}
+
+ShownFile shown_file(const FileTotals& file, const FileViews& views) {
+  ShownFile out;
+  if (views.syncs || views.sync_calls) {
+    out.syncs = file.syncs;
+    out.sync_ns = file.sync_ns;
+    out.worst_sync_ns = file.worst_sync_ns;
+  }
+  if (views.writes) {
+    out.written_bytes = file.written_bytes;
+  }
+  if (views.reads) {
+    out.read_bytes = file.read_bytes;
+  }
+  return out;
+}
 
 }  // namespace
 
 FileTables::FileTables()
     : syncs_({"group", "fstype", "operation"}, sync_columns()),
       others_({"group", "fstype", "operation"}, other_columns()),
-      top_(kTopColumns, {"path", "fstype"}),
+      top_(kTopColumns, kFileLabels),
       users_(std::string(kUsersFamily), std::string(kUsersHelp), MetricKind::kGauge, kUserLabels),
       churn_({"group", "fstype"}, churn_columns()),
       directories_({"group", "directory"}, directory_columns()),
@@ -151,11 +177,15 @@ FileTables::FileTables()
                    {"group", "operation"}),
       losses_(std::string(kLossFamily), std::string(kLossHelp), MetricKind::kCounter, {"what"}) {}
 
-void FileTables::add_operations(const OperationSums& sums, const GroupNameOf& group, Section& out) {
+void FileTables::add_operations(const OperationSums& sums, const FileViews& views,
+                                const GroupNameOf& group, Section& out) {
   syncs_.begin();
   others_.begin();
   for (const auto& [key, sum] : sums) {
     const auto& [number, fstype, operation] = key;
+    if (!is_seen(operation, views)) {
+      continue;
+    }
     RowTable& table = operation <= TG_FILE_LAST_SYNC ? syncs_ : others_;
     table.row({group(number), fstype, file_operation_name(operation)});
     const std::size_t next = set_time_histogram(table, 0, sum.durations, kStep);
@@ -166,13 +196,14 @@ void FileTables::add_operations(const OperationSums& sums, const GroupNameOf& gr
   out.tables.push_back(others_.take());
 }
 
-void FileTables::add_top(const FileLedger& ledger, const GroupNameOf& owner, Section& out) {
+void FileTables::add_top(const FileLedger& ledger, const FileViews& views, const GroupNameOf& owner,
+                         Section& out) {
   top_.begin();
   users_.begin();
   ledger.for_each_top([&](const FileTotals& file) {
-    top_.add({file.path, file.fstype}, file);
-    users_.add({file.path, file.fstype, owner(file.owner), file.thread, std::to_string(file.pid),
-                std::to_string(file.tid)},
+    top_.add({file.path, file.fstype, file.device, file.root}, shown_file(file, views));
+    users_.add({file.path, file.fstype, file.device, file.root, owner(file.owner), file.thread,
+                std::to_string(file.pid), std::to_string(file.tid)},
                1);
   });
   out.tables.push_back(top_.take());
@@ -201,8 +232,15 @@ void FileTables::add_churn(const ChurnSums& sums, const DirectorySums& directori
   out.tables.push_back(directories_.take());
 }
 
-void FileTables::add_slow(const SlowOperations& slow, const SlowCounts& counts,
-                          const GroupNameOf& group, Section& out) {
+void FileTables::add_slow(const SlowOperations& slow, const OperationSums& sums,
+                          const FileViews& views, const GroupNameOf& group, Section& out) {
+  std::map<std::pair<std::uint32_t, std::uint32_t>, std::uint64_t> counts;  // by group, operation
+  for (const auto& [key, sum] : sums) {
+    const auto& [number, fstype, operation] = key;
+    if (sum.slow != 0 && is_seen(operation, views)) {
+      counts[{number, operation}] += sum.slow;
+    }
+  }
   slow_.begin();
   for (const SlowOperation& one : slow.kept()) {
     slow_.add({one.operation, one.path, one.fstype, one.thread, std::to_string(one.pid),
@@ -236,7 +274,7 @@ std::vector<MetricDoc> FileTables::metrics() {
   };
   columns(sync_columns(), {"group", "fstype", "operation"});
   columns(other_columns(), {"group", "fstype", "operation"});
-  document<FileTotals>(docs, kTopColumns, {"path", "fstype"});
+  document<ShownFile>(docs, kTopColumns, kFileLabels);
   docs.push_back(
       {std::string(kUsersFamily), MetricKind::kGauge, kUserLabels, std::string(kUsersHelp)});
   columns(churn_columns(), {"group", "fstype"});

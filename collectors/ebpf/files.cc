@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "collectors/core/text.h"
 #include "collectors/ebpf/file_ledger.h"
@@ -18,6 +19,7 @@
 #include "collectors/ebpf/map_reader.h"
 #include "collectors/ebpf/owner_groups.h"
 #include "collectors/ebpf/slow_operations.h"
+#include "collectors/procfs/mountinfo.h"
 
 namespace tidegauge {
 
@@ -27,6 +29,7 @@ constexpr std::size_t kMaxGroups = 200;
 constexpr std::size_t kMaxPatterns = 200;
 constexpr std::string_view kUnknownDirectory = "unknown";
 constexpr std::int64_t kRetryNs = 60'000'000'000;
+constexpr std::int64_t kMaxRetryNs = 3'600'000'000'000;
 
 template <std::size_t N>
 std::string label_of(const char (&field)[N]) {
@@ -45,8 +48,12 @@ class FilesCollector final : public Collector {
     }
     groups_.begin_pass(context, programs_->runtime().owners_fd());
     ledger_.begin_pass(context.boottime_ns);
+    if (auto read = read_directories(); !read) {
+      return read;
+    }
     read_events(context.boottime_ns);
-    if (auto read = read_maps(context.boottime_ns); !read) {
+    add_directories(context.boottime_ns);
+    if (auto read = read_maps(); !read) {
       return read;
     }
     fill(out);
@@ -54,25 +61,54 @@ class FilesCollector final : public Collector {
   }
 
  private:
-  // Where there is no eBPF, the `ebpf` collector tells why.
+  // What is not to be had now may be later. Until then the programs that failed are kept: collector `ebpf` shows why. Each try
+  // costs the verifier's time.
   bool loaded(std::int64_t now_ns) {
     if (now_ns < next_try_ns_) {
-      return programs_ != nullptr;
+      return is_loaded_;
     }
-    next_try_ns_ = now_ns + kRetryNs;
-    if (programs_ != nullptr) {
+    if (is_loaded_) {
+      next_try_ns_ = now_ns + kRetryNs;
       programs_->attach_waiting();
       return true;
     }
+    programs_.reset();
     auto runtime = shared_ebpf_runtime(files_);
     if (!runtime) {
+      next_try_ns_ = now_ns + kRetryNs;
       return false;
     }
-    auto programs = FilePrograms::load(std::move(*runtime), settings_);
-    if (programs) {
-      programs_ = std::move(*programs);
+    programs_ = FilePrograms::make(std::move(*runtime), settings_);
+    is_loaded_ = programs_->load().has_value();
+    next_try_ns_ = now_ns + (is_loaded_ ? kRetryNs : retry_ns_);
+    retry_ns_ = std::min(2 * retry_ns_, kMaxRetryNs);
+    if (is_loaded_) {
+      home_device_ = home_device();
     }
-    return programs_ != nullptr;
+    return is_loaded_;
+  }
+
+  // Of the root that paths without a label `root` begin on. As mounts tell it: stat() has others on btrfs.
+  std::uint32_t home_device() const {
+    for (const std::string_view of : {"1/mountinfo", "self/mountinfo"}) {
+      ReadBuffer buffer;
+      std::vector<MountInfo> mounts;
+      const auto text = read_file(files_.proc(of), buffer);
+      if (!text || !parse_mountinfo(*text, mounts)) {
+        continue;
+      }
+      const auto root = std::find_if(mounts.rbegin(), mounts.rend(),
+                                     [](const MountInfo& m) { return m.mount_point == "/"; });
+      if (root != mounts.rend()) {
+        return static_cast<std::uint32_t>(root->major << 20U | root->minor);
+      }
+    }
+    return 0;
+  }
+
+  std::string root_label(std::uint32_t device) const {
+    return device == 0 || home_device_ == 0 || device == home_device_ ? std::string()
+                                                                      : device_number(device);
   }
 
   std::string shown(std::string_view names, std::uint32_t flags) const {
@@ -83,14 +119,14 @@ class FilesCollector final : public Collector {
     programs_->drain(
         [&](const tg_path_event& event, std::string_view names) {
           if ((event.flags & TG_PATH_FILE) != 0) {
-            ledger_.set_path(event.file, shown(names, event.flags), event.before);
+            ledger_.set_path(event.file, shown(names, event.flags), event.before,
+                             root_label(event.root_device));
           }
           if ((event.flags & TG_PATH_DIRECTORY) != 0) {
             set_directory(event.file, directory_pattern(path_of_names(names, event.flags)));
           }
         },
         [&](const tg_slow_event& event) {
-          ++slow_counts_[{groups_.group_of(event.owner), event.operation}];
           slow_.add({.operation = std::string(file_operation_name(event.operation)),
                      .path = std::string(ledger_.path_of(event.file)),
                      .fstype = label_of(event.fstype),
@@ -104,14 +140,55 @@ class FilesCollector final : public Collector {
   }
 
   void set_directory(const tg_file_key& key, std::string pattern) {
-    if (directory_patterns_.size() >= 2 * TG_DIRECTORY_ENTRIES) {
-      directory_patterns_.clear();
-    }
     directory_patterns_.insert_or_assign(key,
                                          files_.privacy().path(shorten_path(std::move(pattern))));
   }
 
-  Result<void> read_maps(std::int64_t now_ns) {
+  // Before the events: every directory that is seen here has been told of by then.
+  Result<void> read_directories() {
+    grown_directories_.clear();
+    if (!settings_.churn) {
+      return {};
+    }
+    auto read = directories_.fold(
+        programs_->directories_fd(),
+        [&](const tg_directory_key& key, const tg_directory& added, const tg_directory&) {
+          grown_directories_.emplace_back(key, added);
+        });
+    return read && directory_patterns_.size() >= 2 * directory_entries_ ? forget_directories()
+                                                                        : read;
+  }
+
+  // The kernel tells a name once, as long as it has an entry of the directory's.
+  Result<void> forget_directories() {
+    FileMap<std::string> kept;
+    const auto read = read_map(programs_->directories_fd(), sizeof(tg_directory_key),
+                               sizeof(tg_directory), [&](const char* key_bytes, const char*) {
+                                 tg_directory_key key;
+                                 std::memcpy(&key, key_bytes, sizeof(key));
+                                 const auto at = directory_patterns_.find(key.directory);
+                                 if (at != directory_patterns_.end()) {
+                                   kept.insert(*at);
+                                 }
+                               });
+    if (!read) {
+      return tl::make_unexpected(read.error());
+    }
+    directory_patterns_ = std::move(kept);
+    return {};
+  }
+
+  void add_directories(std::int64_t now_ns) {
+    for (const auto& [key, added] : grown_directories_) {
+      const auto at = directory_patterns_.find(key.directory);
+      directory_sums_.add(
+          groups_.group_of(key.owner),
+          at != directory_patterns_.end() ? at->second : std::string(kUnknownDirectory), added,
+          now_ns);
+    }
+  }
+
+  Result<void> read_maps() {
     auto read = operations_.fold(
         programs_->operations_fd(),
         [&](const tg_operation_key& key, const tg_operation& added, const tg_operation&) {
@@ -123,22 +200,7 @@ class FilesCollector final : public Collector {
                            add_churn(churn_sums_, groups_.group_of(key.owner), key, added);
                          });
     }
-    if (read && settings_.churn) {
-      read = read_directories(now_ns);
-    }
     return read ? read_files() : read;
-  }
-
-  Result<void> read_directories(std::int64_t now_ns) {
-    return directories_.fold(
-        programs_->directories_fd(),
-        [&](const tg_directory_key& key, const tg_directory& added, const tg_directory&) {
-          const auto at = directory_patterns_.find(key.directory);
-          directory_sums_.add(
-              groups_.group_of(key.owner),
-              at != directory_patterns_.end() ? at->second : std::string(kUnknownDirectory), added,
-              now_ns);
-        });
   }
 
   Result<void> read_files() {
@@ -177,13 +239,19 @@ class FilesCollector final : public Collector {
     const auto owner = [this](std::uint32_t number) {
       return groups_.name(groups_.group_of(number));
     };
-    tables_.add_operations(operation_sums_, group, out);
-    tables_.add_top(ledger_, owner, out);
-    if (settings_.churn) {
+    const bool bytes = programs_->active(kFileBytesFeature);
+    const FileViews views{.syncs = programs_->active(kSyncFeature),
+                          .sync_calls = programs_->active(kSyncCallsFeature),
+                          .operations = programs_->active(kOperationsFeature),
+                          .writes = bytes,
+                          .reads = bytes && programs_->sees_reads()};
+    tables_.add_operations(operation_sums_, views, group, out);
+    tables_.add_top(ledger_, views, owner, out);
+    if (settings_.churn && programs_->active(kChurnFeature)) {
       tables_.add_churn(churn_sums_, directory_sums_, group, out);
     }
     if (settings_.slow_ns != 0) {
-      tables_.add_slow(slow_, slow_counts_, group, out);
+      tables_.add_slow(slow_, operation_sums_, views, group, out);
     }
     const tg_file_losses losses = programs_->losses();
     tables_.add_losses({{"operations", losses.operations},
@@ -198,19 +266,23 @@ class FilesCollector final : public Collector {
   KernelFiles files_;
   FileProgramSettings settings_;
   std::unique_ptr<FilePrograms> programs_;
+  bool is_loaded_ = false;
+  std::int64_t retry_ns_ = kRetryNs;
+  std::uint32_t home_device_ = 0;
   std::int64_t next_try_ns_ = 0;
   OwnerGroups groups_;
 
   MapFolder<tg_operation_key, tg_operation> operations_{TG_OPERATION_ENTRIES, false};
   MapFolder<tg_churn_key, tg_churn> churn_{TG_CHURN_ENTRIES, false};
-  MapFolder<tg_directory_key, tg_directory> directories_{TG_DIRECTORY_ENTRIES, false};
+  const std::uint32_t directory_entries_ = least_recently_used_entries(TG_DIRECTORY_ENTRIES);
+  MapFolder<tg_directory_key, tg_directory> directories_{directory_entries_, false};
+  std::vector<std::pair<tg_directory_key, tg_directory>> grown_directories_;
   OperationSums operation_sums_;
   ChurnSums churn_sums_;
   DirectorySums directory_sums_{kMaxPatterns};
   FileMap<std::string> directory_patterns_;
   FileLedger ledger_;
   SlowOperations slow_;
-  SlowCounts slow_counts_;
   std::size_t present_ = 0;
   std::uint64_t added_ = 0;
   std::uint64_t forgotten_ = 0;

@@ -92,6 +92,28 @@ TEST(FileLedger, FilesOneAfterAnotherUnderOnePathAreOne) {
   EXPECT_EQ(ledger.shown().at("/f").syncs, 30U);
 }
 
+TEST(FileLedger, EqualPathsOfContainersAreApart) {
+  Ledger ledger;
+  ledger.begin_pass(kSecond);
+  ledger.end_pass();
+  ledger.begin_pass(2 * kSecond);
+  tg_file_key elsewhere = key(3);
+  elsewhere.device = 8U << 20U | 2U;
+  ledger.set_path(key(1), "/data/f", file(0, 0));
+  ledger.set_path(key(2), "/data/f", file(0, 0), "0:50");
+  ledger.set_path(elsewhere, "/data/f", file(0, 0));
+  ledger.add(key(1), file(10, 50'000'000));
+  ledger.add(key(2), file(20, 60'000'000));
+  ledger.add(elsewhere, file(30, 70'000'000));
+  ledger.end_pass();
+  std::map<std::string, std::uint64_t> syncs;
+  ledger.for_each_top([&](const FileTotals& totals) {
+    syncs[totals.device + " " + totals.root + totals.path] = totals.syncs;
+  });
+  EXPECT_EQ(syncs, (std::map<std::string, std::uint64_t>{
+                       {"0:1 /data/f", 10}, {"0:1 0:50/data/f", 20}, {"8:2 /data/f", 30}}));
+}
+
 TEST(FileLedger, AnEntryThatTheKernelForgotBeginsAnew) {
   Ledger ledger;
   ledger.begin_pass(kSecond);

@@ -17,7 +17,13 @@ TEST(FilePaths, NamesStandFromTheFileUpwards) {
   EXPECT_EQ(path_of_names("without end"sv, 0), "/without end");
   EXPECT_EQ(path_of_names("f\0d\0"sv, TG_PATH_DELETED), "/d/f (deleted)");
   EXPECT_EQ(path_of_names("f\0d\0"sv, TG_PATH_CUT), ".../d/f");
+  EXPECT_EQ(path_of_names("f\0d\0"sv, TG_PATH_NO_MOUNT), ".../d/f");
   EXPECT_EQ(path_of_names("f\xff\n\0d\0"sv, 0), "/d/f\xff\n");
+}
+
+TEST(FilePaths, DevicesAreTheKernelsNumbers) {
+  EXPECT_EQ(device_number(0), "0:0");
+  EXPECT_EQ(device_number(259U << 20U | 1'000'000U), "259:1000000");
 }
 
 TEST(FilePaths, LongOnesLoseTheirMiddle) {

@@ -19,6 +19,7 @@ TEST(FileSums, OwnersOfOneGroupAreOne) {
   added.ns = 5'000;
   added.errors = 1;
   added.bytes = 100;
+  added.slow = 1;
   added.slots[3] = 2;
   add_operations(sums, 7, key, added);
   key.owner = 2;
@@ -31,6 +32,7 @@ TEST(FileSums, OwnersOfOneGroupAreOne) {
   EXPECT_EQ(sum.durations.sum_ns, 10'000U);
   EXPECT_EQ(sum.errors, 2U);
   EXPECT_EQ(sum.bytes, 200U);
+  EXPECT_EQ(sum.slow, 2U);
 }
 
 TEST(FileSums, NamesOfFileSystemsMayFillTheirField) {
