@@ -77,11 +77,26 @@ struct {
 } requests SEC(".maps");
 
 struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __type(value, struct tg_block_forgotten);
+} forgotten_request SEC(".maps");
+
+struct {
   __uint(type, BPF_MAP_TYPE_HASH);
   __uint(max_entries, TG_JOURNAL_ACCOUNTS);
   __type(key, struct tg_journal_key);
   __type(value, struct tg_journal_account);
 } journal SEC(".maps");
+
+/* Of owners alone, when there is no room for processes. */
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, TG_JOURNAL_OWNERS);
+  __type(key, struct tg_journal_key);
+  __type(value, struct tg_journal_account);
+} journal_owners SEC(".maps");
 
 #include "block_owners.bpf.h"
 #include "dirty_pages.bpf.h"
@@ -183,6 +198,9 @@ static __always_inline int keep_elsewhere(struct tg_block_device* device,
   if (found) {
     *before = *found;
     *found = *now;
+    if (!before->request) { /* see delete_elsewhere() */
+      __sync_fetch_and_add(&device->elsewhere, 1);
+    }
     return 0;
   }
   if (!bpf_map_update_elem(&requests, &key, now, BPF_NOEXIST)) {
@@ -228,6 +246,7 @@ static __always_inline int request_issued(struct request* request) {
   struct tg_block_issued before = {};
   struct tg_block_issued issued = {.request = (__u64)request,
                                    .issue_ns = now,
+                                   .device = number,
                                    .bytes = request->__data_len,
                                    .operation = operation};
   if (since) { /* 0: the queue keeps no time (iostats is off) */
@@ -353,19 +372,23 @@ static __always_inline void charge_request(struct request* request,
 /* Inlined it would be hundreds of paths to the verifier. */
 __noinline int opaque_time_slot(__u64 ns) { return (int)time_slot(ns); }
 
-/* From the hash. False when it is not there. */
-static __always_inline int take_elsewhere(struct tg_block_device* device, struct request* request,
-                                          struct tg_block_issued* out) {
-  const __u64 key = (__u64)request;
-  struct tg_block_issued* found =
-      has_lock && !device->elsewhere ? 0 : bpf_map_lookup_elem(&requests, &key);
-  if (!found) {
-    return 0;
+static __always_inline struct tg_block_issued* find_issued(struct tg_block_device* device,
+                                                           __u64 request, int* is_elsewhere) {
+  if (has_lock) {
+    struct tg_block_issued* place = own_place(device, first_place((void*)request), request);
+    if (place || !device->elsewhere) {
+      return place;
+    }
   }
-  *out = *found;
-  bpf_map_delete_elem(&requests, &key);
+  *is_elsewhere = 1;
+  return bpf_map_lookup_elem(&requests, &request);
+}
+
+/* Of one that ended: its place says so already. Where this interrupted who has the bucket locked, the entry stays
+ * until the request is issued again. */
+static __always_inline void delete_elsewhere(struct tg_block_device* device, __u64 request) {
+  bpf_map_delete_elem(&requests, &request);
   __sync_fetch_and_add(&device->elsewhere, -1);
-  return 1;
 }
 
 static __always_inline int request_left(struct request* request, int is_complete, int error) {
@@ -375,16 +398,12 @@ static __always_inline int request_left(struct request* request, int is_complete
   if (!device) {
     return 0;
   }
-  /* Nobody else looks for this one: it ends once at a time. */
-  struct tg_block_issued issued = {};
-  struct tg_block_issued* place =
-      has_lock ? own_place(device, first_place(request), (__u64)request) : 0;
-  if (!place && !take_elsewhere(device, request, &issued)) {
+  int is_elsewhere = 0;
+  struct tg_block_issued* place = find_issued(device, (__u64)request, &is_elsewhere);
+  if (!place) {
     return 0; /* began before us */
   }
-  if (place) {
-    issued = *place;
-  }
+  const struct tg_block_issued issued = *place;
   const __u64 now = bpf_ktime_get_ns();
   const __u64 device_ns = now > issued.issue_ns ? now - issued.issue_ns : 0;
   __u32 device_slot = (__u32)opaque_time_slot(device_ns);
@@ -406,9 +425,11 @@ static __always_inline int request_left(struct request* request, int is_complete
   KEEP(queue_count);
   KEEP(in_flight);
   LOCK(device);
-  if (place) {
-    place->request = 0;
+  if (place->request != (__u64)request) { /* block_request_forgotten was faster */
+    UNLOCK(device);
+    return 0;
   }
+  place->request = 0;
   advance(device, now);
   ADD(device->in_flight, -1);
   ADD(*in_flight, -1);
@@ -429,6 +450,9 @@ static __always_inline int request_left(struct request* request, int is_complete
     ADD(times->requeues, 1);
   }
   UNLOCK(device);
+  if (is_elsewhere) {
+    delete_elsewhere(device, (__u64)request);
+  }
   charge_request(request, &issued, number, rounded_ns(share), is_complete ? issued.bytes : 0);
   return 0;
 }
@@ -480,6 +504,54 @@ int BPF_PROG(block_request_issued, struct request* request) { return request_iss
 SEC("tp_btf/block_rq_issue")
 int BPF_PROG(block_request_issued_q, void* queue, struct request* request) {
   return request_issued(request);
+}
+
+/* Attached for a moment, by user space, which finds requests whose end was not seen: it writes which one, and
+ * renames itself to what it is called. */
+SEC("tp_btf/task_rename")
+int BPF_PROG(block_request_forgotten) {
+  const __u32 only = 0;
+  struct tg_block_forgotten* forgotten = bpf_map_lookup_elem(&forgotten_request, &only);
+  if (!forgotten || !forgotten->request) {
+    return 0;
+  }
+  const __u64 request = forgotten->request;
+  const __u64 issue_ns = forgotten->issue_ns;
+  const __u32 number = forgotten->device;
+  forgotten->request = 0;
+  struct tg_block_device* device = bpf_map_lookup_elem(&devices, &number);
+  int is_elsewhere = 0;
+  struct tg_block_issued* place = device ? find_issued(device, request, &is_elsewhere) : 0;
+  if (!place) {
+    return 0;
+  }
+  const struct tg_block_issued issued = *place;
+  __u32 operation = issued.operation;
+  KEEP(operation);
+  if (operation >= TG_BLOCK_OPERATIONS || issued.issue_ns != issue_ns) {
+    return 0;
+  }
+  const __u64 now = bpf_ktime_get_ns();
+  __u64* in_flight = &device->operation_in_flight[operation];
+  KEEP(in_flight);
+  LOCK(device);
+  if (place->request != request) {
+    UNLOCK(device);
+    return 0;
+  }
+  place->request = 0;
+  advance(device, now);
+  ADD(device->in_flight, -1);
+  ADD(*in_flight, -1);
+  const __u64 share = device->virtual_time - issued.virtual_start;
+  UNLOCK(device);
+  if (is_elsewhere) { /* not deleted: it may have been issued anew by now */
+    __sync_fetch_and_add(&device->elsewhere, -1);
+  }
+  __sync_fetch_and_add(&losses.stale, 1);
+  const struct block_who nobody = {.reason = TG_BLOCK_UNKNOWN};
+  charge_to(&nobody, number, operation, rounded_ns(share), 0);
+  return 0;
 }
 
 /* The flush that comes of it is a request of the device's own, without bios. */
@@ -598,6 +670,17 @@ int BPF_PROG(block_page_dirtied, void* page, struct address_space___cache* mappi
   return page_dirtied(page, mapping);
 }
 
+static __always_inline struct tg_journal_account* journal_account(
+    void* map, const struct tg_journal_key* key) {
+  struct tg_journal_account* account = bpf_map_lookup_elem(map, key);
+  if (account) {
+    return account;
+  }
+  const struct tg_journal_account none = {};
+  bpf_map_update_elem(map, key, &none, BPF_NOEXIST);
+  return bpf_map_lookup_elem(map, key);
+}
+
 SEC("raw_tp/jbd2_handle_stats")
 int block_journal_handle(__u64* arguments) {
   const int blocks = (int)arguments[7];
@@ -610,14 +693,10 @@ int block_journal_handle(__u64* arguments) {
     return 0;
   }
   struct tg_journal_key key = {.device = (__u32)arguments[0], .owner = who.owner, .tgid = who.tgid};
-  struct tg_journal_account* account = bpf_map_lookup_elem(&journal, &key);
+  struct tg_journal_account* account = journal_account(&journal, &key);
   if (!account) {
-    const struct tg_journal_account none = {};
-    if (bpf_map_update_elem(&journal, &key, &none, BPF_NOEXIST)) {
-      key.tgid = 0;
-      bpf_map_update_elem(&journal, &key, &none, BPF_NOEXIST);
-    }
-    account = bpf_map_lookup_elem(&journal, &key);
+    key.tgid = 0;
+    account = journal_account(&journal_owners, &key);
   }
   if (account) {
     __sync_fetch_and_add(&account->blocks, blocks);

@@ -63,6 +63,14 @@ struct {
   __type(value, struct tg_block_account);
 } accounts SEC(".maps");
 
+/* Those of no process: a crowd of short processes leaves them their room. */
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, TG_BLOCK_OWNER_ACCOUNTS);
+  __type(key, struct tg_block_account_key);
+  __type(value, struct tg_block_account);
+} owner_accounts SEC(".maps");
+
 static __always_inline struct bio_set* set_of(__u64 bio) {
   const __u32 set = (low_half((void*)bio) * 0x9E3779B1U) >> BIO_SETS_SHIFT;
   return bpf_map_lookup_elem(&bio_sets, &set);
@@ -146,15 +154,15 @@ static __always_inline void find_current(struct block_who* who) {
   who->reason = is_journal_thread(task) ? TG_BLOCK_JOURNAL : TG_BLOCK_KERNEL;
 }
 
-static __always_inline int add_to_account(const struct tg_block_account_key* key, __u64 busy_ns,
-                                          __u64 bytes) {
-  struct tg_block_account* account = bpf_map_lookup_elem(&accounts, key);
+static __always_inline int add_to_account(void* map, const struct tg_block_account_key* key,
+                                          __u64 busy_ns, __u64 bytes) {
+  struct tg_block_account* account = bpf_map_lookup_elem(map, key);
   if (!account) {
     const struct tg_block_account first = {.busy_ns = busy_ns, .bytes = bytes};
-    if (!bpf_map_update_elem(&accounts, key, &first, BPF_NOEXIST)) {
+    if (!bpf_map_update_elem(map, key, &first, BPF_NOEXIST)) {
       return 0;
     }
-    account = bpf_map_lookup_elem(&accounts, key); /* another CPU was faster, or there is no room */
+    account = bpf_map_lookup_elem(map, key); /* another CPU was faster, or there is no room */
     if (!account) {
       return -1;
     }
@@ -171,12 +179,14 @@ __noinline int charge(__u64 device_owner, __u64 tgid_what, __u64 busy_ns, __u64 
                                      .tgid = tgid_what >> 32,
                                      .operation = (__u16)(tgid_what >> 16),
                                      .reason = (__u16)tgid_what};
-  if (!add_to_account(&key, busy_ns, bytes)) {
-    return 0;
+  if (key.tgid) {
+    if (!add_to_account(&accounts, &key, busy_ns, bytes)) {
+      return 0;
+    }
+    __sync_fetch_and_add(&losses.accounts, 1);
+    key.tgid = 0; /* the sum of an owner matters more than who of it */
   }
-  __sync_fetch_and_add(&losses.accounts, 1);
-  key.tgid = 0; /* the sum of an owner matters more than who of it */
-  if (!add_to_account(&key, busy_ns, bytes)) {
+  if (!add_to_account(&owner_accounts, &key, busy_ns, bytes)) {
     return 0;
   }
   const __u32 number = key.device;

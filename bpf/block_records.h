@@ -21,7 +21,9 @@ struct bpf_spin_lock {
 #define TG_BLOCK_DEVICES 256
 #define TG_BLOCK_REQUESTS 16384
 #define TG_BLOCK_ACCOUNTS 8192
+#define TG_BLOCK_OWNER_ACCOUNTS 4096
 #define TG_JOURNAL_ACCOUNTS 4096
+#define TG_JOURNAL_OWNERS 1024
 #define TG_DIRTY_FILES 65536
 
 enum tg_block_operation {
@@ -67,6 +69,8 @@ struct tg_block_issued {
   __u64 issue_ns;
   __u64 queue_ns;
   __u64 virtual_start;
+  __u32 device;
+  __u32 zero;
   __u32 bytes;
   __u32 flush_owner;
   __u32 flush_tgid;
@@ -77,6 +81,14 @@ struct tg_block_issued {
 };
 #define TG_ISSUED_WAYS 4
 #define TG_ISSUED_SETS 32
+
+/* A request whose end was not seen, as user space found it. */
+struct tg_block_forgotten {
+  __u64 request;
+  __u64 issue_ns;
+  __u32 device;
+  __u32 zero;
+};
 
 /* Under its number: major << 20 | minor as the kernel has it; of hidden disks, which have none, the
  * upper half of the numbers. */
@@ -130,7 +142,7 @@ struct tg_journal_account {
 struct tg_block_losses {
   __u64 devices;       /* requests of devices for which there was no room */
   __u64 requests;      /* requests for which there was no room */
-  __u64 stale;         /* requests that ended unseen */
+  __u64 stale;         /* requests that ended or went back unseen */
   __u64 accounts;      /* times there was no account: see lost_ns */
   __u64 long_requests; /* requests of more bios than are looked at */
   __u64 shared_files;  /* pages of files with more dirtiers than are remembered */

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "collectors/ebpf/block.h"
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "collectors/ebpf/block_devices.h"
+#include "collectors/ebpf/block_in_flight.h"
 #include "collectors/ebpf/block_ledger.h"
 #include "collectors/ebpf/block_programs.h"
 #include "collectors/ebpf/block_tables.h"
@@ -17,7 +20,8 @@ namespace tidegauge {
 
 namespace {
 
-constexpr std::int64_t kRetryNs = 60'000'000'000;
+constexpr std::int64_t kMinuteNs = 60'000'000'000;
+constexpr std::int64_t kLongestRetryNs = 60 * kMinuteNs;
 
 class EbpfBlockCollector final : public Collector {
  public:
@@ -27,10 +31,9 @@ class EbpfBlockCollector final : public Collector {
   // Without eBPF there is nothing to show: the collector `ebpf` tells why.
   Result<void> collect(CollectContext& context, Section& out) override {
     if (context.boottime_ns >= next_try_ns_) {
-      next_try_ns_ = context.boottime_ns + kRetryNs;
-      load_or_attach();
+      load_or_attach(context.boottime_ns);
     }
-    if (programs_ == nullptr || !programs_->active("block")) {
+    if (!is_loaded_ || !programs_->active("block")) {
       return {};
     }
     return pass(context, out);
@@ -43,27 +46,41 @@ class EbpfBlockCollector final : public Collector {
     tg_block_device device;
   };
 
-  void load_or_attach() {
-    if (programs_ != nullptr) {
+  // Programs that failed are kept until the next try: what they have on record is shown. What a verifier refuses
+  // it will refuse again, and takes its time for it: so tries become rare.
+  void load_or_attach(std::int64_t now_ns) {
+    if (is_loaded_) {
       programs_->attach_waiting();
+      next_try_ns_ = now_ns + kMinuteNs;
       return;
     }
-    if (auto loaded = BlockPrograms::load(files_)) {
-      programs_ = std::move(*loaded);
+    next_try_ns_ = now_ns + retry_ns_;
+    retry_ns_ = std::min(2 * retry_ns_, kLongestRetryNs);
+    programs_.reset();
+    auto runtime = shared_ebpf_runtime(files_);
+    if (!runtime) {
+      return;
     }
+    programs_ = BlockPrograms::make(std::move(*runtime));
+    is_loaded_ = programs_->load().has_value();
   }
 
   Result<void> pass(CollectContext& context, Section& out) {
+    const std::uint64_t begin_ns = monotonic_ns();
     if (auto names = devices_.refresh(*context.buffer); !names) {
       return names;
     }
     groups_.begin_pass(context, programs_->owners_fd());
     ledger_.begin_pass(context.boottime_ns);
     // First the parts, then the whole: what ends in between is not more than it.
-    if (auto read = read_accounts(); !read) {
+    const bool attributed = programs_->active("block_attribution");
+    if (auto read = attributed ? read_accounts(context.boottime_ns) : Result<void>{}; !read) {
       return read;
     }
     if (auto read = read_devices(); !read) {
+      return read;
+    }
+    if (auto read = forget_stale(begin_ns); !read) {
       return read;
     }
     ledger_.settle();
@@ -73,8 +90,8 @@ class EbpfBlockCollector final : public Collector {
       samples.push_back({seen.number, seen.name, &seen.device});
     }
     tables_.fill(
-        samples, ledger_, [this](std::uint32_t group) { return groups_.name(group); },
-        programs_->losses(), out);
+        samples, attributed ? &ledger_ : nullptr,
+        [this](std::uint32_t group) { return groups_.name(group); }, programs_->losses(), out);
     return {};
   }
 
@@ -86,9 +103,9 @@ class EbpfBlockCollector final : public Collector {
     return party;
   }
 
-  Result<void> read_accounts() {
+  Result<void> read_accounts(std::int64_t now_ns) {
     auto read = programs_->read_accounts(
-        [this](const tg_block_account_key& key, const tg_block_account& added) {
+        now_ns, [this](const tg_block_account_key& key, const tg_block_account& added) {
           const BlockAmount amount{added.busy_ns, added.bytes};
           if (key.reason == TG_BLOCK_OWNED) {
             ledger_.charge(key.device, key.operation, party_of(key.owner, key.tgid), amount);
@@ -99,7 +116,7 @@ class EbpfBlockCollector final : public Collector {
     if (!read) {
       return read;
     }
-    return programs_->read_journal([this](const tg_journal_key& key, std::uint64_t blocks) {
+    return programs_->read_journal(now_ns, [this](const tg_journal_key& key, std::uint64_t blocks) {
       for (const std::uint32_t disk : devices_.disks_below(key.device)) {
         ledger_.add_journal_weight(disk, party_of(key.owner, key.tgid), blocks);
       }
@@ -121,10 +138,35 @@ class EbpfBlockCollector final : public Collector {
       }
       if (programs_->forget_device(seen.number)) {
         ledger_.forget_device(seen.number);
+        stale_.forget(seen.number);
       }
       return true;
     });
     return read;
+  }
+
+  Result<void> forget_stale(std::uint64_t begin_ns) {
+    std::vector<tg_block_forgotten> found;
+    for (const Seen& seen : seen_) {
+      // Asked of the kernel only while there is something.
+      const auto in_progress = seen.device.in_flight != 0 ? devices_.in_progress(seen.number)
+                                                          : std::optional<std::uint64_t>(0);
+      const auto until_ns = in_progress
+                                ? stale_.look(seen.number, seen.device, *in_progress, begin_ns)
+                                : std::nullopt;
+      if (!until_ns) {
+        continue;
+      }
+      StaleRequests::find(seen.number, seen.device.issued, *until_ns, found);
+      auto read = programs_->read_requests([&](const tg_block_issued& request) {
+        StaleRequests::find(seen.number, {&request, 1}, *until_ns, found);
+      });
+      if (!read) {
+        return read;
+      }
+    }
+    programs_->forget_requests(found);
+    return {};
   }
 
   KernelFiles files_;
@@ -133,8 +175,11 @@ class EbpfBlockCollector final : public Collector {
   BlockLedger ledger_;
   BlockTables tables_;
   std::unique_ptr<BlockPrograms> programs_;
+  bool is_loaded_ = false;
+  StaleRequests stale_;
   std::vector<Seen> seen_;
   std::int64_t next_try_ns_ = 0;
+  std::int64_t retry_ns_ = kMinuteNs;
 };
 
 constexpr OptionSpec kOptions[] = {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "collectors/ebpf/block_devices.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <system_error>
 #include <utility>
@@ -71,6 +72,18 @@ bool BlockDevices::is_present(std::uint32_t number, std::string_view name) const
   }
   const auto at = names_.find(number);
   return at != names_.end() && at->second == name;
+}
+
+std::optional<std::uint64_t> BlockDevices::in_progress(std::uint32_t number) const {
+  const auto at = std::find_if(parsed_.begin(), parsed_.end(), [number](const DiskStats& disk) {
+    return number_of(disk.major, disk.minor) == number;
+  });
+  if (at == parsed_.end()) {
+    return std::nullopt;
+  }
+  const auto counts =
+      read_unsigned_attribute(files_.sys("dev/block/" + text_of(number) + "/queue/iostats"));
+  return counts && *counts == 1 ? std::optional(at->in_progress) : std::nullopt;
 }
 
 std::optional<std::uint32_t> BlockDevices::read_number(const std::string& path) {

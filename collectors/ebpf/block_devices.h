@@ -6,6 +6,7 @@
 #include <tsl/robin_map.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,9 @@ class BlockDevices {
   Result<void> refresh(ReadBuffer& buffer);
   // Whether this number still has this name. Of hidden disks nothing tells.
   [[nodiscard]] bool is_present(std::uint32_t number, std::string_view name) const;
+  // Reads, writes and discards that it has, by the kernel's count at the last refresh; none when the kernel does
+  // not count for it (queue/iostats).
+  [[nodiscard]] std::optional<std::uint64_t> in_progress(std::uint32_t number) const;
   // The disks that a file system on this device writes to: that of a partition, and those below dm and md,
   // which have the requests. Asked of sysfs once.
   const std::vector<std::uint32_t>& disks_below(std::uint32_t number);

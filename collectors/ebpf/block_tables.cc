@@ -75,8 +75,7 @@ constexpr std::string_view kPagesHelp =
 constexpr std::string_view kLossesHelp =
     "What could not be followed: requests of a device too many (device) and too many at once "
     "(request), "
-    "requests issued again without a word that they had come back (end; their time is charged, "
-    "still), "
+    "requests that ended or came back to the queue unseen (end; their time is charged, still), "
     "charges without an account of their own (account), requests of more than 256 parts (part), "
     "pages of "
     "files with more than four dirtiers (dirtier).";
@@ -286,7 +285,21 @@ void BlockTables::fill_processes(const BlockLedger& ledger, const GroupName& gro
   }
 }
 
-void BlockTables::fill(const std::vector<BlockDeviceSample>& devices, const BlockLedger& ledger,
+void BlockTables::fill_losses(const tg_block_losses& losses, bool is_attributed) {
+  const std::uint64_t values[] = {losses.owned_pages, losses.ownerless_pages, losses.dirty_files,
+                                  losses.devices,     losses.requests,        losses.stale,
+                                  losses.accounts,    losses.long_requests,   losses.shared_files};
+  constexpr std::size_t kOfDevices = 3;  // the others are about owners
+  constexpr std::size_t kOfOwners = 6;
+  self_.row({});
+  for (std::size_t i = 0; i < std::size(values); ++i) {
+    if (is_attributed || (i >= kOfDevices && i < kOfOwners)) {
+      self_.set(i, values[i]);
+    }
+  }
+}
+
+void BlockTables::fill(const std::vector<BlockDeviceSample>& devices, const BlockLedger* ledger,
                        const GroupName& group_name, const tg_block_losses& losses, Section& out) {
   RowTable* const tables[] = {&requests_, &busy_, &amounts_, &processes_, &process_bytes_, &self_};
   for (RowTable* table : tables) {
@@ -296,16 +309,12 @@ void BlockTables::fill(const std::vector<BlockDeviceSample>& devices, const Bloc
   for (const BlockDeviceSample& device : devices) {
     fill_device(device);
   }
-  fill_amounts(ledger, group_name);
-  fill_processes(ledger, group_name);
-  devices_ = nullptr;
-  self_.row({});
-  const std::uint64_t values[] = {losses.owned_pages, losses.ownerless_pages, losses.dirty_files,
-                                  losses.devices,     losses.requests,        losses.stale,
-                                  losses.accounts,    losses.long_requests,   losses.shared_files};
-  for (std::size_t i = 0; i < std::size(values); ++i) {
-    self_.set(i, values[i]);
+  if (ledger != nullptr) {
+    fill_amounts(*ledger, group_name);
+    fill_processes(*ledger, group_name);
   }
+  devices_ = nullptr;
+  fill_losses(losses, ledger != nullptr);
   for (RowTable* table : tables) {
     out.tables.push_back(table->take());
   }

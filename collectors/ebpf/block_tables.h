@@ -25,7 +25,8 @@ class BlockTables {
   using GroupName = std::function<std::string_view(std::uint32_t)>;
 
   BlockTables();
-  void fill(const std::vector<BlockDeviceSample>& devices, const BlockLedger& ledger,
+  // Without a ledger nothing is known of whose anything is.
+  void fill(const std::vector<BlockDeviceSample>& devices, const BlockLedger* ledger,
             const GroupName& group_name, const tg_block_losses& losses, Section& out);
 
   static std::vector<MetricDoc> documentation();
@@ -34,6 +35,7 @@ class BlockTables {
   void fill_device(const BlockDeviceSample& device);
   void fill_amounts(const BlockLedger& ledger, const GroupName& group_name);
   void fill_processes(const BlockLedger& ledger, const GroupName& group_name);
+  void fill_losses(const tg_block_losses& losses, bool is_attributed);
   [[nodiscard]] std::string_view name_of(std::uint32_t device) const;
 
   const std::vector<BlockDeviceSample>* devices_ = nullptr;  // during fill()

@@ -190,12 +190,12 @@ class FilesCollector final : public Collector {
 
   Result<void> read_maps() {
     auto read = operations_.fold(
-        programs_->operations_fd(),
+        programs_->operations_fd(), now_ns,
         [&](const tg_operation_key& key, const tg_operation& added, const tg_operation&) {
           add_operations(operation_sums_, groups_.group_of(key.owner), key, added);
         });
     if (read && settings_.churn) {
-      read = churn_.fold(programs_->churn_fd(),
+      read = churn_.fold(programs_->churn_fd(), now_ns,
                          [&](const tg_churn_key& key, const tg_churn& added, const tg_churn&) {
                            add_churn(churn_sums_, groups_.group_of(key.owner), key, added);
                          });
@@ -203,6 +203,21 @@ class FilesCollector final : public Collector {
     return read ? read_files() : read;
   }
 
+<<<<<<< HEAD
+=======
+  Result<void> read_directories(std::int64_t now_ns) {
+    return directories_.fold(
+        programs_->directories_fd(), now_ns,
+        [&](const tg_directory_key& key, const tg_directory& added, const tg_directory&) {
+          const auto at = directory_patterns_.find(key.directory);
+          directory_sums_.add(
+              groups_.group_of(key.owner),
+              at != directory_patterns_.end() ? at->second : std::string(kUnknownDirectory), added,
+              now_ns);
+        });
+  }
+
+>>>>>>> 0990753de3f607d8f4a2410e92c1142a8c68f3e4
   Result<void> read_files() {
     added_ = programs_->losses().files_added;  // before: whatever comes meanwhile is no eviction
     const int fd = programs_->files_fd();

@@ -30,34 +30,34 @@ int possible_cpus();
 
 // Value: a struct of nothing but __u64 that only grow. Key: plain, without padding.
 //
-// An entry that did not grow for `idle_passes` is deleted when the map is more than half full: what is
-// added between the last look and the deletion, microseconds, is lost, so only idle ones are.
+// Entries that did not grow for `idle_ns` are deleted when the map is more than half full; when it is more than
+// three quarters full, those that did not grow since the last pass, which may be long ago. The kernel tells
+// the last value as it deletes (before 5.14 what is added in the microseconds since the last look is lost).
 template <class Key, class Value>
 class MapFolder {
  public:
-  MapFolder(std::size_t max_entries, bool per_cpu, unsigned idle_passes = 30)
-      : max_entries_(max_entries), per_cpu_(per_cpu), idle_passes_(idle_passes) {}
+  using Visit = std::function<void(const Key&, const Value&, const Value&)>;
 
-  // visit(key, added, total): for entries that have grown.
-  Result<void> fold(int fd,
-                    const std::function<void(const Key&, const Value&, const Value&)>& visit) {
+  MapFolder(std::size_t max_entries, bool per_cpu, std::int64_t idle_ns = 30'000'000'000)
+      : max_entries_(max_entries),
+        copies_(per_cpu ? static_cast<std::size_t>(possible_cpus()) : 1),
+        idle_ns_(idle_ns) {}
+
+  // visit(key, added, total): for entries that have grown. now_ns: of a clock that does not go back.
+  Result<void> fold(int fd, std::int64_t now_ns, const Visit& visit) {
     ++pass_;
-    const std::size_t copies = per_cpu_ ? static_cast<std::size_t>(possible_cpus()) : 1;
-    auto read = read_map(fd, sizeof(Key), sizeof(Value) * copies,
+    now_ns_ = now_ns;
+    auto read = read_map(fd, sizeof(Key), sizeof(Value) * copies_,
                          [&](const char* key_bytes, const char* value_bytes) {
                            Key key;
                            std::memcpy(&key, key_bytes, sizeof(key));
-                           Value total{};
-                           for (std::size_t i = 0; i < copies; ++i) {
-                             add_words(total, value_bytes + i * sizeof(Value));
-                           }
-                           take(key, total, visit);
+                           take(key, total_of(value_bytes), visit);
                          });
     if (!read) {
       return tl::make_unexpected(read.error());
     }
     entries_ = *read;
-    forget_idle(fd);
+    forget_idle(fd, visit);
     return {};
   }
   // Of the last pass.
@@ -78,6 +78,7 @@ class MapFolder {
   };
   struct Last {
     Value value{};
+    std::int64_t grown_ns = 0;
     std::uint64_t grown_pass = 0;
     std::uint64_t seen_pass = 0;
   };
@@ -91,8 +92,15 @@ class MapFolder {
     }
   }
 
-  void take(const Key& key, const Value& total,
-            const std::function<void(const Key&, const Value&, const Value&)>& visit) {
+  Value total_of(const char* value_bytes) const {
+    Value total{};
+    for (std::size_t i = 0; i < copies_; ++i) {
+      add_words(total, value_bytes + i * sizeof(Value));
+    }
+    return total;
+  }
+
+  void take(const Key& key, const Value& total, const Visit& visit) {
     Last& last = last_[key];
     last.seen_pass = pass_;
     if (std::memcmp(&total, &last.value, sizeof(Value)) == 0) {
@@ -108,20 +116,37 @@ class MapFolder {
     }
     last.value = total;
     last.grown_pass = pass_;
+    last.grown_ns = now_ns_;
     visit(key, added, total);
   }
 
-  void forget_idle(int fd) {
-    const bool crowded = entries_ * 2 > max_entries_;
+  void delete_entry(int fd, const Key& key, const Visit& visit) {
+    std::vector<char> value(sizeof(Value) * copies_);
+    if (::bpf_map_lookup_and_delete_elem(fd, &key, value.data()) == 0) {
+      take(key, total_of(value.data()), visit);
+    } else {
+      static_cast<void>(::bpf_map_delete_elem(fd, &key));
+    }
+  }
+
+  [[nodiscard]] bool is_idle(const Last& last) const {
+    if (entries_ * 4 > max_entries_ * 3) {
+      return last.grown_pass != pass_;
+    }
+    return entries_ * 2 > max_entries_ && now_ns_ - last.grown_ns >= idle_ns_;
+  }
+
+  void forget_idle(int fd, const Visit& visit) {
     for (auto at = last_.begin(); at != last_.end();) {
       const Last& last = at->second;
       if (last.seen_pass != pass_) {
         at = last_.erase(at);
         continue;
       }
-      if (crowded && last.grown_pass + idle_passes_ <= pass_) {
-        static_cast<void>(::bpf_map_delete_elem(fd, &at->first));
-        at = last_.erase(at);
+      if (is_idle(last)) {
+        const Key key = at->first;
+        delete_entry(fd, key, visit);
+        at = last_.erase(last_.find(key));
         continue;
       }
       ++at;
@@ -129,8 +154,9 @@ class MapFolder {
   }
 
   std::size_t max_entries_;
-  bool per_cpu_;
-  unsigned idle_passes_;
+  std::size_t copies_;
+  std::int64_t idle_ns_;
+  std::int64_t now_ns_ = 0;
   std::uint64_t pass_ = 0;
   std::size_t entries_ = 0;
   tsl::robin_map<Key, Last, Hash, Equal> last_;

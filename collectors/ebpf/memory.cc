@@ -47,7 +47,7 @@ class EbpfMemoryCollector final : public Collector {
       return {};
     }
     groups_.begin_pass(context, programs_->runtime().owners_fd());
-    if (auto folded = fold(); !folded) {
+    if (auto folded = fold(context.boottime_ns); !folded) {
       return folded;
     }
     victims_.update(programs_->victims(), context.boottime_ns, context.realtime_ns);
@@ -78,41 +78,43 @@ class EbpfMemoryCollector final : public Collector {
     return is_loaded_;
   }
 
-  Result<void> fold() {
-    auto stalls = stalls_.fold(
-        programs_->stalls(), [&](const tg_stall_key& key, const tg_stall& added, const tg_stall&) {
-          totals_.add_stall(groups_.group_of(key.owner), key.kind, added);
-        });
+  Result<void> fold(std::int64_t now_ns) {
+    auto stalls =
+        stalls_.fold(programs_->stalls(), now_ns,
+                     [&](const tg_stall_key& key, const tg_stall& added, const tg_stall&) {
+                       totals_.add_stall(groups_.group_of(key.owner), key.kind, added);
+                     });
     if (!stalls) {
       return stalls;
     }
-    auto wakeups = wakeups_.fold(
-        programs_->wakeups(), [&](const tg_wakeup_key& key, const Count& added, const Count&) {
-          totals_.add_wakeups(groups_.group_of(key.owner), key.node, key.order, added.value);
-        });
+    auto wakeups = wakeups_.fold(programs_->wakeups(), now_ns,
+                                 [&](const tg_wakeup_key& key, const Count& added, const Count&) {
+                                   totals_.add_wakeups(groups_.group_of(key.owner), key.node,
+                                                       key.order, added.value);
+                                 });
     if (!wakeups) {
       return wakeups;
     }
-    auto victims = oom_.fold(programs_->victims_by_owner(),
+    auto victims = oom_.fold(programs_->victims_by_owner(), now_ns,
                              [&](const std::uint32_t& owner, const Count& added, const Count&) {
                                totals_.add_victims(groups_.group_of(owner), added.value);
                              });
-    return victims ? fold_page_cache() : victims;
+    return victims ? fold_page_cache(now_ns) : victims;
   }
 
-  Result<void> fold_page_cache() {
+  Result<void> fold_page_cache(std::int64_t now_ns) {
     if (!settings_.features.page_cache && !settings_.features.page_cache_reads) {
       return {};
     }
     auto caches = page_caches_.fold(
-        programs_->page_caches(),
+        programs_->page_caches(), now_ns,
         [&](const std::uint32_t& owner, const tg_page_cache& added, const tg_page_cache&) {
           totals_.add_page_cache(groups_.group_of(owner), added);
         });
     if (!caches || !settings_.features.page_cache) {
       return caches;
     }
-    return faults_.fold(programs_->faults(),
+    return faults_.fold(programs_->faults(), now_ns,
                         [&](const tg_fault_key& key, const tg_fault& added, const tg_fault&) {
                           totals_.add_faults(groups_.group_of(key.owner), key.device, added);
                         });

@@ -227,7 +227,7 @@ std::map<std::string, double> fill(const tg_block_device& device, const BlockLed
   const std::vector<BlockDeviceSample> devices{{kDisk, "vda", &device}};
   Section section;
   tables.fill(
-      devices, ledger, [](std::uint32_t group) { return group == 1 ? "dd" : "other"; }, losses,
+      devices, &ledger, [](std::uint32_t group) { return group == 1 ? "dd" : "other"; }, losses,
       section);
   return testing::flatten(section);
 }
@@ -317,6 +317,42 @@ TEST(BlockTables, Owners) {
     }
   }
   EXPECT_EQ(processes, 1U);
+}
+
+TEST(BlockTables, WithoutAttributionNobodyIsTold) {
+  tg_block_device device{};
+  device.busy_ns = kSecond;
+  device.times[TG_BLOCK_WRITE].lost_ns = 3;
+  device.times[TG_BLOCK_WRITE].random = 1;
+  BlockTables tables;
+  const std::vector<BlockDeviceSample> devices{{kDisk, "vda", &device}};
+  Section section;
+  tables.fill(devices, nullptr, {}, {}, section);
+  const auto series = testing::flatten(section);
+  for (const auto& [name, value] : series) {
+    EXPECT_FALSE(name.starts_with("tidegauge_block_attributed") ||
+                 name.starts_with("tidegauge_block_process") ||
+                 name.starts_with("tidegauge_block_writeback") ||
+                 name.starts_with("tidegauge_block_dirty"))
+        << name;
+  }
+  EXPECT_EQ(series.count(R"(tidegauge_block_busy_seconds_total{device="vda"})"), 1U);
+  EXPECT_EQ(series.count(R"(tidegauge_block_losses_total{what="end"})"), 1U);
+  EXPECT_EQ(series.count(R"(tidegauge_block_losses_total{what="account"})"), 0U);
+}
+
+TEST(BlockDevices, RequestsInProgress) {
+  const testing::FixtureTree tree;
+  tree.write("proc/diskstats",
+             " 254 0 vda 1 0 0 0 1 0 0 0 7 0 0\n 8 0 sda 1 0 0 0 1 0 0 0 2 0 0\n");
+  tree.write("sys/dev/block/254:0/queue/iostats", "1\n");
+  tree.write("sys/dev/block/8:0/queue/iostats", "0\n");
+  BlockDevices devices(tree.files());
+  ReadBuffer buffer;
+  ASSERT_TRUE(devices.refresh(buffer));
+  EXPECT_EQ(devices.in_progress(kDisk), 7U);
+  EXPECT_EQ(devices.in_progress(8U << 20U), std::nullopt) << "the kernel keeps no count";
+  EXPECT_EQ(devices.in_progress(9U << 20U), std::nullopt);
 }
 
 TEST(BlockTables, EveryFamilyIsDocumented) {

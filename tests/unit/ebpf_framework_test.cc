@@ -86,16 +86,19 @@ class FoldedMap : public ::testing::Test {
   }
   std::map<std::uint32_t, std::uint64_t> fold() {
     std::map<std::uint32_t, std::uint64_t> out;
-    const auto done = folder_.fold(fd_, [&](const Key& key, const Value& added, const Value&) {
-      out[key.number] = added.count;
-    });
+    now_ns_ += kSecond;
+    const auto done = folder_.fold(
+        fd_, now_ns_,
+        [&](const Key& key, const Value& added, const Value&) { out[key.number] = added.count; });
     EXPECT_TRUE(done) << testing::error_text(done);
     return out;
   }
 
   static constexpr std::uint32_t kSize = 2000;
+  static constexpr std::int64_t kSecond = 1'000'000'000;
   int fd_ = -1;
-  MapFolder<Key, Value> folder_{kSize, false, 3};
+  std::int64_t now_ns_ = 0;
+  MapFolder<Key, Value> folder_{kSize, false, 3 * kSecond};
 };
 
 TEST_F(FoldedMap, TellsWhatWasAdded) {
@@ -121,10 +124,15 @@ TEST_F(FoldedMap, ReadsMoreThanABatch) {
 }
 
 TEST_F(FoldedMap, IdleEntriesLeaveACrowdedMap) {
-  for (std::uint32_t i = 0; i < 1500; ++i) {
+  for (std::uint32_t i = 0; i < 1500; ++i) {  // not more than three quarters
     put(i, {1, 0});
   }
-  for (std::uint64_t pass = 0; pass < 5; ++pass) {
+  for (std::uint64_t pass = 0; pass < 3; ++pass) {
+    put(7, {2 + pass, 0});
+    static_cast<void>(fold());
+    EXPECT_EQ(folder_.entries(), 1500U);
+  }
+  for (std::uint64_t pass = 3; pass < 5; ++pass) {
     put(7, {2 + pass, 0});
     static_cast<void>(fold());
   }
@@ -132,6 +140,29 @@ TEST_F(FoldedMap, IdleEntriesLeaveACrowdedMap) {
   EXPECT_EQ(folder_.entries(), 1U);
   put(8, {4, 0});  // begins anew
   EXPECT_EQ(fold().at(8), 4U);
+}
+
+TEST_F(FoldedMap, SilentEntriesLeaveAFullMapAtOnce) {
+  for (std::uint32_t i = 0; i < 1600; ++i) {
+    put(i, {1, 0});
+  }
+  EXPECT_EQ(fold().size(), 1600U);
+  put(7, {3, 0});
+  EXPECT_EQ(fold(), (std::map<std::uint32_t, std::uint64_t>{{7, 2}}));
+  EXPECT_EQ(fold().size(), 0U);
+  EXPECT_EQ(folder_.entries(), 1U);
+}
+
+// However few passes the time holds.
+TEST_F(FoldedMap, IdleIsATime) {
+  for (std::uint32_t i = 0; i < 1200; ++i) {
+    put(i, {1, 0});
+  }
+  static_cast<void>(fold());
+  now_ns_ += 300 * kSecond;
+  static_cast<void>(fold());
+  static_cast<void>(fold());
+  EXPECT_EQ(folder_.entries(), 0U);
 }
 
 class ThisKernel : public ::testing::Test {
