@@ -48,12 +48,12 @@ class FilesCollector final : public Collector {
     }
     groups_.begin_pass(context, programs_->runtime().owners_fd());
     ledger_.begin_pass(context.boottime_ns);
-    if (auto read = read_directories(); !read) {
+    if (auto read = read_directories(context.boottime_ns); !read) {
       return read;
     }
     read_events(context.boottime_ns);
     add_directories(context.boottime_ns);
-    if (auto read = read_maps(); !read) {
+    if (auto read = read_maps(context.boottime_ns); !read) {
       return read;
     }
     fill(out);
@@ -145,13 +145,13 @@ class FilesCollector final : public Collector {
   }
 
   // Before the events: every directory that is seen here has been told of by then.
-  Result<void> read_directories() {
+  Result<void> read_directories(std::int64_t now_ns) {
     grown_directories_.clear();
     if (!settings_.churn) {
       return {};
     }
     auto read = directories_.fold(
-        programs_->directories_fd(),
+        programs_->directories_fd(), now_ns,
         [&](const tg_directory_key& key, const tg_directory& added, const tg_directory&) {
           grown_directories_.emplace_back(key, added);
         });
@@ -188,7 +188,7 @@ class FilesCollector final : public Collector {
     }
   }
 
-  Result<void> read_maps() {
+  Result<void> read_maps(std::int64_t now_ns) {
     auto read = operations_.fold(
         programs_->operations_fd(), now_ns,
         [&](const tg_operation_key& key, const tg_operation& added, const tg_operation&) {
@@ -203,21 +203,6 @@ class FilesCollector final : public Collector {
     return read ? read_files() : read;
   }
 
-<<<<<<< HEAD
-=======
-  Result<void> read_directories(std::int64_t now_ns) {
-    return directories_.fold(
-        programs_->directories_fd(), now_ns,
-        [&](const tg_directory_key& key, const tg_directory& added, const tg_directory&) {
-          const auto at = directory_patterns_.find(key.directory);
-          directory_sums_.add(
-              groups_.group_of(key.owner),
-              at != directory_patterns_.end() ? at->second : std::string(kUnknownDirectory), added,
-              now_ns);
-        });
-  }
-
->>>>>>> 0990753de3f607d8f4a2410e92c1142a8c68f3e4
   Result<void> read_files() {
     added_ = programs_->losses().files_added;  // before: whatever comes meanwhile is no eviction
     const int fd = programs_->files_fd();
