@@ -33,6 +33,7 @@ struct BlockParty {
   std::uint32_t group = 0;
   std::uint32_t tgid = 0;
   std::string comm;
+  // NOLINTNEXTLINE(modernize-use-nullptr): in what the compiler writes.
   friend auto operator<=>(const BlockParty&, const BlockParty&) = default;
 };
 
@@ -43,6 +44,7 @@ class BlockLedger {
     std::uint16_t operation = 0;
     std::uint16_t reason = TG_BLOCK_OWNED;
     std::uint32_t group = 0;  // 0 where there is a reason
+    // NOLINTNEXTLINE(modernize-use-nullptr): in what the compiler writes.
     friend auto operator<=>(const Key&, const Key&) = default;
   };
   struct Process {

@@ -32,7 +32,7 @@ class BlockTables {
   static std::vector<MetricDoc> documentation();
 
  private:
-  void fill_device(const BlockDeviceSample& device);
+  void fill_device(const BlockDeviceSample& sample);
   void fill_amounts(const BlockLedger& ledger, const GroupName& group_name);
   void fill_processes(const BlockLedger& ledger, const GroupName& group_name);
   void fill_losses(const tg_block_losses& losses, bool is_attributed);

@@ -106,9 +106,10 @@ std::string path_of_names(std::string_view names, std::uint32_t flags) {
   // What is above the root of a file system whose mount is not known is not known either.
   const bool has_more = (flags & (TG_PATH_CUT | TG_PATH_NO_MOUNT)) != 0;
   std::string out = has_more ? std::string(kElided) : std::string();
-  for (auto at = parts.rbegin(); at != parts.rend(); ++at) {
+  std::reverse(parts.begin(), parts.end());
+  for (const std::string_view part : parts) {
     out += '/';
-    out += *at;
+    out += part;
   }
   if (parts.empty()) {
     out += '/';

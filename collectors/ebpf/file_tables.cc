@@ -265,7 +265,8 @@ void FileTables::add_losses(const std::vector<LossCount>& losses, Section& out) 
 
 std::vector<MetricDoc> FileTables::metrics() {
   std::vector<MetricDoc> docs;
-  const auto columns = [&](const std::vector<ColumnInfo>& infos, std::vector<std::string> labels) {
+  const auto columns = [&](const std::vector<ColumnInfo>& infos,
+                           const std::vector<std::string>& labels) {
     for (const ColumnInfo& info : infos) {
       if (docs.empty() || docs.back().name != info.family) {
         docs.push_back({info.family, info.kind, labels, info.help});
