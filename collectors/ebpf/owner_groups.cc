@@ -11,11 +11,8 @@
 
 namespace tidegauge {
 
-OwnerGroups::OwnerGroups(const KernelFiles& files, std::size_t max_groups,
-                         std::function<void(std::uint32_t)> on_reuse)
-    : identifier_(files, configured_group_rules()),
-      groups_(max_groups),
-      on_reuse_(std::move(on_reuse)) {}
+OwnerGroups::OwnerGroups(const KernelFiles& files, std::size_t max_groups)
+    : identifier_(files, configured_group_rules()), groups_(max_groups) {}
 
 void OwnerGroups::begin_pass(CollectContext& context, int owners_fd) {
   owners_fd_ = owners_fd;
@@ -24,16 +21,17 @@ void OwnerGroups::begin_pass(CollectContext& context, int owners_fd) {
   forget_unused();
 }
 
-// Those that did nothing for ten minutes are asked for anew, and let go of their group.
+// Of many, those that did nothing for ten minutes: looked up anew, one may be told by another process that has
+// got its number. Their groups keep theirs: sums are kept under them.
 void OwnerGroups::forget_unused() {
   constexpr std::int64_t kMinuteNs = 60'000'000'000;
-  if (now_ns_ < forgot_ns_ + kMinuteNs) {
+  constexpr std::size_t kMany = 4U * TG_OWNERS;
+  if (known_.size() < kMany || now_ns_ < forgot_ns_ + kMinuteNs) {
     return;
   }
   forgot_ns_ = now_ns_;
   for (auto at = known_.begin(); at != known_.end();) {
     if (at->second.asked_ns + 10 * kMinuteNs < now_ns_) {
-      groups_.release(at->second.group);
       at = known_.erase(at);
     } else {
       ++at;
@@ -72,14 +70,6 @@ std::uint32_t OwnerGroups::classify(const tg_owner& what) {
   const std::uint32_t group = groups_.find_or_add(
       {.name = name.name, .chosen = name.chosen, .alive = true, .uid = what.uid}, now_ns_);
   groups_.hold(group);
-  if (group >= names_.size()) {
-    names_.resize(group + 1);
-  }
-  const std::string& now = groups_[group].name;
-  const std::string before = std::exchange(names_[group], now);
-  if (!before.empty() && before != now && on_reuse_) {
-    on_reuse_(group);
-  }
   return group;
 }
 

@@ -6,11 +6,8 @@
 #include <tsl/robin_map.h>
 
 #include <cstdint>
-#include <functional>
 #include <memory>
-#include <string>
 #include <string_view>
-#include <vector>
 
 #include "bpf/owner_records.h"
 #include "collectors/core/collector.h"
@@ -22,13 +19,11 @@ namespace tidegauge {
 // Not thread-safe: one per collector.
 class OwnerGroups {
  public:
-  // `on_reuse` is told when a group has given up its number for another: what was counted under it ends.
-  OwnerGroups(const KernelFiles& files, std::size_t max_groups,
-              std::function<void(std::uint32_t group)> on_reuse = nullptr);
+  OwnerGroups(const KernelFiles& files, std::size_t max_groups);
 
   // Before the maps of a pass are folded.
   void begin_pass(CollectContext& context, int owners_fd);
-  // A small number that stays while it grows; ProcessGroups::kOther when there is no room. An owner that
+  // A small number that stays for good; ProcessGroups::kOther when there is no room. An owner that
   // appeared after begin_pass() is looked up when it is asked for.
   std::uint32_t group_of(std::uint32_t owner);
   [[nodiscard]] std::string_view name(std::uint32_t group) const { return groups_[group].name; }
@@ -48,8 +43,6 @@ class OwnerGroups {
   ProcessIdentifier identifier_;
   ProcessGroups groups_;
   tsl::robin_map<std::uint32_t, Known> known_;
-  std::function<void(std::uint32_t)> on_reuse_;
-  std::vector<std::string> names_;  // by number: whose it is
   int owners_fd_ = -1;
   std::int64_t forgot_ns_ = 0;
   std::int64_t now_ns_ = 0;
