@@ -21,9 +21,9 @@ BUILD_PACKAGES := \
   zlib1g-dev libgtest-dev libgmock-dev libbenchmark-dev
 TEST_PACKAGES := \
   clang-format clang-tidy libclang-rt-14-dev python3 curl \
-  prometheus prometheus-node-exporter prometheus-process-exporter sysstat wrk systemd
-LAB_PACKAGES := qemu-system-x86 busybox-static cpio debian-archive-keyring e2fsprogs xfsprogs \
-  btrfs-progs
+  prometheus prometheus-node-exporter prometheus-process-exporter sysstat wrk systemd \
+  fio redis-server redis-tools strace e2fsprogs xfsprogs btrfs-progs
+LAB_PACKAGES := qemu-system-x86 busybox-static cpio debian-archive-keyring
 
 CONFIG ?= config/tidegauge.yaml
 ARGS ?=
