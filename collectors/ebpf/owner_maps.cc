@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <map>
@@ -60,6 +61,11 @@ class Runtime final : public EbpfRuntime {
         return nullptr;
       }
       owners_->rodata->namespace_inode = namespace_inode_;
+      // In many kernels each CPU may keep 128 places of an LRU map to itself.
+      static_cast<void>(::bpf_map__set_max_entries(
+          owners_->maps.owner_cache,
+          std::max<std::uint32_t>(TG_OWNER_CACHE,
+                                  256U * static_cast<std::uint32_t>(possible_cpus()))));
       ::bpf_program__set_autoload(owners_->progs.trampoline_probe, false);
       return owners_->obj;
     });
