@@ -383,7 +383,11 @@ Result<Loaded> load_best(std::uint32_t namespace_of_ours) {
   for (const SyncTier tier : {SyncTier::kTrampolines, SyncTier::kTracepoints, SyncTier::kNone}) {
     auto skeleton = load(namespace_of_ours, tier, kernel.get());
     if (skeleton) {
-      return Loaded{std::move(*skeleton), tier, last.where};
+      // What is refused here is allowed in another tier: no privilege is missing.
+      return Loaded{std::move(*skeleton), tier,
+                    last.where.empty() ? ""
+                                       : "this kernel refuses trampolines: " +
+                                             std::string(std::strerror(last.errno_value))};
     }
     last = skeleton.error();
   }
