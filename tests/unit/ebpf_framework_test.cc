@@ -244,7 +244,7 @@ TEST_F(ThisKernel, AttachingAndDetachingLeavesNothing) {
     }
   });
   std::size_t descriptors = 0;
-  std::size_t pages = 0;
+  [[maybe_unused]] std::size_t pages = 0;
   for (int round = 0; round <= rounds; ++round) {
     ReadBuffer buffer;
     for (const CollectorInfo* info : all_collectors()) {
