@@ -364,18 +364,33 @@ void fuzz_task_merge(std::string_view text) {
     pass.clear();
   };
   merge.set_features(data.ConsumeIntegralInRange<std::uint32_t>(0, 15));
+  std::uint32_t last_tid = 0;  // of this pass: numbers rise
+  const auto next_pass = [&] {
+    finish();
+    merge.begin();
+    last_tid = 0;
+  };
+  const auto add_record = [&] {
+    const std::string record = some_record(data, machine);
+    tg_thread_record thread{};
+    std::memcpy(&thread, record.data(), sizeof(thread));
+    if (thread.tid < last_tid) {
+      next_pass();
+    }
+    last_tid = thread.tid;
+    require(merge.add_records(record).has_value(), "whole records");
+  };
   merge.begin();
   while (data.remaining_bytes() > 0) {
     switch (data.ConsumeIntegralInRange<int>(0, 5)) {
       case 0:
-        finish();
-        merge.begin();
+        next_pass();
         break;
       case 1:
         merge.add_exit(some_key(data), some_exit(data), pass);
         break;
       default:
-        require(merge.add_records(some_record(data, machine)).has_value(), "whole records");
+        add_record();
     }
   }
   finish();
