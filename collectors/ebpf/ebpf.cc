@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "collectors/ebpf/ebpf.h"
 
+#include <bpf/bpf.h>
+#include <linux/bpf.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <memory>
+#include <mutex>
 #include <utility>
 
 #include "collectors/ebpf/owner_maps.h"
 #include "collectors/ebpf/program_report.h"
-#include "collectors/ebpf/run_time_switch.h"
 
 namespace tidegauge {
 
@@ -23,9 +25,10 @@ constexpr std::string_view kFeatureHelp =
     "What is measured with BPF and in which tier: trampoline (fentry), kprobe, tracepoint or off; "
     "reason: why in no better one. Value 1.";
 constexpr std::string_view kSecondsHelp =
-    "Time the program ran, on all CPUs, told from one second in eight, in which the kernel counts "
-    "it "
-    "(collectors.ebpf.statistics and CAP_SYS_ADMIN at the start).";
+    "Time the program ran, on all CPUs, while the kernel counted it (collectors.ebpf.statistics "
+    "and "
+    "CAP_SYS_ADMIN at the start, or kernel.bpf_stats_enabled), as of the last look, one in eight "
+    "seconds.";
 constexpr std::string_view kRunsHelp = "Runs of the program, told in the same way.";
 constexpr std::string_view kCountedHelp =
     "1 when the kernel counts the time BPF programs take when it is asked to, 0 when it may not be "
@@ -33,8 +36,7 @@ constexpr std::string_view kCountedHelp =
     "then the budget does not hold.";
 constexpr std::string_view kShareHelp =
     "Share of the machine's CPU time that the daemon's BPF programs took in the last eight "
-    "seconds, told "
-    "from one of them; 0 to 1.";
+    "seconds: 0 to 1.";
 constexpr std::string_view kBudgetHelp =
     "Share of the machine's CPU time that they may take before the costliest feature is detached; "
     "0: "
@@ -43,21 +45,45 @@ constexpr std::string_view kShedHelp = "Features detached because the programs c
 constexpr std::string_view kOwnersHelp =
     "Times the kernel's table of who does things was full and was begun anew.";
 
+// The kernel counts as long as a descriptor is open. Switched once: to do so patches the kernel's text, at
+// which 5.10 locked up in the lab when it was done every few seconds.
+class RunTimeCounting {
+ public:
+  RunTimeCounting() : fd_(::bpf_enable_stats(BPF_STATS_RUN_TIME)) {}
+  ~RunTimeCounting() {
+    if (fd_ >= 0) {
+      ::close(fd_);
+    }
+  }
+  RunTimeCounting(const RunTimeCounting&) = delete;
+  RunTimeCounting& operator=(const RunTimeCounting&) = delete;
+  [[nodiscard]] bool on() const { return fd_ >= 0; }
+
+  // A reload may not be allowed to open another one: it takes over.
+  static std::shared_ptr<const RunTimeCounting> shared() {
+    static std::mutex mutex;
+    static std::weak_ptr<const RunTimeCounting> last;
+    const std::lock_guard lock(mutex);
+    auto counting = last.lock();
+    if (counting == nullptr || !counting->on()) {
+      counting = std::make_shared<const RunTimeCounting>();
+      last = counting;
+    }
+    return counting;
+  }
+
+ private:
+  int fd_;
+};
+
 class EbpfCollector final : public Collector {
  public:
-  EbpfCollector(KernelFiles files, std::int64_t budget_ppm, std::shared_ptr<RunTimeSwitch> counting)
+  EbpfCollector(KernelFiles files, std::int64_t budget_ppm,
+                std::shared_ptr<const RunTimeCounting> counting)
       : files_(std::move(files)),
         budget_ppm_(budget_ppm),
         counting_(std::move(counting)),
         budget_(budget_ppm) {}
-
-  ~EbpfCollector() override {
-    if (!before_.empty() && counting_ != nullptr) {
-      static_cast<void>(counting_->set(false));
-    }
-  }
-  EbpfCollector(const EbpfCollector&) = delete;
-  EbpfCollector& operator=(const EbpfCollector&) = delete;
 
   Result<void> collect(CollectContext& context, Section& out) override {
     hold_runtime(context.boottime_ns);
@@ -67,32 +93,22 @@ class EbpfCollector final : public Collector {
   }
 
  private:
-  // What the programs cost is told from one second in eight: whole seconds, since the daemon's own passes
-  // come once in each.
   void sample(std::int64_t now_ns) {
-    constexpr std::uint64_t kCycle = 8;
-    const std::uint64_t step = pass_++ % kCycle;
-    if (step == 1) {
-      const auto switched = read_unsigned_attribute(files_.proc("sys/kernel/bpf_stats_enabled"));
-      always_ = switched && *switched != 0;  // by the administrator
-      counted_ = always_ || (counting_ != nullptr && counting_->set(true));
-      if (counted_) {
-        before_ = look_at_programs();
-        window_ns_ = now_ns;
-      }
-    } else if (step == 2 && !before_.empty()) {
-      const std::vector<SeenProgram> after = look_at_programs();
-      const bool is_still_counted = always_ || counting_->set(false);
-      const std::int64_t elapsed_ns = now_ns - (last_ns_ != 0 ? last_ns_ : window_ns_);
-      if (now_ns > window_ns_ && elapsed_ns > 0) {
-        costs_.add(before_, after,
-                   static_cast<double>(elapsed_ns) / static_cast<double>(now_ns - window_ns_));
-        keep_budget(elapsed_ns);
-      }
-      last_ns_ = now_ns;
-      before_.clear();
-      counted_ = is_still_counted;
+    constexpr std::uint64_t kEvery = 8;
+    if (pass_++ % kEvery != 0) {
+      return;
     }
+    const auto switched = read_unsigned_attribute(files_.proc("sys/kernel/bpf_stats_enabled"));
+    counted_ = (counting_ != nullptr && counting_->on()) || (switched && *switched != 0);
+    std::vector<SeenProgram> now = look_at_programs();
+    if (counted_) {
+      costs_.add(before_, now);
+      if (last_ns_ != 0 && now_ns > last_ns_) {
+        keep_budget(now_ns - last_ns_);
+      }
+    }
+    before_ = std::move(now);
+    last_ns_ = now_ns;
   }
 
   // Its table of owners is tended here; it lives while others need it.
@@ -172,12 +188,10 @@ class EbpfCollector final : public Collector {
 
   KernelFiles files_;
   std::int64_t budget_ppm_;
-  std::shared_ptr<RunTimeSwitch> counting_;
+  std::shared_ptr<const RunTimeCounting> counting_;
   ProgramCosts costs_;
-  std::vector<SeenProgram> before_;  // at the begin of a window; empty: none is open
-  std::int64_t window_ns_ = 0;
+  std::vector<SeenProgram> before_;  // at the last look
   std::uint64_t pass_ = 0;
-  bool always_ = false;
   EbpfBudget budget_;
   bool counted_ = false;
   std::shared_ptr<EbpfRuntime> runtime_;
@@ -236,11 +250,10 @@ constexpr OptionSpec kOptions[] = {
      .flag = "statistics",
      .type = OptionType::kBool,
      .default_text = "true",
-     .help = "Whether to have the kernel count what BPF programs cost, one second in eight. Takes "
-             "CAP_SYS_ADMIN "
-             "at the start, which a child process keeps; while it counts, each run of any BPF "
-             "program of "
-             "the host takes some 35 ns more. Without it the budget only holds where "
+     .help = "Whether to have the kernel count what BPF programs cost. Takes CAP_SYS_ADMIN at the "
+             "start and some "
+             "35 ns more for each run of any BPF program of the host. Without it the budget only "
+             "holds where "
              "kernel.bpf_stats_enabled is 1."},
 };
 
@@ -248,7 +261,7 @@ Result<std::unique_ptr<Collector>> make_ebpf(const KernelFiles& files, const Opt
   // Now, while the daemon still has the capability.
   return std::make_unique<EbpfCollector>(
       files, options.integer("budget_ppm"),
-      options.boolean("statistics") ? RunTimeSwitch::shared() : nullptr);
+      options.boolean("statistics") ? RunTimeCounting::shared() : nullptr);
 }
 
 std::vector<MetricDoc> ebpf_metrics() {

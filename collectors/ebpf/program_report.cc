@@ -51,7 +51,7 @@ bool ProgramCosts::is_same(const SeenProgram& a, const SeenProgram& b) {
 }
 
 void ProgramCosts::add(const std::vector<SeenProgram>& before,
-                       const std::vector<SeenProgram>& after, double times) {
+                       const std::vector<SeenProgram>& after) {
   for (const SeenProgram& now : after) {
     auto entry = std::find_if(entries_.begin(), entries_.end(),
                               [&](const Entry& e) { return is_same(e.program, now); });
@@ -64,10 +64,8 @@ void ProgramCosts::add(const std::vector<SeenProgram>& before,
     if (then == before.end() || now.run_ns < then->run_ns || now.runs < then->runs) {
       continue;
     }
-    entry->cost.run_ns +=
-        static_cast<std::uint64_t>(static_cast<double>(now.run_ns - then->run_ns) * times);
-    entry->cost.runs +=
-        static_cast<std::uint64_t>(static_cast<double>(now.runs - then->runs) * times);
+    entry->cost.run_ns += now.run_ns - then->run_ns;
+    entry->cost.runs += now.runs - then->runs;
   }
 }
 

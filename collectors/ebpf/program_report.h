@@ -29,16 +29,15 @@ struct FeatureCost {
   bool can_be_shed = true;
 };
 
-// What programs have cost in all, from looks at moments. Pure; one thread.
+// What programs have cost in all, over reloads. Pure; one thread.
 class ProgramCosts {
  public:
   struct Cost {
     std::uint64_t run_ns = 0;
     std::uint64_t runs = 0;
   };
-  // Adds what grew between two looks, `times` that. A program that the first one lacks has not grown.
-  void add(const std::vector<SeenProgram>& before, const std::vector<SeenProgram>& after,
-           double times);
+  // Adds what grew between two looks. A program that the first one lacks has not grown.
+  void add(const std::vector<SeenProgram>& before, const std::vector<SeenProgram>& after);
   [[nodiscard]] Cost of(const SeenProgram& program) const;
   [[nodiscard]] std::vector<FeatureCost> by_feature() const;
 
