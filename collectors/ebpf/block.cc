@@ -26,7 +26,10 @@ constexpr std::int64_t kLongestRetryNs = 60 * kMinuteNs;
 class EbpfBlockCollector final : public Collector {
  public:
   EbpfBlockCollector(const KernelFiles& files, std::size_t max_groups, std::size_t top)
-      : files_(files), devices_(files), groups_(files, max_groups), ledger_(top) {}
+      : files_(files),
+        devices_(files),
+        groups_(files, max_groups, [this](std::uint32_t group) { ledger_.forget_group(group); }),
+        ledger_(top) {}
 
   // Without eBPF there is nothing to show: the collector `ebpf` tells why.
   Result<void> collect(CollectContext& context, Section& out) override {

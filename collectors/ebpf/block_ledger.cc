@@ -168,4 +168,16 @@ void BlockLedger::forget_device(std::uint32_t device) {
   }
 }
 
+void BlockLedger::forget_group(std::uint32_t group) {
+  std::erase_if(amounts_, [group](const auto& entry) {
+    return entry.first.reason == TG_BLOCK_OWNED && entry.first.group == group;
+  });
+  for (auto& [device, journal] : journals_) {
+    std::erase_if(journal.weights,
+                  [group](const auto& entry) { return entry.first.group == group; });
+  }
+  shown_.clear();  // they point into processes_; chosen anew by settle()
+  std::erase_if(processes_, [group](const auto& entry) { return entry.first.group == group; });
+}
+
 }  // namespace tidegauge

@@ -78,6 +78,8 @@ class BlockLedger {
   [[nodiscard]] const std::vector<const Process*>& shown() const { return shown_; }
   // A device that is gone.
   void forget_device(std::uint32_t device);
+  // One whose number may stand for another from now on. Between passes.
+  void forget_group(std::uint32_t group);
 
  private:
   // Of one device: what handles dirtied and no commit has written yet, in blocks. A commit comes within

@@ -27,7 +27,7 @@ constexpr std::string_view kFeatureHelp =
 constexpr std::string_view kSecondsHelp =
     "Time the program ran, on all CPUs, while the kernel counted it (collectors.ebpf.statistics "
     "and "
-    "CAP_SYS_ADMIN at the start, or kernel.bpf_stats_enabled), as of the last look, one in eight "
+    "CAP_SYS_ADMIN at the start, or kernel.bpf_stats_enabled), as of the last look, one in five "
     "seconds.";
 constexpr std::string_view kRunsHelp = "Runs of the program, told in the same way.";
 constexpr std::string_view kCountedHelp =
@@ -35,7 +35,7 @@ constexpr std::string_view kCountedHelp =
     "asked; "
     "then the budget does not hold.";
 constexpr std::string_view kShareHelp =
-    "Share of the machine's CPU time that the daemon's BPF programs took in the last eight "
+    "Share of the machine's CPU time that the daemon's BPF programs took in the last five "
     "seconds: 0 to 1.";
 constexpr std::string_view kBudgetHelp =
     "Share of the machine's CPU time that they may take before the costliest feature is detached; "
@@ -87,27 +87,28 @@ class EbpfCollector final : public Collector {
 
   Result<void> collect(CollectContext& context, Section& out) override {
     hold_runtime(context.boottime_ns);
-    sample(context.boottime_ns);
-    fill(look_at_programs(), out);
+    const std::vector<SeenProgram> programs = look_at_programs();
+    sample(programs, context.boottime_ns);
+    fill(programs, out);
     return {};
   }
 
  private:
-  void sample(std::int64_t now_ns) {
-    constexpr std::uint64_t kEvery = 8;
-    if (pass_++ % kEvery != 0) {
+  // However often it runs: the budget is one of seconds.
+  void sample(const std::vector<SeenProgram>& now, std::int64_t now_ns) {
+    constexpr std::int64_t kLeastNs = 4'500'000'000;
+    if (last_ns_ != 0 && now_ns - last_ns_ < kLeastNs) {
       return;
     }
     const auto switched = read_unsigned_attribute(files_.proc("sys/kernel/bpf_stats_enabled"));
     counted_ = (counting_ != nullptr && counting_->on()) || (switched && *switched != 0);
-    std::vector<SeenProgram> now = look_at_programs();
     if (counted_) {
       costs_.add(before_, now);
       if (last_ns_ != 0 && now_ns > last_ns_) {
         keep_budget(now_ns - last_ns_);
       }
     }
-    before_ = std::move(now);
+    before_ = now;
     last_ns_ = now_ns;
   }
 
@@ -191,7 +192,6 @@ class EbpfCollector final : public Collector {
   std::shared_ptr<const RunTimeCounting> counting_;
   ProgramCosts costs_;
   std::vector<SeenProgram> before_;  // at the last look
-  std::uint64_t pass_ = 0;
   EbpfBudget budget_;
   bool counted_ = false;
   std::shared_ptr<EbpfRuntime> runtime_;
@@ -325,7 +325,7 @@ std::optional<std::size_t> EbpfBudget::update(const std::vector<FeatureCost>& co
 const CollectorInfo kEbpfCollector{
     .name = "ebpf",
     .help = "The daemon's BPF programs: in which tier each runs and why, and what it costs.",
-    .interval_ms = 1'000,
+    .interval_ms = 5'000,
     .lane = Lane::kWorker,
     .refresh = false,
     .options = kOptions,

@@ -61,6 +61,14 @@ void DirectorySums::add(std::uint32_t group, const std::string& pattern, const t
   at->second.grown_ns = now_ns;
 }
 
+void DirectorySums::forget_group(std::uint32_t group) {
+  patterns_ -= static_cast<std::size_t>(
+      std::count_if(entries_.begin(), entries_.end(), [group](const auto& item) {
+        return item.first.first == group && item.first.second != kOther;
+      }));
+  tidegauge::forget_group(entries_, group);
+}
+
 void DirectorySums::for_each(const std::function<void(std::uint32_t, const std::string&,
                                                       const DirectorySum&)>& visit) const {
   for (const auto& [key, entry] : entries_) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// Sums of what bpf/files.bpf.c counts, by what is shown. Only grow. Pure; not thread-safe.
+// Sums of what bpf/files.bpf.c counts, by what is shown. Only grow until their group ends. Pure; not thread-safe.
 
 #include <cstddef>
 #include <cstdint>
@@ -47,6 +47,12 @@ struct DirectorySum {
   std::uint64_t unstored_bytes = 0;
 };
 
+// A group whose number may stand for another from now on.
+template <class Sums>
+void forget_group(Sums& sums, std::uint32_t group) {
+  std::erase_if(sums, [group](const auto& entry) { return std::get<0>(entry.first) == group; });
+}
+
 // By group and pattern of directories. Bounded: what finds no room counts for "other" of its group. A pattern
 // of which nothing was heard for ten minutes gives its place up when it is needed.
 class DirectorySums {
@@ -56,6 +62,7 @@ class DirectorySums {
 
   void add(std::uint32_t group, const std::string& pattern, const tg_directory& added,
            std::int64_t now_ns);
+  void forget_group(std::uint32_t group);
   void for_each(const std::function<void(std::uint32_t group, const std::string& pattern,
                                          const DirectorySum&)>& visit) const;
 

@@ -40,7 +40,15 @@ std::string label_of(const char (&field)[N]) {
 class FilesCollector final : public Collector {
  public:
   FilesCollector(const KernelFiles& files, const FileProgramSettings& settings, std::size_t top)
-      : files_(files), settings_(settings), groups_(files, kMaxGroups), ledger_(top) {}
+      : files_(files),
+        settings_(settings),
+        groups_(files, kMaxGroups,
+                [this](std::uint32_t group) {
+                  forget_group(operation_sums_, group);
+                  forget_group(churn_sums_, group);
+                  directory_sums_.forget_group(group);
+                }),
+        ledger_(top) {}
 
   Result<void> collect(CollectContext& context, Section& out) override {
     if (!loaded(context.boottime_ns)) {

@@ -38,7 +38,8 @@ class EbpfMemoryCollector final : public Collector {
       : files_(files),
         settings_(settings),
         nodes_file_(files.sys("devices/system/node/has_memory")),
-        groups_(files, settings.max_groups),
+        groups_(files, settings.max_groups,
+                [this](std::uint32_t group) { totals_.forget_group(group); }),
         devices_(files),
         tables_(static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE))) {}
 

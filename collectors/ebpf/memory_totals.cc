@@ -61,6 +61,15 @@ void MemoryTotals::add_faults(std::uint32_t group, std::uint32_t device, const t
   total.ns += added.ns;
 }
 
+void MemoryTotals::forget_group(std::uint32_t group) {
+  const auto is_of_group = [group](const auto& entry) { return entry.first.group == group; };
+  std::erase_if(stalls_, is_of_group);
+  std::erase_if(wakeups_, is_of_group);
+  std::erase_if(faults_, is_of_group);
+  page_caches_.erase(group);
+  victims_.erase(group);
+}
+
 std::uint64_t KswapdClock::awake_ns(const tg_kswapd& kswapd, std::int64_t now_boottime_ns) {
   const auto now_ns = static_cast<std::uint64_t>(std::max<std::int64_t>(0, now_boottime_ns));
   std::uint64_t awake_ns = kswapd.awake_ns;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// What bpf/memory.bpf.c has counted, summed up by group. Pure: no maps, no clock. Only grows, and is bounded
-// by the number of groups.
+// What bpf/memory.bpf.c has counted, summed up by group. Pure: no maps, no clock. Only grows until its group
+// ends, and is bounded by the number of groups.
 
 #include <cstdint>
 #include <map>
@@ -68,6 +68,9 @@ class MemoryTotals {
   void add_page_cache(std::uint32_t group, const tg_page_cache& added);
   void add_faults(std::uint32_t group, std::uint32_t device, const tg_fault& added);
   void add_victims(std::uint32_t group, std::uint64_t added) { victims_[group] += added; }
+
+  // A group whose number may stand for another from now on.
+  void forget_group(std::uint32_t group);
 
   [[nodiscard]] const std::map<GroupAndPart, StallTotal>& stalls() const { return stalls_; }
   [[nodiscard]] const std::map<WakeupPlace, std::uint64_t>& wakeups() const { return wakeups_; }

@@ -4,6 +4,7 @@
 #include <bpf/bpf.h>
 
 #include <cstring>
+#include <iterator>
 #include <utility>
 
 #include "collectors/ebpf/map_reader.h"
@@ -11,14 +12,40 @@
 
 namespace tidegauge {
 
-OwnerGroups::OwnerGroups(const KernelFiles& files, std::size_t max_groups)
-    : identifier_(files, configured_group_rules()), groups_(max_groups) {}
+OwnerGroups::OwnerGroups(const KernelFiles& files, std::size_t max_groups,
+                         std::function<void(std::uint32_t)> on_end)
+    : identifier_(files, configured_group_rules()),
+      groups_(max_groups),
+      on_end_(std::move(on_end)) {}
 
 void OwnerGroups::begin_pass(CollectContext& context, int owners_fd) {
   owners_fd_ = owners_fd;
   now_ns_ = context.boottime_ns;
   identifier_.begin_pass(*context.buffer);
   forget_unused();
+  make_room();
+}
+
+// Not within a pass: sums may be under way to a group.
+void OwnerGroups::make_room() {
+  constexpr std::int64_t kSearchNs = 10'000'000'000;
+  if (!lacks_room_ || now_ns_ < made_room_ns_ + kSearchNs) {
+    return;
+  }
+  made_room_ns_ = now_ns_;
+  lacks_room_ = false;
+  for (std::uint32_t group = 0; group < groups_.places(); ++group) {
+    if (groups_[group].holders != 0 && groups_.is_idle(group, now_ns_)) {
+      on_end_(group);
+      groups_.release(group);
+    }
+  }
+  for (auto at = known_.begin(); at != known_.end();) {
+    // Those who found no room try again.
+    const std::uint32_t group = at->second.group;
+    const bool is_lost = group == ProcessGroups::kOther || groups_[group].holders == 0;
+    at = is_lost ? known_.erase(at) : std::next(at);
+  }
 }
 
 // Of many, those that did nothing for ten minutes: looked up anew, one may be told by another process that has
@@ -45,6 +72,7 @@ std::uint32_t OwnerGroups::group_of(std::uint32_t owner) {
   }
   if (const auto at = known_.find(owner); at != known_.end()) {
     at.value().asked_ns = now_ns_;
+    groups_.touch(at->second.group, now_ns_);
     return at->second.group;
   }
   tg_owner what{};
@@ -69,7 +97,10 @@ std::uint32_t OwnerGroups::classify(const tg_owner& what) {
   const GroupName name = identifier_.classify(sample).group;
   const std::uint32_t group = groups_.find_or_add(
       {.name = name.name, .chosen = name.chosen, .alive = true, .uid = what.uid}, now_ns_);
-  groups_.hold(group);
+  lacks_room_ = lacks_room_ || group == ProcessGroups::kOther;
+  if (groups_[group].holders == 0) {
+    groups_.hold(group);
+  }
   return group;
 }
 

@@ -6,6 +6,7 @@
 #include <tsl/robin_map.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string_view>
 
@@ -19,12 +20,16 @@ namespace tidegauge {
 // Not thread-safe: one per collector.
 class OwnerGroups {
  public:
-  OwnerGroups(const KernelFiles& files, std::size_t max_groups);
+  // `on_end(group)` is called from begin_pass() when a group gives its number up: what was counted under it has to
+  // be dropped, for the number may stand for another from now on.
+  OwnerGroups(const KernelFiles& files, std::size_t max_groups,
+              std::function<void(std::uint32_t)> on_end);
 
   // Before the maps of a pass are folded.
   void begin_pass(CollectContext& context, int owners_fd);
-  // A small number that stays for good; ProcessGroups::kOther when there is no room. An owner that
-  // appeared after begin_pass() is looked up when it is asked for.
+  // A small number that stays until `on_end`; ProcessGroups::kOther when there is no room. An owner that appeared
+  // after begin_pass() is looked up when it is asked for. Groups that have rested as long as those of the process
+  // collector would end when others need their places.
   std::uint32_t group_of(std::uint32_t owner);
   [[nodiscard]] std::string_view name(std::uint32_t group) const { return groups_[group].name; }
   // As in the kernel's map; null when it is not known.
@@ -39,12 +44,16 @@ class OwnerGroups {
     std::int64_t asked_ns;
   };
   void forget_unused();
+  void make_room();
 
   ProcessIdentifier identifier_;
   ProcessGroups groups_;
+  std::function<void(std::uint32_t)> on_end_;
   tsl::robin_map<std::uint32_t, Known> known_;
   int owners_fd_ = -1;
   std::int64_t forgot_ns_ = 0;
+  std::int64_t made_room_ns_ = 0;
+  bool lacks_room_ = false;
   std::int64_t now_ns_ = 0;
 };
 

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "collectors/core/text.h"
 #include "collectors/process/process_entry.h"
@@ -21,6 +22,9 @@ namespace {
 // A pass looks at so many processes and reads so many files of threads: about two milliseconds.
 constexpr std::size_t kProcessesPerPass = 6;
 constexpr std::size_t kReadsPerPass = 128;
+// One that has not used that much CPU since the last look has little news.
+constexpr std::uint64_t kNewsNs = 10'000'000;
+constexpr std::int64_t kRestNs = 15'000'000'000;
 constexpr std::size_t kMaxThreads = 4096;  // of a process; the first ones by number
 constexpr std::size_t kMaxDescriptors = 20'000;
 // About 20 ms a GiB of small pages, during which page faults of the target wait.
@@ -74,6 +78,19 @@ void add_time(std::vector<ThreadGroupTime>& threads, std::string_view name, std:
     at = threads.insert(threads.end(), {.name = std::string(name)});
   }
   at->cpu_ticks += ticks;
+}
+
+}  // namespace
+
+namespace {
+
+std::uint64_t cpu_ns(const TaskCounters& counters) {
+  return counters[TaskCounter::kUserNs] + counters[TaskCounter::kSystemNs];
+}
+
+bool is_due(const ProcessDetail& detail, const TaskCounters& counters, std::int64_t now_ns) {
+  return !detail.looked_ns || !detail.round.empty() || now_ns >= *detail.looked_ns + kRestNs ||
+         cpu_ns(counters) - detail.looked_cpu_ns >= kNewsNs;
 }
 
 }  // namespace
@@ -226,28 +243,36 @@ std::int64_t ProcessDetails::update(const std::vector<const TrackedProcess*>& pr
     }
     at->comm = sample.comm;
     at->listed = true;
+    at->is_due = is_due(*at, sample.counters, now_ns);
   }
   std::erase_if(details_, [](const ProcessDetail& detail) { return !detail.listed; });
   reads_left_ = kReadsPerPass;
-  looks_left_ = std::min(kProcessesPerPass, details_.size());
+  looks_left_ = std::min(kProcessesPerPass, static_cast<std::size_t>(std::ranges::count_if(
+                                                details_, [](const auto& d) { return d.is_due; })));
   if (looks_left_ == 0) {
     return 0;
   }
   guard_.begin_pass();
   ReadGuard::Ran ran{};
   do {
-    ran = guard_.run([this, &processes] { look_at_some(processes); });
+    ran = guard_.run([this, &processes, now_ns] { look_at_some(processes, now_ns); });
   } while (ran.outcome == ReadGuard::Outcome::kStuck);
   return ran.cpu_ns;
 }
 
-void ProcessDetails::look_at_some(const std::vector<const TrackedProcess*>& processes) {
+void ProcessDetails::look_at_some(const std::vector<const TrackedProcess*>& processes,
+                                  std::int64_t now_ns) {
   while (looks_left_ != 0 && reads_left_ != 0) {
-    --looks_left_;
     ProcessDetail& detail = details_[next_++ % details_.size()];
+    if (!std::exchange(detail.is_due, false)) {
+      continue;
+    }
+    --looks_left_;
     const auto process = std::find_if(
         processes.begin(), processes.end(),
         [&](const TrackedProcess* candidate) { return candidate->sample.key == detail.key; });
+    detail.looked_ns = now_ns;
+    detail.looked_cpu_ns = cpu_ns((*process)->sample.counters);
     look(detail, (*process)->sample.gauges[TaskGauge::kThreads] > 1);
   }
 }

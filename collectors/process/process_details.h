@@ -44,7 +44,11 @@ struct ProcessDetail {
   std::vector<ThreadTicks> last_round;
   std::vector<ThreadTicks> round;
   std::uint64_t first_look_ns = 0;  // boot time: threads that started later are new
-  bool listed = false;              // scratch
+  // At the last look that was begun.
+  std::optional<std::int64_t> looked_ns;
+  std::uint64_t looked_cpu_ns = 0;
+  bool listed = false;  // scratch
+  bool is_due = false;  // scratch: to be looked at in this pass
 };
 
 inline constexpr std::size_t kMaxThreadNames = 16;   // kept; further names count for "other"
@@ -55,7 +59,7 @@ class ProcessDetails {
  public:
   explicit ProcessDetails(KernelFiles files) : files_(std::move(files)) {}
 
-  // Looks at a few of `processes`, in turn; forgets those that are not among them any more. Returns the
+  // Looks at a few of `processes`, in turn, seldom at those that hardly run; forgets those that are not among them any more. Returns the
   // CPU time it used on another thread, because stat of a thread may not answer.
   std::int64_t update(const std::vector<const TrackedProcess*>& processes, std::int64_t now_ns);
   // Reads the mappings of the one of `processes` whose memory grows most, if any's does: for when somebody
@@ -66,7 +70,7 @@ class ProcessDetails {
   [[nodiscard]] const std::vector<ProcessDetail>& all() const { return details_; }
 
  private:
-  void look_at_some(const std::vector<const TrackedProcess*>& processes);
+  void look_at_some(const std::vector<const TrackedProcess*>& processes, std::int64_t now_ns);
   void look(ProcessDetail& detail, bool has_threads);
   void look_at_threads(ProcessDetail& detail);
 

@@ -14,10 +14,9 @@ constexpr std::int64_t kMostForgetNs = 3'600'000'000'000;
 
 constexpr std::size_t kLeastOfOneUser = 10;
 
-bool is_forgotten(const ProcessGroup& group, std::int64_t now_ns) {
+bool has_rested(const ProcessGroup& group, std::int64_t now_ns) {
   const std::int64_t lived_ns = group.last_member_ns - group.first_member_ns;
-  return group.holders == 0 &&
-         now_ns - group.last_member_ns > std::clamp(lived_ns, kLeastForgetNs, kMostForgetNs);
+  return now_ns - group.last_member_ns > std::clamp(lived_ns, kLeastForgetNs, kMostForgetNs);
 }
 
 }  // namespace
@@ -26,6 +25,10 @@ ProcessGroups::ProcessGroups(std::size_t max_groups)
     : max_groups_(std::max<std::size_t>(max_groups, 1)) {
   groups_.emplace_back().name = "other";
   index_.emplace("other", kOther);
+}
+
+bool ProcessGroups::is_idle(std::uint32_t group, std::int64_t now_ns) const {
+  return group != kOther && has_rested(groups_[group], now_ns);
 }
 
 void ProcessGroups::count(const ProcessGroup& group, bool taken) {
@@ -103,7 +106,7 @@ void ProcessGroups::make_room(std::int64_t now_ns) {
   last_search_ns_ = now_ns;
   for (std::uint32_t i = 1; i < groups_.size(); ++i) {
     ProcessGroup& group = groups_[i];
-    if (!group.name.empty() && is_forgotten(group, now_ns)) {
+    if (!group.name.empty() && group.holders == 0 && has_rested(group, now_ns)) {
       index_.erase(group.name);
       count(group, false);
       group = {};

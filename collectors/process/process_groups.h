@@ -55,6 +55,12 @@ class ProcessGroups {
   // Whoever keeps the number from one pass to the next: its place is not given up meanwhile.
   void hold(std::uint32_t group) { ++groups_[group].holders; }
   void release(std::uint32_t group) { --groups_[group].holders; }
+  // Something was counted for it that is no member.
+  void touch(std::uint32_t group, std::int64_t now_ns) { groups_[group].last_member_ns = now_ns; }
+  // Whether it would give its place up if nobody held it.
+  [[nodiscard]] bool is_idle(std::uint32_t group, std::int64_t now_ns) const;
+  // All numbers are below; some may be free.
+  [[nodiscard]] std::uint32_t places() const { return static_cast<std::uint32_t>(groups_.size()); }
 
   void begin_pass();  // forgets gauges and members, keeps counters
   void add_member(std::uint32_t group, const TaskGauges& gauges, std::int64_t now_ns);

@@ -142,6 +142,7 @@ Commands:
   collect [NAME...]           Run collectors once and print what they say.
   top                         Who does it: processes or groups by I/O, CPU, memory, waits.
   process PID                 Everything about one process.
+  ebpf                        Every BPF program, in which tier it runs and why, and what it costs.
   metrics                     Print the documentation of every metric.
   help                        Print this text.
 

@@ -114,6 +114,12 @@ std::size_t HttpConnections::expire(HttpClock::time_point now,
   return closed;
 }
 
+bool HttpConnections::any_pending() const {
+  return std::ranges::any_of(busy_, [](const HttpConnection& connection) {
+    return connection.phase == HttpPhase::kPending;
+  });
+}
+
 void HttpConnections::resume_all(const std::function<void(HttpConnection&)>& resume) {
   for (HttpConnection& connection : busy_) {
     if (connection.phase == HttpPhase::kPending) resume(connection);

@@ -94,6 +94,7 @@ class HttpConnections {
   // A time before which expire() has nothing to do; max() when it never has.
   [[nodiscard]] HttpClock::time_point next_deadline() const { return next_deadline_; }
 
+  [[nodiscard]] bool any_pending() const;
   [[nodiscard]] std::size_t live() const { return waiting_.size() + busy_.size(); }
   [[nodiscard]] std::size_t busy() const { return busy_.size(); }
   [[nodiscard]] std::size_t open() const { return live() + closing_.size(); }

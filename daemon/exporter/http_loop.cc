@@ -154,6 +154,7 @@ void HttpLoop::turn(HttpClock::time_point wake_by) {
   if (expired > 0) counters_.expired.fetch_add(expired, std::memory_order_relaxed);
 
   MHD_run(mhd_);
+  if (may_be_pending_.load()) may_be_pending_.store(connections_.any_pending());
 
   if (!accepting_ && now_ >= accept_again_) set_accepting(true);
   for (std::size_t i = 0; i < ready_count && accepting_; ++i) accept_from(listeners_[ready[i]]);
@@ -182,7 +183,7 @@ void HttpLoop::request_stop() {
 
 void HttpLoop::request_resume() {
   resume_requested_.store(true);
-  wake();
+  if (may_be_pending_.load()) wake();
 }
 
 void HttpLoop::resume(HttpConnection& connection) {

@@ -98,6 +98,9 @@ class HttpLoop {
   MHD_Daemon* mhd_ = nullptr;
   std::atomic<bool> stop_requested_{false};
   std::atomic<bool> resume_requested_{false};
+  // A handler runs or somebody is pending: from before the handler looks at what it might wait for, so that no
+  // resume is missed.
+  std::atomic<bool> may_be_pending_{false};
   Counters counters_;
 
   // Web thread only.

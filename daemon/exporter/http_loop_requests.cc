@@ -181,6 +181,7 @@ std::variant<HttpResponse, HttpPending> HttpLoop::call_handler(HttpConnection& c
   request.accept = header(connection.mhd, MHD_HTTP_HEADER_ACCEPT);
   request.authorization = header(connection.mhd, MHD_HTTP_HEADER_AUTHORIZATION);
   std::string why;
+  may_be_pending_.store(true);
   try {
     return handler_.handle(request, connection.resumed);
   } catch (const std::exception& error) {

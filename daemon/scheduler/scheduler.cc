@@ -206,7 +206,9 @@ bool Scheduler::stop() {
   state.stopping = true;
   ++state.generation;
   state.wake.notify_all();
-  state.worker_wake.notify_all();
+  for (const Slot& slot : state.slots) {
+    slot.worker_wake->notify_one();
+  }
   if (std::exchange(state.stop_waited, true)) {
     return state.threads == 0;
   }

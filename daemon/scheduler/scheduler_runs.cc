@@ -101,7 +101,7 @@ bool Scheduler::State::order_worker(Slot& slot, bool for_refresh) {
   }
   slot.requested = true;
   slot.requested_refresh = for_refresh;
-  worker_wake.notify_all();
+  slot.worker_wake->notify_one();
   return true;
 }
 
@@ -112,7 +112,7 @@ void Scheduler::State::worker_main(Slot& slot) {
   std::unique_lock lock(mutex);
   while (!stopping) {
     if (!slot.requested) {
-      worker_wake.wait(lock);
+      slot.worker_wake->wait(lock);
       continue;
     }
     slot.requested = false;

@@ -29,6 +29,8 @@ struct Scheduler::Slot {
   bool requested = false;          // a worker's order
   bool requested_refresh = false;  // that order is for a scrape
   bool has_worker = false;
+  std::unique_ptr<std::condition_variable> worker_wake =  // an order, stop
+      std::make_unique<std::condition_variable>();
   std::int64_t run_start_boottime_ns = 0;
   std::int64_t scheduled_boottime_ns = 0;  // of the last scheduled run; refreshes do not count
   bool scheduled = false;
@@ -63,10 +65,9 @@ struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
   std::vector<std::function<void()>> publish_callbacks;            // fixed after start
 
   mutable std::mutex mutex;
-  std::condition_variable wake;         // the tick thread: time, a refresh, stop
-  std::condition_variable worker_wake;  // workers: an order, stop
-  std::condition_variable done;         // a thread ended or a worker finished
-  std::vector<Slot> slots;              // never resized after construction
+  std::condition_variable wake;  // the tick thread: time, a refresh, stop
+  std::condition_variable done;  // a thread ended or a worker finished
+  std::vector<Slot> slots;       // never resized after construction
   bool stopping = false;
   bool stop_waited = false;
   bool has_tick_thread = false;

@@ -25,8 +25,8 @@ LISTEN_FDS_START = 3
 
 # The collectors that run at every tick by default. The CPUs' times stand in /proc/stat, too.
 EVERY_SECOND = {"stat", "cpu", "meminfo", "vmstat", "zoneinfo", "buddyinfo", "diskstats", "loadavg", "pressure", "netdev",
-                "process", "ebpf", "ebpf_block", "ebpf_files", "ebpf_memory"}
-ALL = EVERY_SECOND | {"meminfo_numa", "schedstat", "filesystem", "filefd", "processes", "slabinfo", "softirqs",
+                "process", "ebpf_block", "ebpf_files", "ebpf_memory"}
+ALL = EVERY_SECOND | {"meminfo_numa", "schedstat", "filesystem", "filefd", "processes", "slabinfo", "softirqs", "ebpf",
                       "interrupts", "ksmd", "cpufreq", "uname", "os", "time", "sysctl", "kernel_hung", "textfile",
                       "cgroup", "cgroups", "files", "self"}
 
@@ -141,7 +141,9 @@ class LifeTest(DaemonTestCase):
         periods = {dict(key[1])["collector"]: value
                    for key, value in families["tidegauge_collector_interval_seconds"].series.items()}
         self.assertEqual({name for name, period in periods.items() if period == 1}, EVERY_SECOND)
-        self.assertEqual({name for name, period in periods.items() if period == 15}, ALL - EVERY_SECOND)
+        others = {"ebpf": 5, "slabinfo": 60}  # seconds
+        self.assertEqual({name: period for name, period in periods.items() if period not in (1, 15)}, others)
+        self.assertEqual({name for name, period in periods.items() if period == 15}, ALL - EVERY_SECOND - set(others))
 
     def test_beside_node_exporter(self):
         """One switch takes away what node_exporter exports, too."""

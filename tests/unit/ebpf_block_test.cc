@@ -167,6 +167,28 @@ TEST(BlockLedger, ForgetsDevices) {
   EXPECT_EQ(ledger.amounts().begin()->first.device, kDisk + 1);
 }
 
+TEST(BlockLedger, ForgetsGroups) {
+  BlockLedger ledger(10);
+  for (int pass = 1; pass <= 2; ++pass) {
+    ledger.begin_pass(pass * kSecond);
+    ledger.charge(kDisk, TG_BLOCK_READ, party(1, 100, "a"), {kSecond / 2, 4096});
+    ledger.charge(kDisk, TG_BLOCK_READ, party(2, 101, "b"), {kSecond / 2, 4096});
+    ledger.charge_nobody(kDisk, TG_BLOCK_READ, TG_BLOCK_SWAP, {7, 4096});
+    ledger.add_journal_weight(kDisk, party(1, 100, "a"), 10);
+    ledger.settle();
+  }
+  ASSERT_EQ(ledger.shown().size(), 2U);
+  ledger.forget_group(1);
+  EXPECT_EQ(ledger.amounts().count(owned(TG_BLOCK_READ, 1)), 0U);
+  EXPECT_EQ(ledger.amounts().count(nobodys(TG_BLOCK_READ, TG_BLOCK_SWAP)), 1U);
+  ledger.begin_pass(3 * kSecond);
+  ledger.charge_nobody(kDisk, TG_BLOCK_WRITE, TG_BLOCK_JOURNAL, {5, 4096});
+  ledger.settle();
+  EXPECT_EQ(ledger.amounts().at(nobodys(TG_BLOCK_WRITE, TG_BLOCK_JOURNAL)), (BlockAmount{5, 4096}));
+  ASSERT_EQ(ledger.shown().size(), 1U);
+  EXPECT_EQ(ledger.shown()[0]->party.group, 2U);
+}
+
 TEST(ParseDeviceNumber, MajorAndMinor) {
   EXPECT_EQ(parse_device_number("254:1\n"), 254U << 20U | 1U);
   EXPECT_EQ(parse_device_number("259:1048575"), 259U << 20U | 0xFFFFFU);

@@ -39,6 +39,26 @@ tg_oom_victim victim(std::uint64_t number, std::uint64_t at_ns,
   return out;
 }
 
+TEST(MemoryTotals, EndWithTheirGroup) {
+  MemoryTotals totals;
+  for (const std::uint32_t group : {1U, 2U}) {
+    totals.add_stall(group, TG_STALL_DIRECT, stall(3, 1, 10, 1));
+    totals.add_wakeups(group, 0, 0, 1);
+    totals.add_page_cache(group, tg_page_cache{});
+    totals.add_faults(group, 7, tg_fault{});
+    totals.add_victims(group, 1);
+  }
+  totals.forget_group(1);
+  EXPECT_EQ(totals.stalls().size(), 1U);
+  EXPECT_EQ(totals.stalls().begin()->first.group, 2U);
+  EXPECT_EQ(totals.wakeups().size(), 1U);
+  EXPECT_EQ(totals.page_caches().count(1), 0U);
+  EXPECT_EQ(totals.page_caches().count(2), 1U);
+  EXPECT_EQ(totals.faults().size(), 1U);
+  EXPECT_EQ(totals.victims().count(1), 0U);
+  EXPECT_EQ(totals.victims().count(2), 1U);
+}
+
 TEST(KswapdClock, CountsUpToNow) {
   KswapdClock clock;
   EXPECT_EQ(clock.awake_ns({}, kSecond), 0U);

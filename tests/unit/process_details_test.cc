@@ -57,13 +57,32 @@ TEST(ProcessDetails, TheBusyThreadIsFoundHoweverManySleep) {
   write_thread(tree, 10, 10 + kThreads, "late", 905);
   write_thread(tree, 10, 11 + kThreads, "born since", 7, 101);
   for (int pass = 0; pass < 3; ++pass) {
-    details.update({&process}, 100 * kSecondNs);
+    details.update({&process}, 120 * kSecondNs);
   }
   EXPECT_EQ(times(details),
             (std::map<std::string, std::uint64_t>{{"pool", 0}, {"late", 900}, {"born since", 7}}));
   for (const ThreadGroupTime& thread : details.all()[0].threads) {
     EXPECT_EQ(thread.is_shown, thread.cpu_ticks != 0) << thread.name;
   }
+}
+
+TEST(ProcessDetails, OneThatHardlyRunsIsLookedAtSeldom) {
+  const testing::FixtureTree tree;
+  write_thread(tree, 10, 10, "main", 0);
+  write_thread(tree, 10, 11, "worker", 0);
+  TrackedProcess process = tracked(10, 2);
+  ProcessDetails details(tree.files());
+  details.update({&process}, 100 * kSecondNs);
+  write_thread(tree, 10, 11, "worker", 1);
+  details.update({&process}, 101 * kSecondNs);
+  details.update({&process}, 114 * kSecondNs);
+  EXPECT_EQ(times(details)["worker"], 0U);
+  details.update({&process}, 115 * kSecondNs);
+  EXPECT_EQ(times(details)["worker"], 1U);
+  write_thread(tree, 10, 11, "worker", 2);
+  process.sample.counters.set(TaskCounter::kUserNs, 10'000'000);
+  details.update({&process}, 116 * kSecondNs);
+  EXPECT_EQ(times(details)["worker"], 2U);
 }
 
 TEST(ProcessDetails, NamesThatLookAlikeAreOne) {
@@ -75,7 +94,7 @@ TEST(ProcessDetails, NamesThatLookAlikeAreOne) {
   details.update({&process}, 100 * kSecondNs);
   write_thread(tree, 10, 10, "\xFF", 4);
   write_thread(tree, 10, 11, "\xFE", 5);
-  details.update({&process}, 100 * kSecondNs);
+  details.update({&process}, 120 * kSecondNs);
   ASSERT_EQ(times(details).size(), 1U);
   EXPECT_EQ(times(details).begin()->second, 7U);
 }
