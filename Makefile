@@ -16,7 +16,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 BUILD_PACKAGES := \
   build-essential cmake ninja-build ccache pkg-config \
   prometheus-cpp-dev libmicrohttpd-dev libgnutls28-dev libspdlog-dev libyaml-cpp-dev libcli11-dev \
-  nlohmann-json3-dev libexpected-dev libdeflate-dev libre2-dev libsystemd-dev libcap-ng-dev \
+  nlohmann-json3-dev libexpected-dev libdeflate-dev libzstd-dev libre2-dev libsystemd-dev libcap-ng-dev \
   clang libbpf-dev bpftool robin-map-dev \
   zlib1g-dev libgtest-dev libgmock-dev libbenchmark-dev
 TEST_PACKAGES := \
