@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "collectors/ebpf/ebpf.h"
 
-#include <bpf/bpf.h>
-#include <linux/bpf.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <ctime>
 #include <memory>
-#include <mutex>
 #include <utility>
 
+#include "collectors/ebpf/counting_windows.h"
 #include "collectors/ebpf/owner_maps.h"
 #include "collectors/ebpf/program_report.h"
+#include "collectors/ebpf/run_time_counting.h"
 
 namespace tidegauge {
 
@@ -25,18 +25,16 @@ constexpr std::string_view kFeatureHelp =
     "What is measured with BPF and in which tier: trampoline (fentry), kprobe, tracepoint or off; "
     "reason: why in no better one. Value 1.";
 constexpr std::string_view kSecondsHelp =
-    "Time the program ran, on all CPUs, while the kernel counted it (collectors.ebpf.statistics "
-    "and "
-    "CAP_SYS_ADMIN at the start, or kernel.bpf_stats_enabled), as of the last look, one in five "
-    "seconds.";
+    "Time the program ran, on all CPUs; estimated from 5 s in every 2 minutes where "
+    "collectors.ebpf.statistics is sampled. Needs CAP_SYS_ADMIN at the start or "
+    "kernel.bpf_stats_enabled.";
 constexpr std::string_view kRunsHelp = "Runs of the program, told in the same way.";
 constexpr std::string_view kCountedHelp =
-    "1 when the kernel counts the time BPF programs take when it is asked to, 0 when it may not be "
-    "asked; "
-    "then the budget does not hold.";
+    "1 when the kernel counts the time BPF programs take, sampled or always, 0 when it may not be "
+    "asked to; then the budget does not hold.";
 constexpr std::string_view kShareHelp =
-    "Share of the machine's CPU time that the daemon's BPF programs took in the last five "
-    "seconds: 0 to 1.";
+    "Share of the machine's CPU time that the daemon's BPF programs took when it was last counted, "
+    "over some five seconds: 0 to 1.";
 constexpr std::string_view kBudgetHelp =
     "Share of the machine's CPU time that they may take before the costliest feature is detached; "
     "0: "
@@ -45,41 +43,17 @@ constexpr std::string_view kShedHelp = "Features detached because the programs c
 constexpr std::string_view kOwnersHelp =
     "Times the kernel's table of who does things was full and was begun anew.";
 
-// The kernel counts as long as a descriptor is open. Switched once: to do so patches the kernel's text, at
-// which 5.10 locked up in the lab when it was done every few seconds.
-class RunTimeCounting {
- public:
-  RunTimeCounting() : fd_(::bpf_enable_stats(BPF_STATS_RUN_TIME)) {}
-  ~RunTimeCounting() {
-    if (fd_ >= 0) {
-      ::close(fd_);
-    }
-  }
-  RunTimeCounting(const RunTimeCounting&) = delete;
-  RunTimeCounting& operator=(const RunTimeCounting&) = delete;
-  [[nodiscard]] bool on() const { return fd_ >= 0; }
-
-  // A reload may not be allowed to open another one: it takes over.
-  static std::shared_ptr<const RunTimeCounting> shared() {
-    static std::mutex mutex;
-    static std::weak_ptr<const RunTimeCounting> last;
-    const std::lock_guard lock(mutex);
-    auto counting = last.lock();
-    if (counting == nullptr || !counting->on()) {
-      counting = std::make_shared<const RunTimeCounting>();
-      last = counting;
-    }
-    return counting;
-  }
-
- private:
-  int fd_;
-};
+// While the host sleeps no program runs.
+std::int64_t awake_ns() {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
+}
 
 class EbpfCollector final : public Collector {
  public:
   EbpfCollector(KernelFiles files, std::int64_t budget_ppm,
-                std::shared_ptr<const RunTimeCounting> counting)
+                std::unique_ptr<RunTimeCounting> counting)
       : files_(std::move(files)),
         budget_ppm_(budget_ppm),
         counting_(std::move(counting)),
@@ -88,28 +62,58 @@ class EbpfCollector final : public Collector {
   Result<void> collect(CollectContext& context, Section& out) override {
     hold_runtime(context.boottime_ns);
     const std::vector<SeenProgram> programs = look_at_programs();
-    sample(programs, context.boottime_ns);
+    sample(programs);
     fill(programs, out);
     return {};
   }
 
  private:
-  // However often it runs: the budget is one of seconds.
-  void sample(const std::vector<SeenProgram>& now, std::int64_t now_ns) {
-    constexpr std::int64_t kLeastNs = 4'500'000'000;
-    if (last_ns_ != 0 && now_ns - last_ns_ < kLeastNs) {
+  // However often it runs: windows and the budget are of seconds.
+  void sample(const std::vector<SeenProgram>& now) {
+    const auto switched = read_unsigned_attribute(files_.proc("sys/kernel/bpf_stats_enabled"));
+    const bool for_good =
+        (switched && *switched != 0) ||
+        (counting_ != nullptr && counting_->is_for_good() && counting_->set(true));
+    if (windows_.is_open()) {
+      look(now, for_good);
       return;
     }
-    const auto switched = read_unsigned_attribute(files_.proc("sys/kernel/bpf_stats_enabled"));
-    counted_ = (counting_ != nullptr && counting_->on()) || (switched && *switched != 0);
-    if (counted_) {
-      costs_.add(before_, now);
-      if (last_ns_ != 0 && now_ns > last_ns_) {
-        keep_budget(now_ns - last_ns_);
-      }
+    const std::int64_t asked_ns = awake_ns();
+    if (!for_good && !windows_.is_due(asked_ns)) {
+      return;
     }
+    counted_ = for_good || (counting_ != nullptr && counting_->set(true));
+    if (!counted_) {
+      windows_.fail(asked_ns);
+      return;
+    }
+    windows_.begin(awake_ns());
     before_ = now;
-    last_ns_ = now_ns;
+    // The growth of before was told.
+    static_cast<void>(budget_.update(costs_.by_feature(), 0));
+  }
+
+  // In an open window.
+  void look(const std::vector<SeenProgram>& now, bool for_good) {
+    const std::int64_t now_ns = awake_ns();
+    if (!for_good && (counting_ == nullptr || !counting_->is_on())) {
+      counted_ = false;  // the administrator's switch went off
+      windows_.fail(now_ns);
+      return;
+    }
+    if (!windows_.wants_look(now_ns)) {
+      return;
+    }
+    const CountingWindows::Growth growth = windows_.look(now_ns);
+    costs_.add(before_, now, 1);
+    shown_.add(before_, now, for_good ? 1 : growth.times);
+    before_ = now;
+    keep_budget(growth.elapsed_ns);
+    if (for_good || budget_.is_deciding()) {
+      return;
+    }
+    windows_.end();
+    counted_ = counting_->set(false);
   }
 
   // Its table of owners is tended here; it lives while others need it.
@@ -162,8 +166,8 @@ class EbpfCollector final : public Collector {
                  status.reason},
                 1);
       if (counted_ && status.fd >= 0) {
-        seconds_.add({status.name, status.feature}, costs_.of(seen).run_ns);
-        runs_.add({status.name, status.feature}, costs_.of(seen).runs);
+        seconds_.add({status.name, status.feature}, shown_.of(seen).run_ns);
+        runs_.add({status.name, status.feature}, shown_.of(seen).runs);
       }
     }
     for (const SeenFeature& feature : features_of(programs)) {
@@ -189,15 +193,16 @@ class EbpfCollector final : public Collector {
 
   KernelFiles files_;
   std::int64_t budget_ppm_;
-  std::shared_ptr<const RunTimeCounting> counting_;
-  ProgramCosts costs_;
-  std::vector<SeenProgram> before_;  // at the last look
+  std::unique_ptr<RunTimeCounting> counting_;
+  CountingWindows windows_;
+  ProgramCosts costs_;               // as counted
+  ProgramCosts shown_;               // with what was not counted
+  std::vector<SeenProgram> before_;  // at the last look of the window
   EbpfBudget budget_;
   bool counted_ = false;
   std::shared_ptr<EbpfRuntime> runtime_;
   std::string refused_;
   std::int64_t next_try_ns_ = 0;
-  std::int64_t last_ns_ = 0;
   std::uint64_t shed_ = 0;
   std::uint64_t evictions_ = 0;
   ValueTable info_{"tidegauge_ebpf_program_info",
@@ -234,6 +239,8 @@ class EbpfCollector final : public Collector {
                      {}};
 };
 
+constexpr std::string_view kStatisticsWords[] = {"sampled", "always", "off"};
+
 constexpr OptionSpec kOptions[] = {
     {.key = "budget_ppm",
      .flag = "budget-ppm",
@@ -248,20 +255,25 @@ constexpr OptionSpec kOptions[] = {
      .max = 1'000'000},
     {.key = "statistics",
      .flag = "statistics",
-     .type = OptionType::kBool,
-     .default_text = "true",
-     .help = "Whether to have the kernel count what BPF programs cost. Takes CAP_SYS_ADMIN at the "
-             "start and some "
-             "35 ns more for each run of any BPF program of the host. Without it the budget only "
-             "holds where "
-             "kernel.bpf_stats_enabled is 1."},
+     .type = OptionType::kChoice,
+     .default_text = "sampled",
+     .help = "When the kernel counts what BPF programs cost, which takes some 35 ns more for each "
+             "run of any BPF program of the host. sampled: in windows of one run of this collector "
+             "every 2 minutes, longer while the budget is exceeded; a small child process keeps "
+             "CAP_SYS_ADMIN for that. always: all the time. off: never; the budget then only holds "
+             "where kernel.bpf_stats_enabled is 1. Takes CAP_SYS_ADMIN at the start, and a change "
+             "a restart.",
+     .words = kStatisticsWords},
 };
 
 Result<std::unique_ptr<Collector>> make_ebpf(const KernelFiles& files, const Options& options) {
+  const std::string& statistics = options.text("statistics");
   // Now, while the daemon still has the capability.
   return std::make_unique<EbpfCollector>(
       files, options.integer("budget_ppm"),
-      options.boolean("statistics") ? RunTimeCounting::shared() : nullptr);
+      RunTimeCounting::make(statistics == "always" ? CountingChoice::kAlways
+                            : statistics == "off"  ? CountingChoice::kOff
+                                                   : CountingChoice::kSampled));
 }
 
 std::vector<MetricDoc> ebpf_metrics() {
@@ -307,7 +319,7 @@ std::optional<std::size_t> EbpfBudget::update(const std::vector<FeatureCost>& co
       costliest = i;
     }
   }
-  const bool is_first = last_.empty();
+  const bool is_first = !std::exchange(has_last_, true);
   last_ = costs;
   if (is_first || cpu_ns == 0) {
     return std::nullopt;

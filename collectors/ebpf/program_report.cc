@@ -51,7 +51,10 @@ bool ProgramCosts::is_same(const SeenProgram& a, const SeenProgram& b) {
 }
 
 void ProgramCosts::add(const std::vector<SeenProgram>& before,
-                       const std::vector<SeenProgram>& after) {
+                       const std::vector<SeenProgram>& after, double times) {
+  const auto scaled = [times](std::uint64_t grown) {
+    return static_cast<std::uint64_t>(static_cast<double>(grown) * times);
+  };
   for (const SeenProgram& now : after) {
     auto entry = std::find_if(entries_.begin(), entries_.end(),
                               [&](const Entry& e) { return is_same(e.program, now); });
@@ -60,12 +63,12 @@ void ProgramCosts::add(const std::vector<SeenProgram>& before,
     }
     const auto then = std::find_if(before.begin(), before.end(),
                                    [&](const SeenProgram& seen) { return is_same(seen, now); });
-    // One that was loaded anew begins at 0.
-    if (then == before.end() || now.run_ns < then->run_ns || now.runs < then->runs) {
-      continue;
+    if (then != before.end() && (now.run_ns < then->run_ns || now.runs < then->runs)) {
+      continue;  // loaded anew
     }
-    entry->cost.run_ns += now.run_ns - then->run_ns;
-    entry->cost.runs += now.runs - then->runs;
+    const bool is_new = then == before.end();
+    entry->cost.run_ns += scaled(now.run_ns - (is_new ? 0 : then->run_ns));
+    entry->cost.runs += scaled(now.runs - (is_new ? 0 : then->runs));
   }
 }
 

@@ -36,8 +36,9 @@ class ProgramCosts {
     std::uint64_t run_ns = 0;
     std::uint64_t runs = 0;
   };
-  // Adds what grew between two looks. A program that the first one lacks has not grown.
-  void add(const std::vector<SeenProgram>& before, const std::vector<SeenProgram>& after);
+  // Adds what grew between two looks, `times` that. A program that the first one lacks was loaded since.
+  void add(const std::vector<SeenProgram>& before, const std::vector<SeenProgram>& after,
+           double times);
   [[nodiscard]] Cost of(const SeenProgram& program) const;
   [[nodiscard]] std::vector<FeatureCost> by_feature() const;
 

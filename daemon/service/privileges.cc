@@ -19,7 +19,8 @@ struct UsedCapability {
   const char* missing;
 };
 
-// Every capability that is kept, and why. The systemd unit grants the same ones.
+// Every capability that is kept, and why. The systemd unit grants the same ones, and CAP_SYS_ADMIN, which is
+// used before (collectors/ebpf/run_time_counting.h).
 constexpr UsedCapability kUsed[] = {
     {CAP_DAC_READ_SEARCH,
      "CAP_DAC_READ_SEARCH: /proc/slabinfo (0400) and unreadable files and mount points stay "

@@ -75,10 +75,11 @@ class Nothing:
         pass
 
 
-# Programs load, and the first look at what they cost is over.
+# Programs load, and the first window in which their run time is counted is over.
 WARM_UP = 12
 SIDES = {"nothing": Nothing, "empty pair": EmptyPair, "daemon": Daemon,
-         "daemon, never counting": lambda: Daemon("--no-collector.ebpf.statistics"),
+         "daemon, never counting": lambda: Daemon("--collector.ebpf.statistics=off"),
+         "daemon, always counting": lambda: Daemon("--collector.ebpf.statistics=always"),
          "daemon, operations": lambda: Daemon("--collector.ebpf_files.operations=on")}
 
 

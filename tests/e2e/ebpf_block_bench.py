@@ -75,9 +75,9 @@ def measure(path, rounds, seconds):
 
 
 def cost_of_programs(path, seconds):
-    daemon = Daemon("--collector.ebpf", "--collector.ebpf.interval=1s", "--collector.ebpf.budget-ppm=0")
+    daemon = Daemon("--collector.ebpf", "--collector.ebpf.statistics=always", "--collector.ebpf.budget-ppm=0")
     fio(path, DEPTHS[-1], seconds)
-    time.sleep(3)
+    time.sleep(6)  # past a look at what they cost
     values = {}
     for line in daemon.scrape().decode().splitlines():
         for name in ("run_seconds_total", "runs_total"):
