@@ -13,9 +13,8 @@ namespace tidegauge {
 
 int list_recordings(const CommandLine& command_line) {
   const IncidentsOptions& options = command_line.options.incidents;
-  const std::string directory = options.directory.empty()
-                                    ? std::string(replay::kIncidentsDirectory)
-                                    : options.directory;
+  const std::string directory =
+      options.directory.empty() ? std::string(replay::kIncidentsDirectory) : options.directory;
   const auto incidents = replay::list_incidents(directory);
   if (!incidents) {
     const int error = incidents.error().errno_value;

@@ -19,7 +19,8 @@ void complain(const std::string& message) {
 
 std::optional<replay::RecordingWalk> open_recording(const RecordingOptions& options) {
   auto walk = replay::RecordingWalk::open(
-      options.file, {options.from, options.to}, [file = options.file](const recording::Damage& damage) {
+      options.file, {options.from, options.to},
+      [file = options.file](const recording::Damage& damage) {
         complain(file + ": at byte " + std::to_string(damage.offset) + ": " + damage.what);
       });
   if (!walk) {

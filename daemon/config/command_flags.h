@@ -80,7 +80,8 @@ ConfigResult<void> apply_command_flag(const CommandFlag& flag, std::string_view 
                                       std::string_view text, CommandOptions& options);
 
 // Of `replay` and `dump`: the file is there, and flags fit together.
-ConfigResult<void> check_recording_options(std::string_view command, const RecordingOptions& options);
+ConfigResult<void> check_recording_options(std::string_view command,
+                                           const RecordingOptions& options);
 
 // `tidegauge process PID`.
 ConfigResult<std::uint32_t> parse_pid_argument(std::string_view text);

@@ -19,7 +19,8 @@ struct TimeArgument {
 
 // What parse_time_argument() takes, for errors and help.
 inline constexpr std::string_view kTimeForms =
-    "a time such as 2026-11-26T01:32:32Z or 2026-11-26T02:32:32.5+01:00, seconds since 1970 such as "
+    "a time such as 2026-11-26T01:32:32Z or 2026-11-26T02:32:32.5+01:00, seconds since 1970 such "
+    "as "
     "1795656752.5, or -5m for five minutes before the recording's end";
 
 std::optional<TimeArgument> parse_time_argument(std::string_view text);

@@ -39,9 +39,10 @@ Incident look_at(const std::string& directory, const std::string& name) {
   if (!reader) {
     // The path is known; what remains is what is wrong.
     const Error& error = reader.error();
-    out.why = error.errno_value != 0 ? std::generic_category().message(error.errno_value)
-                                     : error.where.substr(std::min(
-                                           error.where.size(), directory.size() + name.size() + 3));
+    out.why =
+        error.errno_value != 0
+            ? std::generic_category().message(error.errno_value)
+            : error.where.substr(std::min(error.where.size(), directory.size() + name.size() + 3));
     return out;
   }
   const recording::RecordingSummary summary = reader->check();
@@ -52,16 +53,16 @@ Incident look_at(const std::string& directory, const std::string& name) {
   if (summary.damages != 0) {
     out.state = IncidentState::kDamaged;
   } else {
-    out.state = summary.is_complete && !is_partial(name) ? IncidentState::kComplete
-                                                         : IncidentState::kTorn;
+    out.state =
+        summary.is_complete && !is_partial(name) ? IncidentState::kComplete : IncidentState::kTorn;
   }
   return out;
 }
 
 std::int64_t length_ns(const Incident& incident) {
   std::int64_t out = 0;
-  const bool overflows = __builtin_sub_overflow(incident.last_realtime_ns,
-                                                incident.first_realtime_ns, &out);
+  const bool overflows =
+      __builtin_sub_overflow(incident.last_realtime_ns, incident.first_realtime_ns, &out);
   return overflows ? 0 : std::max<std::int64_t>(out, 0);
 }
 

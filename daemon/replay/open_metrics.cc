@@ -106,7 +106,8 @@ bool OpenMetricsDump::enter_family(const FamilyLines& lines) {
   if (stats_.passes == 0) {
     names_.emplace(lines.name);
   }
-  if ((has_floor_ && lines.name < floor_.family) || (has_ceiling_ && lines.name > ceiling_.family)) {
+  if ((has_floor_ && lines.name < floor_.family) ||
+      (has_ceiling_ && lines.name > ceiling_.family)) {
     return false;
   }
   const auto at = families_.find(lines.name);

@@ -49,8 +49,8 @@ void ReplayHandler::make_generation(const Snapshot& snapshot, bool node_families
   generation_.exposition =
       std::make_unique<Exposition>(options, generation_.collectors->exported(), nullptr);
   generation_.routes =
-      std::make_unique<Routes>(RouteOptions{}, generation_.collectors->exported(), known_,
-                               *pinned_, *generation_.exposition, own_, [] {});
+      std::make_unique<Routes>(RouteOptions{}, generation_.collectors->exported(), known_, *pinned_,
+                               *generation_.exposition, own_, [] {});
   generation_.routes->set_ready(true);
 }
 

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // make_recording FILE SECONDS INTERVAL_MS [CHUNK_MS [NAME...]]: records this machine with the real collectors (or
 // those named), for tests of what reads recordings. Copies of two kernel files and the end chunk are in it.
+// make_recording --seeds FILE DIRECTORY: a recording as inputs of tests/fuzz/recording_fuzz.cc.
 
+#include <algorithm>
 #include <charconv>
 #include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <fstream>
 #include <iterator>
-#include <map>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -112,9 +113,42 @@ int record(const std::string& path, std::chrono::milliseconds length, int interv
   return 0;
 }
 
+// The whole file, and the plain bytes of each chunk; the first byte is the fuzzer's mode.
+int write_seeds(const std::string& path, const std::string& directory) {
+  const std::string bytes = read(path);
+  int number_of = 0;
+  const auto write = [&](char mode, const std::string& text) {
+    std::ofstream out(directory + "/seed-" + std::to_string(number_of++), std::ios::binary);
+    out << mode << text;
+  };
+  write(0, bytes);
+  recording::ChunkDecompressor decompressor;
+  std::string plain;
+  for (std::size_t at = recording::kFileHeaderBytes; at < bytes.size();) {
+    const auto header = recording::parse_chunk_header(
+        std::string_view(bytes).substr(at, recording::kChunkHeaderBytes));
+    if (!header) {
+      return 1;
+    }
+    at += recording::kChunkHeaderBytes;
+    if (!decompressor.decompress(*header, std::string_view(bytes).substr(at, header->stored_bytes),
+                                 plain)) {
+      return 1;
+    }
+    at += header->stored_bytes;
+    if (header->info.kind != recording::ChunkKind::kEnd) {
+      write(header->info.kind == recording::ChunkKind::kSnapshots ? 2 : 3, plain);
+    }
+  }
+  return 0;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (argc == 4 && std::strcmp(argv[1], "--seeds") == 0) {
+    return write_seeds(argv[2], argv[3]);
+  }
   if (argc < 4) {
     std::fprintf(stderr, "usage: make_recording FILE SECONDS INTERVAL_MS [CHUNK_MS [NAME...]]\n");
     return 2;

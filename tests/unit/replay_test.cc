@@ -189,7 +189,8 @@ TEST_F(Replay, FixturesSayWhatTheySaidLive) {
       std::vector<Maker::Part> parts;
       for (auto& [info, collector] : collectors) {
         auto section = testing::run(*collector, i * kSecond);
-        parts.emplace_back(info->name, section ? std::make_shared<const Section>(*section) : nullptr);
+        parts.emplace_back(info->name,
+                           section ? std::make_shared<const Section>(*section) : nullptr);
       }
       snapshots.push_back(maker.snapshot(parts));
     }
@@ -213,8 +214,8 @@ TEST_F(Replay, ThisMachineSaysWhatItSaidLive) {
 TEST_F(Replay, CollectorsComeAndGo) {
   Maker maker;
   RowTable gone({"device"}, {column("gone_things_total", MetricKind::kCounter)});
-  RowTable thief({"device"}, {column("node_load1", MetricKind::kGauge),
-                              column("own", MetricKind::kGauge)});
+  RowTable thief({"device"},
+                 {column("node_load1", MetricKind::kGauge), column("own", MetricKind::kGauge)});
   const auto a = maker.section({table(gone, {{"x", 1}})});
   const auto b = maker.section({table(thief, {{"y", 2}})});
   RecordingWalk from = walk(recording_of(
@@ -301,12 +302,12 @@ TEST_F(Replay, OpenMetricsOfSeries) {
   const auto first = maker.section({table(rows, {{"x\"\\\n", 1}})});
   const auto second = maker.section({table(rows, {{"x\"\\\n", 1}, {"y", 2}})});
   const auto third = maker.section({table(rows, {{"y", 3}})});
-  const std::string bytes = recording_of(
-      {maker.snapshot({{"q", first}}), maker.snapshot({{"q", first}}),
-       maker.snapshot({{"q", second}}), maker.snapshot({{"q", third}}, 500'000'000),
-       maker.snapshot({{"q", maker.section({table(rows, {{"y", 4}})})}}, -kSecond),
-       maker.snapshot({{"q", nullptr}})},
-      2 * kSecond);
+  const std::string bytes =
+      recording_of({maker.snapshot({{"q", first}}), maker.snapshot({{"q", first}}),
+                    maker.snapshot({{"q", second}}), maker.snapshot({{"q", third}}, 500'000'000),
+                    maker.snapshot({{"q", maker.section({table(rows, {{"y", 4}})})}}, -kSecond),
+                    maker.snapshot({{"q", nullptr}})},
+                   2 * kSecond);
   const std::string text = open_metrics(bytes, 1U << 30U, "[a-e](_total)?");
   EXPECT_EQ(text.substr(0, text.find("# HELP c ")),
             "# HELP a A \\\"thing\\\" with \\\\ and\\nlines.\n"
@@ -369,7 +370,7 @@ TEST(ReplayTimes, PrometheusReadsTheSameMilliseconds) {
   EXPECT_EQ(open_metrics_time(1'795'656'752'000), "1795656752.000");
   EXPECT_EQ(open_metrics_time(-1500), "-1.500");
   EXPECT_EQ(open_metrics_time(0), "0.000");
-  EXPECT_EQ(time_text(kStart + 123'999'999), "2026-11-26T02:12:32.123Z");
+  EXPECT_EQ(time_text(kStart + 123'999'999), "2026-11-26T01:32:32.123Z");
   EXPECT_EQ(time_text(-1), "1969-12-31T23:59:59.999Z");
   time_text(INT64_MIN);
   open_metrics_time(INT64_MIN);
@@ -380,10 +381,10 @@ TEST(ReplayTimes, AsWrittenOnACommandLine) {
     const auto time = parse_time_argument(text);
     return time ? time->resolve(kStart) : 1;
   };
-  EXPECT_EQ(ns("2026-11-26T02:12:32Z"), kStart);
-  EXPECT_EQ(ns("2026-11-26t02:12:32z"), kStart);
-  EXPECT_EQ(ns("2026-11-26 03:12:32.25+01:00"), kStart + kSecond / 4);
-  EXPECT_EQ(ns("2026-11-25T22:42:32.1234567891-03:30"), kStart + 123'456'789);
+  EXPECT_EQ(ns("2026-11-26T01:32:32Z"), kStart);
+  EXPECT_EQ(ns("2026-11-26t01:32:32z"), kStart);
+  EXPECT_EQ(ns("2026-11-26 02:32:32.25+01:00"), kStart + kSecond / 4);
+  EXPECT_EQ(ns("2026-11-25T22:02:32.1234567891-03:30"), kStart + 123'456'789);
   EXPECT_EQ(ns("1970-01-01T00:00:00Z"), 0);
   EXPECT_EQ(ns("2000-02-29T00:00:00Z"), 951'782'400 * kSecond);
   EXPECT_EQ(ns("1795656752"), kStart);
@@ -391,9 +392,9 @@ TEST(ReplayTimes, AsWrittenOnACommandLine) {
   EXPECT_EQ(ns("-5m"), kStart - 300 * kSecond);
   EXPECT_EQ(ns("-1h30m"), kStart - 5400 * kSecond);
   for (const char* bad :
-       {"", "-", "now", "5m", "2026-11-26", "2026-11-26T02:12:32", "2026-13-01T00:00:00Z",
-        "2026-02-29T00:00:00Z", "2026-11-26T24:00:00Z", "2026-11-26T02:12Z", "1795656752.",
-        "99999999999999", "1e9", "+5m", "-5", "2026-11-26T02:12:32+1:00", "2026-11-26T02:12:32.Z",
+       {"", "-", "now", "5m", "2026-11-26", "2026-11-26T01:32:32", "2026-13-01T00:00:00Z",
+        "2026-02-29T00:00:00Z", "2026-11-26T24:00:00Z", "2026-11-26T01:32Z", "1795656752.",
+        "99999999999999", "1e9", "+5m", "-5", "2026-11-26T01:32:32+1:00", "2026-11-26T01:32:32.Z",
         "9999-01-01T00:00:00Z", "1795656752 "}) {
     EXPECT_FALSE(parse_time_argument(bad)) << bad;
   }
@@ -407,11 +408,11 @@ TEST_F(Replay, RowsForOtherPrograms) {
                   out.type = NumberType::kReal;
                   return out;
                 }()});
-  const auto section = maker.section(
-      {table(rows, {{"x,\"\\\n", 1}}),
-       table(real, {{"n", std::bit_cast<std::uint64_t>(std::strtod("nan", nullptr))},
-                    {"i", std::bit_cast<std::uint64_t>(std::strtod("-inf", nullptr))},
-                    {"e", std::bit_cast<std::uint64_t>(1e-20)}})});
+  const auto section =
+      maker.section({table(rows, {{"x,\"\\\n", 1}}),
+                     table(real, {{"n", std::bit_cast<std::uint64_t>(std::strtod("nan", nullptr))},
+                                  {"i", std::bit_cast<std::uint64_t>(std::strtod("-inf", nullptr))},
+                                  {"e", std::bit_cast<std::uint64_t>(1e-20)}})});
   const std::string bytes =
       recording_of({maker.snapshot({{"q", section}}), maker.snapshot({{"q", section}})}, kSecond);
   RecordedText text(all_collectors());
@@ -423,18 +424,17 @@ TEST_F(Replay, RowsForOtherPrograms) {
   };
   RecordingWalk from = walk(bytes);
   EXPECT_TRUE(dump_csv(from, text, *matcher, sink));
-  const std::string time = "2026-11-26T02:12:33.000Z,";
-  EXPECT_EQ(out, "time,metric,labels,value\n" + time +
-                     "a,\"device=\"\"x,\\\"\"\\\\\\n\"\"\",1\n" + time +
-                     "r,\"device=\"\"n\"\"\",NaN\n" + time + "r,\"device=\"\"i\"\"\",-Inf\n" +
-                     time + "r,\"device=\"\"e\"\"\",1e-20\n");
+  const std::string time = "2026-11-26T01:32:33.000Z,";
+  EXPECT_EQ(out, "time,metric,labels,value\n" + time + "a,\"device=\"\"x,\\\"\"\\\\\\n\"\"\",1\n" +
+                     time + "r,\"device=\"\"n\"\"\",NaN\n" + time +
+                     "r,\"device=\"\"i\"\"\",-Inf\n" + time + "r,\"device=\"\"e\"\"\",1e-20\n");
   out.clear();
   from.rewind();
   EXPECT_TRUE(dump_json(from, text, *matcher, sink));
   const std::size_t line = out.find('\n');
   EXPECT_EQ(out.find('\n', line + 1), out.size() - 1);
   const auto object = nlohmann::json::parse(out.substr(0, line));
-  EXPECT_EQ(object["time"], "2026-11-26T02:12:33.000Z");
+  EXPECT_EQ(object["time"], "2026-11-26T01:32:33.000Z");
   EXPECT_EQ(object["sequence"], 1);
   ASSERT_EQ(object["metrics"].size(), 4U);
   EXPECT_EQ(object["metrics"][0],
@@ -504,7 +504,7 @@ TEST_F(Replay, Incidents) {
   EXPECT_EQ((*list)[3].reason, "cpu");
   const std::string text = incidents_text(*list, Charset::kAscii);
   EXPECT_EQ(text.find('\x1b'), std::string::npos);
-  EXPECT_TRUE(text.starts_with("2026-11-26T02:12:33.000Z        2s       3 snapshots  "));
+  EXPECT_TRUE(text.starts_with("2026-11-26T01:32:33.000Z        2s       3 snapshots  "));
   EXPECT_NE(text.find("unreadable: not a regular file\n"), std::string::npos);
   EXPECT_NE(text.find("not a recording of Tidegauge\n"), std::string::npos);
   const auto json = nlohmann::json::parse(incidents_json(*list));
@@ -521,8 +521,8 @@ TEST(ReplayRaw, IsHarmlessOnATerminal) {
   const recording::RawFiles files{
       "on\nset", kStart, {{"/proc/x\x1b", "a\tb\x1b[1m\x7f\xc2\x9b\xff\nend"}, {"/proc/y", ""}}};
   EXPECT_EQ(raw_text(files, true),
-            "==> /proc/x? (on?set, 2026-11-26T02:12:32.000Z) <==\na\tb?[1m???\xEF\xBF\xBD\nend\n\n"
-            "==> /proc/y (on?set, 2026-11-26T02:12:32.000Z) <==\n\n");
+            "==> /proc/x? (on?set, 2026-11-26T01:32:32.000Z) <==\na\tb?[1m???\xEF\xBF\xBD\nend\n\n"
+            "==> /proc/y (on?set, 2026-11-26T01:32:32.000Z) <==\n\n");
   EXPECT_NE(raw_text(files, false).find("a\tb\x1b[1m\x7f"), std::string::npos);
 }
 
