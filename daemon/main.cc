@@ -5,8 +5,11 @@
 
 #include "collectors/registry.h"
 #include "daemon/commands/commands.h"
+#include "daemon/commands/dump.h"
 #include "daemon/commands/ebpf_report.h"
+#include "daemon/commands/incidents.h"
 #include "daemon/commands/process_report.h"
+#include "daemon/commands/replay.h"
 #include "daemon/commands/top.h"
 #include "daemon/config/flags.h"
 #include "daemon/config/generate.h"
@@ -47,6 +50,12 @@ int run(std::span<const char* const> arguments) {
       return process_report(*command_line, registry);
     case Command::kEbpf:
       return ebpf_report(*command_line, registry);
+    case Command::kReplay:
+      return replay_recording(*command_line, registry);
+    case Command::kDump:
+      return dump_recording(*command_line, registry);
+    case Command::kIncidents:
+      return list_recordings(*command_line);
     case Command::kMetrics:
       return print(metrics_reference(registry));
     case Command::kConfigReference:

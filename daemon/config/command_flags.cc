@@ -34,8 +34,50 @@ void set_sort(CommandOptions& options, const OptionValue& value) {
 }
 
 void set_json(CommandOptions& options, const OptionValue& value) {
-  options.top.json = options.report.json = options.ebpf_json = std::get<bool>(value);
+  options.top.json = options.report.json = options.ebpf_json = options.incidents.json =
+      std::get<bool>(value);
 }
+
+template <auto Member>
+void set_recording_switch(CommandOptions& options, const OptionValue& value) {
+  options.recording.*Member = std::get<bool>(value);
+}
+
+template <auto Member>
+void set_recording_text(CommandOptions& options, const OptionValue& value) {
+  options.recording.*Member = std::get<std::string>(value);
+}
+
+template <auto Member>
+void set_recording_time(CommandOptions& options, const OptionValue& value) {
+  options.recording.*Member = parse_time_argument(std::get<std::string>(value));
+}
+
+bool is_time(std::string_view text) { return parse_time_argument(text).has_value(); }
+
+bool is_speed(std::string_view text) {
+  const auto speed = parse_real(text);
+  return speed && *speed >= 0.01 && *speed <= 1000;
+}
+
+void set_speed(CommandOptions& options, const OptionValue& value) {
+  options.recording.speed = parse_real(std::get<std::string>(value));
+}
+
+// In the order of DumpFormat.
+constexpr std::string_view kFormats[] = {"openmetrics", "json", "csv"};
+
+bool is_format(std::string_view text) {
+  return std::find(std::begin(kFormats), std::end(kFormats), text) != std::end(kFormats);
+}
+
+void set_format(CommandOptions& options, const OptionValue& value) {
+  const auto* at =
+      std::find(std::begin(kFormats), std::end(kFormats), std::get<std::string>(value));
+  options.recording.format = static_cast<DumpFormat>(at - std::begin(kFormats));
+}
+
+bool is_something(std::string_view text) { return !text.empty(); }
 
 template <auto Member>
 void set_report_switch(CommandOptions& options, const OptionValue& value) {
@@ -57,6 +99,15 @@ constexpr OptionSpec a_number(std::string_view name, std::int64_t max, std::stri
           .max = max};
 }
 
+constexpr OptionSpec a_text(std::string_view name, std::string_view default_text,
+                            std::string_view help) {
+  return {.key = name,
+          .flag = name,
+          .type = OptionType::kString,
+          .default_text = default_text,
+          .help = help};
+}
+
 constexpr OptionSpec kInterval{.key = "interval",
                                .flag = "interval",
                                .type = OptionType::kDuration,
@@ -73,8 +124,8 @@ constexpr OptionSpec kSort{.key = "sort",
 constexpr CommandFlag kFlags[] = {
     {{"top", a_switch("once", "One interval, then the end."), "", nullptr, nullptr},
      set_top_switch<&TopOptions::once>},
-    {{"top process ebpf", a_switch("json", "JSON: of top an object per interval and line."), "",
-      nullptr, nullptr},
+    {{"top process ebpf incidents",
+      a_switch("json", "JSON: of top an object per interval and line."), "", nullptr, nullptr},
      set_json},
     {{"top", kInterval, "", nullptr, nullptr}, set_top_number<&TopOptions::interval_ns>},
     {{"top", a_number("count", 1'000'000'000, "The end after so many intervals."), "", nullptr,
@@ -93,6 +144,33 @@ constexpr CommandFlag kFlags[] = {
     {{"process", a_switch("cmdline", "Show the command line, which may hold secrets."), "", nullptr,
       nullptr},
      set_report_switch<&ReportOptions::command_line>},
+    {{"replay dump", a_text("from", "", "What was recorded then and later."), kTimeForms, is_time,
+      nullptr},
+     set_recording_time<&RecordingOptions::from>},
+    {{"replay dump", a_text("to", "", "What was recorded until then."), kTimeForms, is_time,
+      nullptr},
+     set_recording_time<&RecordingOptions::to>},
+    {{"replay",
+      a_text("serve", "", "Serve it at this address as if it were now, instead of printing it."),
+      "an address such as 127.0.0.1:10071", is_something, nullptr},
+     set_recording_text<&RecordingOptions::serve_address>},
+    {{"replay", a_text("speed", "1", "With --serve: how many times as fast as it was recorded."),
+      "a number from 0.01 to 1000", is_speed, nullptr},
+     set_speed},
+    {{"replay", a_switch("loop", "With --serve: begin again at the end."), "", nullptr, nullptr},
+     set_recording_switch<&RecordingOptions::loop>},
+    {{"dump",
+      a_text("format", "openmetrics",
+             "openmetrics is for promtool tsdb create-blocks-from, with csv a row per sample, with "
+             "json a line per Snapshot. The first two have what was read anew only, json has all."),
+      "openmetrics, json or csv", is_format, nullptr},
+     set_format},
+    {{"dump", a_text("family", "", "Only families whose whole name this RE2 expression matches."),
+      "a regular expression in RE2 syntax", is_something, nullptr},
+     set_recording_text<&RecordingOptions::family>},
+    {{"dump", a_switch("raw", "The copies of kernel files in it, and nothing else."), "", nullptr,
+      nullptr},
+     set_recording_switch<&RecordingOptions::raw>},
 };
 
 }  // namespace
@@ -127,6 +205,24 @@ ConfigResult<void> apply_command_flag(const CommandFlag& flag, std::string_view 
     return tl::make_unexpected(ConfigError{name + ": " + value.error().message});
   }
   flag.apply(options, *value);
+  return {};
+}
+
+ConfigResult<void> check_recording_options(std::string_view command,
+                                           const RecordingOptions& options) {
+  const auto fail = [&](std::string message) {
+    return tl::make_unexpected(ConfigError{std::move(message)});
+  };
+  if (options.file.empty()) {
+    const std::string name(command);
+    return fail(name + ": expected a recording: `tidegauge " + name + " FILE`");
+  }
+  if (options.serve_address.empty() && (options.speed || options.loop)) {
+    return fail(std::string(options.speed ? "--speed" : "--loop") + " goes with --serve");
+  }
+  if (options.raw && (options.format || !options.family.empty())) {
+    return fail("--raw goes with neither --format nor --family");
+  }
   return {};
 }
 

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// Flags that belong to one command and to no configuration file: what `top` and `process` show.
+// Flags that belong to one command and to no configuration file: what `top` and `process` show, what of a
+// recording is wanted.
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "daemon/config/time_argument.h"
 #include "daemon/config/value.h"
 
 namespace tidegauge {
@@ -32,9 +35,33 @@ struct ReportOptions {
   bool command_line = false;
 };
 
+enum class DumpFormat : std::uint8_t { kOpenMetrics, kJson, kCsv };
+
+// Of `replay` and `dump`.
+struct RecordingOptions {
+  std::string file;
+  std::optional<TimeArgument> from;
+  std::optional<TimeArgument> to;
+  // replay
+  std::string serve_address;    // "": it is printed
+  std::optional<double> speed;  // 1 when it is not told
+  bool loop = false;
+  // dump
+  std::optional<DumpFormat> format;
+  std::string family;  // "": all
+  bool raw = false;
+};
+
+struct IncidentsOptions {
+  std::string directory;  // "": the default one
+  bool json = false;
+};
+
 struct CommandOptions {
   TopOptions top;
   ReportOptions report;
+  RecordingOptions recording;
+  IncidentsOptions incidents;
   bool ebpf_json = false;
 };
 
@@ -51,6 +78,10 @@ std::string_view to_string(TopSort sort);
 // One flag into `options`; the error says what is accepted, or whose flag it is.
 ConfigResult<void> apply_command_flag(const CommandFlag& flag, std::string_view command,
                                       std::string_view text, CommandOptions& options);
+
+// Of `replay` and `dump`: the file is there, and flags fit together.
+ConfigResult<void> check_recording_options(std::string_view command,
+                                           const RecordingOptions& options);
 
 // `tidegauge process PID`.
 ConfigResult<std::uint32_t> parse_pid_argument(std::string_view text);

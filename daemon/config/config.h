@@ -9,7 +9,8 @@
 //   yaml_value.h  a node of it to one value
 //   yaml.h        tree to settings, strict
 //   flags.h       command line to command and flags              (the only user of CLI11)
-//   command_flags.h  flags of `top` and `process`
+//   command_flags.h  flags of single commands
+//   time_argument.h  moments within a recording
 //   builder.h     the layers: defaults < file < flags
 //   origins.h     where a collector's options were written
 //   load.h        all of it in one call; SIGHUP makes the same call again

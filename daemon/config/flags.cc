@@ -24,20 +24,19 @@ struct CommandName {
   Command command;
 };
 constexpr CommandName kCommands[] = {
-    {"serve", Command::kServe},
-    {"check-config", Command::kCheckConfig},
-    {"collect", Command::kCollect},
-    {"top", Command::kTop},
-    {"process", Command::kProcess},
-    {"ebpf", Command::kEbpf},
-    {"metrics", Command::kMetrics},
-    {"help", Command::kHelp},
-    {"config-reference", Command::kConfigReference},
+    {"serve", Command::kServe},         {"check-config", Command::kCheckConfig},
+    {"collect", Command::kCollect},     {"top", Command::kTop},
+    {"process", Command::kProcess},     {"ebpf", Command::kEbpf},
+    {"replay", Command::kReplay},       {"dump", Command::kDump},
+    {"incidents", Command::kIncidents}, {"metrics", Command::kMetrics},
+    {"help", Command::kHelp},           {"config-reference", Command::kConfigReference},
 };
 
 tl::unexpected<ConfigError> fail(std::string message) {
   return tl::make_unexpected(ConfigError{std::move(message)});
 }
+
+bool is_time_flag(std::string_view argument) { return argument == "--from" || argument == "--to"; }
 
 // CLI11 wants the arguments in reverse.
 std::vector<std::string> prepare(std::span<const char* const> arguments) {
@@ -46,6 +45,12 @@ std::vector<std::string> prepare(std::span<const char* const> arguments) {
   for (const char* raw : arguments) {
     std::string argument(raw);
     positional = positional || argument == "--";
+    // "-5m" is a time; CLI11 would take it for a flag.
+    if (!positional && !prepared.empty() && is_time_flag(prepared.back()) &&
+        parse_time_argument(argument)) {
+      prepared.back().append("=").append(argument);
+      continue;
+    }
     if (!positional && argument.starts_with("--") && argument.find('=') == argument.size() - 1) {
       argument.append(kEmptyValue);
     }
@@ -267,6 +272,15 @@ ConfigResult<void> take_positional(const std::string& argument, const Tokenizer&
     line.options.report.pid = *pid;
     return {};
   }
+  RecordingOptions& recording = line.options.recording;
+  if ((command == "replay" || command == "dump") && recording.file.empty() && !argument.empty()) {
+    recording.file = argument;
+    return {};
+  }
+  if (command == "incidents" && line.options.incidents.directory.empty() && !argument.empty()) {
+    line.options.incidents.directory = argument;
+    return {};
+  }
   return fail("unexpected argument " + quote(argument));
 }
 
@@ -312,6 +326,13 @@ ConfigResult<CommandLine> parse_command_line(std::span<const char* const> argume
   }
   if (line.command == Command::kProcess && line.options.report.pid == 0) {
     return fail("process: expected the number of a process: `tidegauge process PID`");
+  }
+  if (line.command == Command::kReplay || line.command == Command::kDump) {
+    auto good = check_recording_options(line.command == Command::kReplay ? "replay" : "dump",
+                                        line.options.recording);
+    if (!good) {
+      return tl::make_unexpected(good.error());
+    }
   }
   ConfigBuilder scratch(registry);
   if (auto done = apply_flags(line, registry, scratch); !done) {

@@ -22,6 +22,9 @@ enum class Command : std::uint8_t {
   kTop,
   kProcess,  // PID
   kEbpf,
+  kReplay,     // FILE
+  kDump,       // FILE
+  kIncidents,  // [DIR]
   kMetrics,
   kConfigReference,  // hidden: prints config/tidegauge.yaml
   kHelp,             // also -h, --help
@@ -39,7 +42,7 @@ struct CommandLine {
   // nullopt: the default file if there is one. "" (--config.file=): none at all.
   std::optional<std::string> config_file;
   std::vector<FlagValue> flags;       // all valid
-  CommandOptions options;             // of `top` and `process`
+  CommandOptions options;             // of single commands
   std::vector<std::string> warnings;  // one line each, for the log
 };
 

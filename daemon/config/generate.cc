@@ -143,6 +143,9 @@ Commands:
   top                         Who does it: processes or groups by I/O, CPU, memory, waits.
   process PID                 Everything about one process.
   ebpf                        Every BPF program, in which tier it runs and why, and what it costs.
+  replay FILE                 Print a recording as the /metrics of its time, or serve it so.
+  dump FILE                   A recording for Prometheus, or as JSON or CSV.
+  incidents [DIR]             List recordings, by default those of /var/lib/tidegauge/incidents.
   metrics                     Print the documentation of every metric.
   help                        Print this text.
 
@@ -280,6 +283,9 @@ std::string help_text(CollectorRegistry registry) {
       append_command_flags(out, "top");
       append_command_flags(out, "process");
       append_command_flags(out, "ebpf");
+      append_command_flags(out, "replay");
+      append_command_flags(out, "dump");
+      append_command_flags(out, "incidents");
     }
   }
   append_flag(out, "--collector.NAME.interval=DURATION", std::string(kCollectorInterval.help));

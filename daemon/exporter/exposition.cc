@@ -75,20 +75,25 @@ const std::string* FamilyOwners::owner(std::string_view family) const {
   return nullptr;
 }
 
+FamilyFilter family_filter(std::shared_ptr<const FamilyOwners> owners, std::string_view collector,
+                           bool node_families) {
+  return [owners = std::move(owners), collector, node_families](std::string_view family) {
+    if (!node_families && family.starts_with("node_")) {
+      return FamilyVerdict::kSwitchedOff;
+    }
+    const std::string* owner = owners->owner(family);
+    return owner == nullptr || *owner == collector ? FamilyVerdict::kWrite
+                                                   : FamilyVerdict::kCollides;
+  };
+}
+
 Exposition::Exposition(ExpositionOptions options, const std::vector<ExportedCollector>& collectors,
                        std::function<void(std::string&)> own)
     : options_(options), status_(options.node_families), own_(std::move(own)) {
   const auto owners = std::make_shared<const FamilyOwners>(collectors);
   sections_.reserve(collectors.size());
   for (const ExportedCollector& info : collectors) {
-    sections_.emplace_back([owners, name = info.name,
-                            node = options.node_families](std::string_view family) {
-      if (!node && family.starts_with("node_")) {
-        return FamilyVerdict::kSwitchedOff;
-      }
-      const std::string* owner = owners->owner(family);
-      return owner == nullptr || *owner == name ? FamilyVerdict::kWrite : FamilyVerdict::kCollides;
-    });
+    sections_.emplace_back(family_filter(owners, info.name, options.node_families));
   }
 }
 

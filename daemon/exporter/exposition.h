@@ -91,4 +91,9 @@ class FamilyOwners {
       patterns_;  // longest first: node_memory_numa_<field> before node_memory_<field>
 };
 
+// What this collector may write: nothing that belongs to another one, and node_* only where it is wanted.
+// `collector` must outlive it.
+FamilyFilter family_filter(std::shared_ptr<const FamilyOwners> owners, std::string_view collector,
+                           bool node_families);
+
 }  // namespace tidegauge

@@ -105,13 +105,20 @@ ChunkDecompressor::ChunkDecompressor()
   }
 }
 
-Result<void> ChunkDecompressor::decompress(const ChunkHeader& header, std::string_view stored,
-                                           std::string& plain) {
+Result<void> check_stored(const ChunkHeader& header, std::string_view stored) {
   if (stored.size() != header.stored_bytes) {
     return bad("the file ends within a chunk");
   }
   if (checksum(stored) != header.checksum) {
     return bad("the checksum of a chunk is wrong");
+  }
+  return {};
+}
+
+Result<void> ChunkDecompressor::decompress(const ChunkHeader& header, std::string_view stored,
+                                           std::string& plain) {
+  if (auto good = check_stored(header, stored); !good) {
+    return good;
   }
   plain.resize(header.plain_bytes);
   const std::size_t size = ::ZSTD_decompressDCtx(context_.get(), plain.data(), plain.size(),

@@ -59,7 +59,9 @@ Result<void> check_file_header(std::string_view bytes);
 Result<ChunkHeader> parse_chunk_header(std::string_view bytes);
 // Whether the bytes may begin a chunk: for looking for the next one behind damage.
 bool may_be_chunk(std::string_view bytes);
-// Checks the checksum and decompresses into `plain`, which becomes as large as the header says at most.
+// Whether all of the stored bytes are there and have the header's checksum.
+Result<void> check_stored(const ChunkHeader& header, std::string_view stored);
+// Checks that and decompresses into `plain`, which becomes as large as the header says at most.
 class ChunkDecompressor {
  public:
   ChunkDecompressor();

@@ -212,15 +212,19 @@ void RecordingReader::rewind() {
   decoder_.reset();
 }
 
-RecordingSummary RecordingReader::summary() const {
+RecordingSummary RecordingReader::summarize(bool check) const {
   RecordingSummary out;
+  std::string stored;
   out.file_bytes = source_->size();
   std::uint64_t offset = kFileHeaderBytes;
   bool is_first = true;
   for (;;) {
     std::optional<Damage> damage;
     const auto chunk = find_chunk(offset, damage);
-    out.damages += damage ? 1U : 0U;
+    // Less than a header at the end was not written to its end.
+    const bool is_torn = !chunk && out.file_bytes - offset < kChunkHeaderBytes;
+    out.damages += damage && !(check && is_torn) ? 1U : 0U;
+    out.is_complete = out.is_complete && !damage;
     if (!chunk) {
       break;
     }
@@ -228,8 +232,12 @@ RecordingSummary RecordingReader::summary() const {
     offset = chunk->offset + kChunkHeaderBytes + chunk->header.stored_bytes;
     out.is_complete = info.kind == ChunkKind::kEnd && offset == out.file_bytes;
     if (offset > out.file_bytes) {
-      ++out.damages;
+      out.damages += check ? 0U : 1U;
       break;
+    }
+    if (check) {
+      source_->read(chunk->offset + kChunkHeaderBytes, chunk->header.stored_bytes, stored);
+      out.damages += check_stored(chunk->header, stored) ? 0U : 1U;
     }
     if (info.kind == ChunkKind::kSnapshots) {
       out.snapshots += info.count;

@@ -62,7 +62,9 @@ class RecordingReader {
   void rewind();
 
   // Reads all headers; leaves the place alone.
-  [[nodiscard]] RecordingSummary summary() const;
+  [[nodiscard]] RecordingSummary summary() const { return summarize(false); }
+  // Reads the whole file and compares checksums, too. A file whose end is missing is not damaged for that.
+  [[nodiscard]] RecordingSummary check() const { return summarize(true); }
 
  private:
   class Source;
@@ -75,6 +77,7 @@ class RecordingReader {
   // The chunk at `offset` or, with a Damage, the next one behind it.
   std::optional<Found> find_chunk(std::uint64_t offset, std::optional<Damage>& damage) const;
   std::optional<Item> read_chunk(const Found& chunk);
+  [[nodiscard]] RecordingSummary summarize(bool check) const;
 
   std::unique_ptr<Source> source_;
   std::uint64_t offset_ = kFileHeaderBytes;

@@ -2,7 +2,10 @@
 #include "daemon/recorder/snapshot_decoder.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
+
+#include "collectors/core/text.h"
 
 namespace tidegauge::recording {
 
@@ -30,10 +33,20 @@ std::int64_t sum(std::int64_t a, std::int64_t b) {
 
 // As they go into an exposition: what a recorder writes is of this form.
 bool is_name(std::string_view text) {
-  return !text.empty() && text.size() <= 256 && std::all_of(text.begin(), text.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
-           c == ':';
-  });
+  const bool begins_well = !text.empty() && (text[0] < '0' || text[0] > '9');
+  return begins_well && text.size() <= 256 && std::all_of(text.begin(), text.end(), [](char c) {
+           return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                  c == '_' || c == ':';
+         });
+}
+
+bool is_label_name(std::string_view text) {
+  return is_name(text) && text.find(':') == std::string_view::npos;
+}
+
+// Valid UTF-8, as it was when it was recorded.
+std::string label_text(std::string_view text) {
+  return sanitize_label(text, std::numeric_limits<std::size_t>::max());
 }
 
 // Runs of zeros and single cells.
@@ -124,8 +137,8 @@ std::optional<ColumnInfo> SnapshotDecoder::read_column(std::string_view bytes) {
   for (std::size_t i = 0; i < labels && body.is_good(); ++i) {
     Label label;
     label.name = body.text();
-    label.value = body.text();
-    if (!is_name(label.name)) {
+    label.value = label_text(body.text());
+    if (!is_label_name(label.name)) {
       return std::nullopt;
     }
     out.labels.push_back(std::move(label));
@@ -181,7 +194,7 @@ bool SnapshotDecoder::read_rows(ByteReader& body, const Shape* base, Shape& shap
       std::vector<std::string> row;
       row.reserve(shape.label_names.size());
       for (std::size_t k = 0; k < shape.label_names.size(); ++k) {
-        row.emplace_back(body.text());
+        row.push_back(label_text(body.text()));
       }
       if (!put(std::move(row), kNewRow)) {
         return false;
@@ -207,7 +220,7 @@ Result<void> SnapshotDecoder::read_shape(std::string_view bytes) {
     const std::size_t label_names = body.count();
     for (std::size_t i = 0; i < label_names && body.is_good(); ++i) {
       shape->label_names.emplace_back(body.text());
-      if (!is_name(shape->label_names.back())) {
+      if (!is_label_name(shape->label_names.back())) {
         return bad("a label has no proper name");
       }
     }

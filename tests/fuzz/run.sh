@@ -19,7 +19,7 @@ seed() {
   { printf "\\x$(printf %02x "$1")"; printf '%s\n' "$2"; } >"$file"
 }
 
-mkdir -p "$build"/seeds/{process,http,config,collector}_fuzz
+mkdir -p "$build"/seeds/{process,http,config,collector,recording}_fuzz
 seed 0 '1234 (a) R 1 (b) S 1 1234 1234 0 -1 4194560 18 0 1 0 2 3 0 0 20 0 1 0 6789 4096 25 18446744073709551615 1 1 0 0 0 0 0 0 0 0 0 0 17 1 0 0 7 0 0 1 1 1 1 1 1 1 0'
 seed 1 "$(printf 'Name:\tsh\nState:\tS (sleeping)\nTgid:\t7\nNSpid:\t7\nUid:\t0\t0\t0\t0\nVmRSS:\t   4 kB\nRssAnon:\t   4 kB\nRssFile:\t   4 kB\nRssShmem:\t   0 kB\nVmSwap:\t   0 kB\nThreads:\t1\nKthread:\t0\nvoluntary_ctxt_switches:\t1\nnonvoluntary_ctxt_switches:\t0')"
 seed 2 "$(printf 'rchar: 1\nwchar: 2\nsyscr: 3\nsyscw: 4\nread_bytes: 5\nwrite_bytes: 6\ncancelled_write_bytes: 7')"
@@ -39,9 +39,12 @@ seed 11 '22 27 0:22 / /proc rw,relatime - proc proc rw,gid=4,hidepid=invisible'
 cp config/tidegauge.yaml "$build/seeds/config_fuzz/"
 printf '/metrics?collect[]=cpu' >"$build/seeds/http_fuzz/target"
 cp "$fixtures/vmstat" "$build/seeds/collector_fuzz/"
+# A second of this machine's cheap collectors: as a file, and each chunk's plain bytes.
+"$build/make_recording" "$build/seed.tgrec" 1 250 250 loadavg meminfo netdev pressure >/dev/null
+"$build/make_recording" --seeds "$build/seed.tgrec" "$build/seeds/recording_fuzz"
 
 status=0
-for target in http_fuzz config_fuzz collector_fuzz process_fuzz; do
+for target in http_fuzz config_fuzz collector_fuzz process_fuzz recording_fuzz; do
   corpus=$build/corpus/$target
   log=$build/$target.log
   mkdir -p "$corpus"

@@ -71,7 +71,8 @@ TEST(CommandFlags, WrongOnes) {
   EXPECT_EQ(error_of({"top", "--onec"}), "unknown flag \"--onec\"; did you mean \"--once\"?");
   EXPECT_EQ(error_of({"--once"}), "--once is a flag of `tidegauge top`");
   EXPECT_EQ(error_of({"serve", "--json"}),
-            "--json is a flag of `tidegauge top` and `tidegauge process` and `tidegauge ebpf`");
+            "--json is a flag of `tidegauge top` and `tidegauge process` and `tidegauge ebpf` and "
+            "`tidegauge incidents`");
   EXPECT_EQ(error_of({"top", "--smaps"}), "--smaps is a flag of `tidegauge process`");
   EXPECT_EQ(error_of({"top", "--sort=io2"}),
             "--sort: expected io, read, write, cpu, memory, faults or delay, got \"io2\"");
@@ -87,6 +88,45 @@ TEST(CommandFlags, WrongOnes) {
             "process: expected the number of a process, got \"init\"");
   EXPECT_EQ(error_of({"process", "0"}), "process: expected the number of a process, got \"0\"");
   EXPECT_EQ(error_of({"process", "1", "2"}), "unexpected argument \"2\"");
+}
+
+TEST(CommandFlags, OfRecordings) {
+  const auto line = parse({"replay", "x.tgrec", "--from", "-5m", "--to=2026-11-26T02:12:32Z",
+                           "--serve", "127.0.0.1:0", "--speed=0.5", "--loop"});
+  ASSERT_TRUE(line) << line.error().message;
+  EXPECT_EQ(line->command, Command::kReplay);
+  const RecordingOptions& options = line->options.recording;
+  EXPECT_EQ(options.file, "x.tgrec");
+  EXPECT_TRUE(options.from->is_before_end);
+  EXPECT_EQ(options.from->ns, 300'000'000'000);
+  EXPECT_FALSE(options.to->is_before_end);
+  EXPECT_EQ(options.serve_address, "127.0.0.1:0");
+  EXPECT_EQ(options.speed, 0.5);
+  EXPECT_TRUE(options.loop);
+  const auto dump = parse({"dump", "x", "--format=csv", "--family", "node_.*"});
+  ASSERT_TRUE(dump);
+  EXPECT_EQ(dump->options.recording.format, DumpFormat::kCsv);
+  EXPECT_EQ(dump->options.recording.family, "node_.*");
+  EXPECT_TRUE(parse({"dump", "x", "--raw"})->options.recording.raw);
+  const auto incidents = parse({"incidents", "/tmp/x", "--json"});
+  EXPECT_EQ(incidents->options.incidents.directory, "/tmp/x");
+  EXPECT_TRUE(incidents->options.incidents.json);
+  EXPECT_TRUE(parse({"incidents"}));
+}
+
+TEST(CommandFlags, OfRecordingsWrongOnes) {
+  EXPECT_EQ(error_of({"replay"}), "replay: expected a recording: `tidegauge replay FILE`");
+  EXPECT_EQ(error_of({"dump", "x", "y"}), "unexpected argument \"y\"");
+  EXPECT_EQ(error_of({"dump", "x", "--from=noon"}),
+            "--from: expected " + std::string(kTimeForms) + ", got \"noon\"");
+  EXPECT_EQ(error_of({"dump", "x", "--format=xml"}),
+            "--format: expected openmetrics, json or csv, got \"xml\"");
+  EXPECT_EQ(error_of({"dump", "x", "--raw", "--family=a"}),
+            "--raw goes with neither --format nor --family");
+  EXPECT_EQ(error_of({"replay", "x", "--speed=2"}), "--speed goes with --serve");
+  EXPECT_EQ(error_of({"replay", "x", "--serve=:1", "--speed=0"}),
+            "--speed: expected a number from 0.01 to 1000, got \"0\"");
+  EXPECT_EQ(error_of({"replay", "x", "--raw"}), "--raw is a flag of `tidegauge dump`");
 }
 
 TEST(CommandFlags, HelpNamesThem) {

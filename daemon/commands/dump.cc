@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/commands/dump.h"
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <string>
+
+#include "daemon/commands/recording_command.h"
+#include "daemon/replay/dump_rows.h"
+#include "daemon/replay/open_metrics.h"
+#include "daemon/replay/raw_text.h"
+
+namespace tidegauge {
+
+namespace {
+
+void complain(const std::string& message) {
+  std::fprintf(stderr, "tidegauge: %s\n", message.c_str());
+}
+
+int dump_raw(replay::RecordingWalk& walk, const RecordingOptions& options) {
+  StandardOutput output;
+  const bool for_terminal = ::isatty(STDOUT_FILENO) == 1;
+  std::uint64_t found = 0;
+  while (const auto files = walk.next_raw()) {
+    ++found;
+    if (!output.write(replay::raw_text(*files, for_terminal))) {
+      break;
+    }
+  }
+  if (found == 0) {
+    complain(options.file + ": no copies of kernel files in it");
+  }
+  return end_of_walk(options, walk, 1, output);
+}
+
+void tell_left_out(const std::string& file, const replay::OpenMetricsStats& stats) {
+  if (stats.not_later != 0) {
+    complain(file + ": " + std::to_string(stats.not_later) +
+             " samples left out that are not later than the one before (the clock was set back)");
+  }
+  if (stats.collisions != 0) {
+    complain(file + ": " + std::to_string(stats.collisions) +
+             " samples left out of series that another collector has, too");
+  }
+}
+
+}  // namespace
+
+int dump_recording(const CommandLine& command_line, CollectorRegistry registry) {
+  const RecordingOptions& options = command_line.options.recording;
+  auto matcher = replay::FamilyMatcher::make(options.family);
+  if (!matcher) {
+    complain(matcher.error().where);
+    return 2;
+  }
+  auto walk = open_recording(options);
+  if (!walk) {
+    return 2;
+  }
+  if (options.raw) {
+    return dump_raw(*walk, options);
+  }
+  StandardOutput output;
+  replay::RecordedText text(registry);
+  const replay::TextSink sink = [&](std::string_view part) { return output.write(part); };
+  switch (options.format.value_or(DumpFormat::kOpenMetrics)) {
+    case DumpFormat::kOpenMetrics: {
+      replay::OpenMetricsDump dump(*walk, text, *matcher);
+      dump.run(sink);
+      tell_left_out(options.file, dump.stats());
+      break;
+    }
+    case DumpFormat::kJson:
+      replay::dump_json(*walk, text, *matcher, sink);
+      break;
+    case DumpFormat::kCsv:
+      replay::dump_csv(*walk, text, *matcher, sink);
+      break;
+  }
+  return end_of_walk(options, *walk, walk->snapshots(), output);
+}
+
+}  // namespace tidegauge

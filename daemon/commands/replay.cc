@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/commands/replay.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <ctime>
+#include <string>
+
+#include "daemon/commands/recording_command.h"
+#include "daemon/exporter/http_server.h"
+#include "daemon/replay/pace.h"
+#include "daemon/replay/recorded_text.h"
+#include "daemon/replay/replay_source.h"
+
+namespace tidegauge {
+
+namespace {
+
+constexpr std::int64_t kSecondNs = 1'000'000'000;
+
+void complain(const std::string& message) {
+  std::fprintf(stderr, "tidegauge: %s\n", message.c_str());
+}
+
+int print_recording(replay::RecordingWalk& walk, const RecordingOptions& options,
+                    CollectorRegistry registry) {
+  StandardOutput output;
+  replay::RecordedExposition exposition(registry);
+  while (const SnapshotPtr snapshot = walk.next()) {
+    const bool wanted = output.write("# tick " + replay::time_text(snapshot->realtime_ns) +
+                                     " sequence " + std::to_string(snapshot->sequence) + "\n") &&
+                        output.write(*exposition.body(snapshot, walk.node_families()));
+    if (!wanted) {
+      break;
+    }
+  }
+  return end_of_walk(options, walk, walk.snapshots(), output);
+}
+
+std::int64_t now_ns() {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * kSecondNs + now.tv_nsec;
+}
+
+sigset_t end_signals() {
+  sigset_t set;
+  ::sigemptyset(&set);
+  ::sigaddset(&set, SIGTERM);
+  ::sigaddset(&set, SIGINT);
+  return set;
+}
+
+// False when a signal came first.
+bool wait_until(std::int64_t due_ns) {
+  const sigset_t signals = end_signals();
+  for (;;) {
+    const std::int64_t left_ns = std::max<std::int64_t>(due_ns - now_ns(), 0);
+    const timespec wait{.tv_sec = left_ns / kSecondNs, .tv_nsec = left_ns % kSecondNs};
+    if (::sigtimedwait(&signals, nullptr, &wait) > 0) {
+      return false;
+    }
+    if (errno == EAGAIN && now_ns() >= due_ns) {
+      return true;
+    }
+  }
+}
+
+// The next Snapshot, of the next round where there is one.
+SnapshotPtr next_turn(replay::RecordingWalk& walk, replay::Pace& pace, bool loop) {
+  SnapshotPtr snapshot = walk.next();
+  if (!snapshot && loop) {
+    walk.rewind();
+    pace.begin_again();
+    snapshot = walk.next();
+  }
+  return snapshot;
+}
+
+int serve_recording(replay::RecordingWalk& walk, const RecordingOptions& options,
+                    CollectorRegistry registry) {
+  const sigset_t signals = end_signals();
+  ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);  // before there are threads
+  ::signal(SIGPIPE, SIG_IGN);
+  replay::Pace pace(options.speed.value_or(1));
+  SnapshotPtr snapshot = walk.next();
+  if (!snapshot) {
+    complain(options.file + ": no Snapshot in it can be served");
+    return 1;
+  }
+  replay::ReplaySource source;
+  replay::ReplayHandler handler(source, registry);
+  HttpServerOptions http;
+  http.listen_addresses = {options.serve_address};
+  http.log_error = [](std::string_view message) { complain(std::string(message)); };
+  auto server = HttpServer::start(std::move(http), handler);
+  if (!server) {
+    complain(server.error().message);
+    return 1;
+  }
+  for (const std::string& address : (*server)->addresses()) {
+    complain("serving " + options.file + " at " + address);
+  }
+  while (snapshot && wait_until(pace.next(*snapshot, now_ns()))) {
+    source.publish({std::move(snapshot), walk.node_families()});
+    (*server)->resume_pending();
+    snapshot = next_turn(walk, pace, options.loop);
+    if (!snapshot) {
+      complain(options.file + ": its end is reached, the last Snapshot stays");
+      int number = 0;
+      while (::sigwait(&signals, &number) != 0) {
+      }
+    }
+  }
+  (*server)->stop();
+  return 0;
+}
+
+}  // namespace
+
+int replay_recording(const CommandLine& command_line, CollectorRegistry registry) {
+  const RecordingOptions& options = command_line.options.recording;
+  auto walk = open_recording(options);
+  if (!walk) {
+    return 2;
+  }
+  return options.serve_address.empty() ? print_recording(*walk, options, registry)
+                                       : serve_recording(*walk, options, registry);
+}
+
+}  // namespace tidegauge

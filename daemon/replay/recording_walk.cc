@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/replay/recording_walk.h"
+
+#include <array>
+#include <cstdio>
+#include <ctime>
+#include <utility>
+#include <variant>
+
+namespace tidegauge::replay {
+
+Result<RecordingWalk> RecordingWalk::open(const std::string& path, const WalkRange& range,
+                                          Damaged damaged) {
+  auto reader = recording::RecordingReader::open(path);
+  if (!reader) {
+    return tl::make_unexpected(reader.error());
+  }
+  RecordingWalk walk(std::move(*reader), std::move(damaged));
+  walk.summary_ = walk.reader_.summary();
+  const std::int64_t end_ns = walk.summary_.last_realtime_ns;
+  if (range.from) {
+    walk.from_ns_ = range.from->resolve(end_ns);
+  }
+  if (range.to) {
+    walk.to_ns_ = range.to->resolve(end_ns);
+  }
+  if (walk.from_ns_ > walk.to_ns_) {
+    return tl::make_unexpected(Error{ErrorKind::kInvalid, 0,
+                                     "--from is " + time_text(walk.from_ns_) +
+                                         ", which is later than --to, " + time_text(walk.to_ns_)});
+  }
+  walk.reader_.skip_before(walk.from_ns_);
+  return walk;
+}
+
+std::optional<recording::RecordingReader::Item> RecordingWalk::next_item() {
+  while (auto item = reader_.next()) {
+    const auto* damage = std::get_if<recording::Damage>(&*item);
+    if (damage == nullptr) {
+      return item;
+    }
+    if (is_first_walk_) {
+      ++damages_;
+      damaged_(*damage);
+    }
+  }
+  is_first_walk_ = false;
+  return std::nullopt;
+}
+
+SnapshotPtr RecordingWalk::next() {
+  while (auto item = next_item()) {
+    const auto* snapshot = std::get_if<SnapshotPtr>(&*item);
+    if (snapshot != nullptr && is_wanted((*snapshot)->realtime_ns)) {
+      ++snapshots_;
+      return *snapshot;
+    }
+  }
+  return nullptr;
+}
+
+std::optional<recording::RawFiles> RecordingWalk::next_raw() {
+  while (auto item = next_item()) {
+    auto* files = std::get_if<recording::RawFiles>(&*item);
+    if (files != nullptr && is_wanted(files->realtime_ns)) {
+      return std::move(*files);
+    }
+  }
+  return std::nullopt;
+}
+
+void RecordingWalk::rewind() { reader_.rewind(); }
+
+bool RecordingWalk::node_families() const {
+  const auto at = reader_.checkpoint().find(kNodeFamiliesEntry);
+  return at == reader_.checkpoint().end() || at->second != "false";
+}
+
+std::string time_text(std::int64_t realtime_ns) {
+  constexpr std::int64_t kSecondNs = 1'000'000'000;
+  // Rounded down before 1970, too.
+  std::int64_t seconds = realtime_ns / kSecondNs;
+  std::int64_t rest_ns = realtime_ns % kSecondNs;
+  if (rest_ns < 0) {
+    --seconds;
+    rest_ns += kSecondNs;
+  }
+  const std::time_t time = seconds;
+  std::tm utc{};
+  ::gmtime_r(&time, &utc);
+  std::array<char, 64> text{};
+  std::snprintf(text.data(), text.size(), "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", utc.tm_year + 1900,
+                utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec,
+                static_cast<int>(rest_ns / 1'000'000));
+  return text.data();
+}
+
+}  // namespace tidegauge::replay

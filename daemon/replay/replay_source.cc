@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/replay/replay_source.h"
+
+#include <utility>
+
+namespace tidegauge::replay {
+
+void ReplaySource::publish(Turn turn) {
+  // What was there goes with `turn`, after the lock: it may be much to free.
+  const std::lock_guard lock(mutex_);
+  std::swap(turn_, turn);
+}
+
+ReplaySource::Turn ReplaySource::turn() const {
+  const std::lock_guard lock(mutex_);
+  return turn_;
+}
+
+class ReplayHandler::Pinned final : public SnapshotSource {
+ public:
+  void set(SnapshotPtr snapshot) { snapshot_ = std::move(snapshot); }
+
+  [[nodiscard]] SnapshotPtr latest() const override { return snapshot_; }
+  [[nodiscard]] bool is_stale(const std::vector<bool>& /*selected*/) const override {
+    return false;
+  }
+  void request_refresh() override {}
+  [[nodiscard]] bool alive() const override { return true; }
+
+ private:
+  SnapshotPtr snapshot_;
+};
+
+ReplayHandler::ReplayHandler(const ReplaySource& source, CollectorRegistry registry)
+    : source_(source), registry_(registry), pinned_(std::make_shared<Pinned>()) {
+  for (const CollectorInfo* info : registry) {
+    known_.push_back(info->name);
+  }
+  make_generation({}, true);
+}
+
+void ReplayHandler::make_generation(const Snapshot& snapshot, bool node_families) {
+  generation_.routes.reset();
+  generation_.exposition.reset();
+  generation_.collectors = std::make_unique<RecordedCollectors>(snapshot, registry_);
+  generation_.node_families = node_families;
+  ExpositionOptions options;
+  options.node_families = node_families;
+  generation_.exposition =
+      std::make_unique<Exposition>(options, generation_.collectors->exported(), nullptr);
+  generation_.routes =
+      std::make_unique<Routes>(RouteOptions{}, generation_.collectors->exported(), known_, *pinned_,
+                               *generation_.exposition, own_, [] {});
+  generation_.routes->set_ready(true);
+}
+
+std::variant<HttpResponse, HttpPending> ReplayHandler::handle(const HttpRequest& request,
+                                                              bool resumed) {
+  const ReplaySource::Turn turn = source_.turn();
+  if (turn.snapshot && (turn.node_families != generation_.node_families ||
+                        !generation_.collectors->are_of(*turn.snapshot))) {
+    make_generation(*turn.snapshot, turn.node_families);
+  }
+  pinned_->set(turn.snapshot);
+  return generation_.routes->handle(request, resumed);
+}
+
+}  // namespace tidegauge::replay

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// A recording in the place of the scheduler: what the web server serves as if it were now.
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "daemon/config/config.h"
+#include "daemon/exporter/exposition.h"
+#include "daemon/exporter/http_message.h"
+#include "daemon/exporter/own_metrics.h"
+#include "daemon/exporter/routes.h"
+#include "daemon/exporter/snapshot_source.h"
+#include "daemon/replay/recorded_text.h"
+
+namespace tidegauge::replay {
+
+// The Snapshot whose turn it is. It is as new as it can be, so nobody waits for a refresh. Any thread.
+class ReplaySource final : public SnapshotSource {
+ public:
+  struct Turn {
+    SnapshotPtr snapshot;  // null before the first
+    bool node_families = true;
+  };
+  void publish(Turn turn);
+  [[nodiscard]] Turn turn() const;
+
+  [[nodiscard]] SnapshotPtr latest() const override { return turn().snapshot; }
+  [[nodiscard]] bool is_stale(const std::vector<bool>& /*selected*/) const override {
+    return false;
+  }
+  void request_refresh() override {}
+  [[nodiscard]] bool alive() const override { return true; }
+
+ private:
+  mutable std::mutex mutex_;
+  Turn turn_;
+};
+
+// The daemon's routes over a ReplaySource. Routes know one set of collectors and a recording may change its own, so
+// they are made anew with it. On the web thread.
+class ReplayHandler final : public HttpHandler {
+ public:
+  // `source` must outlive it.
+  ReplayHandler(const ReplaySource& source, CollectorRegistry registry);
+
+  std::variant<HttpResponse, HttpPending> handle(const HttpRequest& request, bool resumed) override;
+
+ private:
+  // One Snapshot for the length of a request: the set of collectors must not change within it.
+  class Pinned;
+  struct Generation {
+    std::unique_ptr<RecordedCollectors> collectors;
+    bool node_families = true;
+    std::unique_ptr<Exposition> exposition;
+    std::unique_ptr<Routes> routes;
+  };
+  void make_generation(const Snapshot& snapshot, bool node_families);
+
+  const ReplaySource& source_;
+  CollectorRegistry registry_;
+  std::vector<std::string_view> known_;
+  OwnMetrics own_;
+  std::shared_ptr<Pinned> pinned_;
+  Generation generation_;
+};
+
+}  // namespace tidegauge::replay
