@@ -9,6 +9,7 @@
 #include "daemon/commands/ebpf_report.h"
 #include "daemon/commands/incidents.h"
 #include "daemon/commands/process_report.h"
+#include "daemon/commands/record.h"
 #include "daemon/commands/replay.h"
 #include "daemon/commands/top.h"
 #include "daemon/config/flags.h"
@@ -56,6 +57,8 @@ int run(std::span<const char* const> arguments) {
       return dump_recording(*command_line, registry);
     case Command::kIncidents:
       return list_recordings(*command_line);
+    case Command::kRecord:
+      return record(*command_line, registry);
     case Command::kMetrics:
       return print(metrics_reference(registry));
     case Command::kConfigReference:

@@ -1,22 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/commands/ebpf_report.h"
 
-#include <netdb.h>
-#include <sys/socket.h>
-#include <sys/time.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstdio>
-#include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 #include <thread>
+#include <utility>
 #include <vector>
 
+#include "daemon/commands/daemon_client.h"
 #include "daemon/commands/terminal_text.h"
 #include "daemon/config/load.h"
 #include "daemon/scheduler/clock.h"
@@ -28,68 +24,6 @@ namespace tidegauge {
 namespace {
 
 using Json = nlohmann::json;
-
-constexpr std::size_t kMaxAnswerBytes = 1U << 20U;
-
-struct FreeAddresses {
-  void operator()(addrinfo* list) const { ::freeaddrinfo(list); }
-};
-
-// "host:port", "[v6]:port", ":port"; nothing for a socket of another kind.
-std::unique_ptr<addrinfo, FreeAddresses> resolve(const std::string& address) {
-  const auto colon = address.rfind(':');
-  if (colon == std::string::npos || address.starts_with('/') || address.starts_with("unix:")) {
-    return nullptr;
-  }
-  std::string host = address.substr(0, colon);
-  if (host.size() >= 2 && host.front() == '[') {
-    host = host.substr(1, host.size() - 2);
-  }
-  if (host.empty() || host == "0.0.0.0" || host == "*") {
-    host = "127.0.0.1";
-  }
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV;
-  addrinfo* list = nullptr;
-  if (::getaddrinfo(host.c_str(), address.substr(colon + 1).c_str(), &hints, &list) != 0) {
-    return nullptr;
-  }
-  return std::unique_ptr<addrinfo, FreeAddresses>(list);
-}
-
-// Of the daemon; nothing when none answers with what this command understands.
-std::optional<std::string> fetch(const std::string& address) {
-  const auto target = resolve(address);
-  if (target == nullptr) {
-    return std::nullopt;
-  }
-  const int fd = ::socket(target->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) {
-    return std::nullopt;
-  }
-  const timeval limit{.tv_sec = 2, .tv_usec = 0};
-  ::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-  ::setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
-  const std::string request =
-      "GET /api/v1/ebpf HTTP/1.1\r\nHost: " + address + "\r\nConnection: close\r\n\r\n";
-  std::string answer;
-  if (::connect(fd, target->ai_addr, target->ai_addrlen) == 0 &&
-      ::send(fd, request.data(), request.size(), MSG_NOSIGNAL) ==
-          static_cast<ssize_t>(request.size())) {
-    std::array<char, 16384> part{};
-    ssize_t got = 0;
-    while (answer.size() < kMaxAnswerBytes && (got = ::read(fd, part.data(), part.size())) > 0) {
-      answer.append(part.data(), static_cast<std::size_t>(got));
-    }
-  }
-  ::close(fd);
-  const auto body = answer.find("\r\n\r\n");
-  if (!answer.starts_with("HTTP/1.1 200") || body == std::string::npos) {
-    return std::nullopt;
-  }
-  return answer.substr(body + 4);
-}
 
 bool uses_ebpf(std::string_view collector) {
   return collector.starts_with("ebpf") || collector == "process";
@@ -190,7 +124,12 @@ int ebpf_report(const CommandLine& command_line, CollectorRegistry registry) {
   }
   std::optional<std::string> json;
   for (const std::string& address : config->listen_addresses) {
-    json = json ? json : fetch(address);
+    if (json) {
+      break;
+    }
+    if (auto answer = ask_daemon(address, "GET", "/api/v1/ebpf"); answer && answer->status == 200) {
+      json = std::move(answer->body);
+    }
   }
   if (!json || ebpf_table(*json).empty()) {
     std::fprintf(stderr, "no daemon answers; tried here for a second:\n");

@@ -42,6 +42,21 @@ struct CollectorConfig {
   OptionOrigins origins;  // of the options that were set
 };
 
+// The flight recorder.
+struct RecorderConfig {
+  bool enabled = true;
+  std::int64_t window_ns = 900'000'000'000;
+  std::int64_t memory_bytes = 8 << 20;
+  std::int64_t after_ns = 60'000'000'000;
+  std::string directory = "/var/lib/tidegauge/incidents";
+  std::int64_t max_files = 20;
+  std::int64_t max_disk_bytes = 256 << 20;
+  std::int64_t max_age_ns = 720 * 3'600'000'000'000;  // 0: any
+  std::int64_t write_rate_bytes = 4 << 20;            // a second
+  bool trigger_over_http = true;
+  friend bool operator==(const RecorderConfig&, const RecorderConfig&) = default;
+};
+
 struct Config {
   std::int64_t tick_ns = 1'000'000'000;
   std::int64_t freshness_ns = 0;  // 0: one tick
@@ -58,6 +73,8 @@ struct Config {
   bool disable_exporter_metrics = false;
 
   KernelRoots roots;  // with the privacy of what is found there
+
+  RecorderConfig recorder;
 
   LogLevel log_level = LogLevel::kInfo;
   LogFormat log_format = LogFormat::kLogfmt;

@@ -24,12 +24,19 @@ struct CommandName {
   Command command;
 };
 constexpr CommandName kCommands[] = {
-    {"serve", Command::kServe},         {"check-config", Command::kCheckConfig},
-    {"collect", Command::kCollect},     {"top", Command::kTop},
-    {"process", Command::kProcess},     {"ebpf", Command::kEbpf},
-    {"replay", Command::kReplay},       {"dump", Command::kDump},
-    {"incidents", Command::kIncidents}, {"metrics", Command::kMetrics},
-    {"help", Command::kHelp},           {"config-reference", Command::kConfigReference},
+    {"serve", Command::kServe},
+    {"check-config", Command::kCheckConfig},
+    {"collect", Command::kCollect},
+    {"top", Command::kTop},
+    {"process", Command::kProcess},
+    {"ebpf", Command::kEbpf},
+    {"record", Command::kRecord},
+    {"replay", Command::kReplay},
+    {"dump", Command::kDump},
+    {"incidents", Command::kIncidents},
+    {"metrics", Command::kMetrics},
+    {"help", Command::kHelp},
+    {"config-reference", Command::kConfigReference},
 };
 
 tl::unexpected<ConfigError> fail(std::string message) {

@@ -25,6 +25,7 @@ enum class Command : std::uint8_t {
   kReplay,     // FILE
   kDump,       // FILE
   kIncidents,  // [DIR]
+  kRecord,
   kMetrics,
   kConfigReference,  // hidden: prints config/tidegauge.yaml
   kHelp,             // also -h, --help

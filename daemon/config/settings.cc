@@ -74,6 +74,35 @@ void set_integer(Config& config, const OptionValue& value) {
 }
 
 template <auto Member>
+void set_recorder_boolean(Config& config, const OptionValue& value) {
+  config.recorder.*Member = std::get<bool>(value);
+}
+
+template <auto Member>
+void set_recorder_integer(Config& config, const OptionValue& value) {
+  config.recorder.*Member = std::get<std::int64_t>(value);
+}
+
+template <auto Member>
+void set_recorder_size(Config& config, const OptionValue& value) {
+  config.recorder.*Member = parse_size(std::get<std::string>(value)).value_or(0);
+}
+
+constexpr std::int64_t kKibibyte = 1024;
+constexpr std::int64_t kMebibyte = 1024 * kKibibyte;
+constexpr std::int64_t kGibibyte = 1024 * kMebibyte;
+
+template <std::int64_t Least, std::int64_t Most>
+bool is_size(std::string_view text) {
+  const auto bytes = parse_size(text);
+  return bytes && *bytes >= Least && *bytes <= Most;
+}
+
+bool is_absolute_path(std::string_view text) {
+  return text.starts_with('/') && text.find_first_of(std::string_view("\0\n", 2)) == text.npos;
+}
+
+template <auto Member>
 void set_root(Config& config, const OptionValue& value) {
   config.roots.*Member = std::get<std::string>(value);
 }
@@ -82,6 +111,9 @@ constexpr ConfigSection kSections[] = {
     {"", ""},
     {"web", "The HTTP server."},
     {"path", "Where the host's file systems are, seen from the daemon (containers, fixtures)."},
+    {"recorder",
+     "The last minutes at tick resolution, in memory; written to a file when asked for: SIGUSR2, "
+     "`tidegauge record`, POST /api/v1/record."},
     {"log", "One line per event on standard error."},
     {"collectors", "What is collected, and how often."},
 };
@@ -219,6 +251,69 @@ constexpr Setting kSettings[] = {
      nullptr,
      set_root<&KernelRoots::btf>},
 
+    {"recorder",
+     {"enabled", "recorder.enabled", OptionType::kBool, "true", "Whether anything is recorded."},
+     "",
+     nullptr,
+     set_recorder_boolean<&RecorderConfig::enabled>},
+    {"recorder",
+     {"window", "recorder.window", OptionType::kDuration, "15m",
+      "How far back it reaches, if `memory` suffices.", 10 * kSecond, 1440 * kMinute},
+     "",
+     nullptr,
+     set_recorder_integer<&RecorderConfig::window_ns>},
+    {"recorder",
+     {"memory", "recorder.memory", OptionType::kString, "8MiB",
+      "Compressed bytes it may hold; when they do not suffice, the oldest minutes go."},
+     "a size such as 8MiB, from 256KiB to 1GiB",
+     is_size<256 * kKibibyte, kGibibyte>,
+     set_recorder_size<&RecorderConfig::memory_bytes>},
+    {"recorder",
+     {"after", "recorder.after", OptionType::kDuration, "1m",
+      "How long an incident file goes on after it was asked for.", 0, 60 * kMinute},
+     "",
+     nullptr,
+     set_recorder_integer<&RecorderConfig::after_ns>},
+    {"recorder",
+     {"directory", "recorder.directory", OptionType::kString, "/var/lib/tidegauge/incidents",
+      "Where incident files go; made when it is missing."},
+     "an absolute path",
+     is_absolute_path,
+     [](Config& config, const OptionValue& value) {
+       config.recorder.directory = std::get<std::string>(value);
+     }},
+    {"recorder",
+     {"max_files", "recorder.max-files", OptionType::kInteger, "20",
+      "Incident files that are kept; older ones are deleted.", 1, 10'000},
+     "",
+     nullptr,
+     set_recorder_integer<&RecorderConfig::max_files>},
+    {"recorder",
+     {"max_disk", "recorder.max-disk", OptionType::kString, "256MiB",
+      "Bytes they may take together; older ones are deleted."},
+     "a size such as 256MiB, from 1MiB to 1024GiB",
+     is_size<kMebibyte, 1024 * kGibibyte>,
+     set_recorder_size<&RecorderConfig::max_disk_bytes>},
+    {"recorder",
+     {"max_age", "recorder.max-age", OptionType::kDuration, "720h",
+      "Older ones are deleted; 0s keeps them whatever their age.", 0, 87'600 * 60 * kMinute},
+     "",
+     nullptr,
+     set_recorder_integer<&RecorderConfig::max_age_ns>},
+    {"recorder",
+     {"write_rate", "recorder.write-rate", OptionType::kString, "4MiB",
+      "Bytes a second that are written, so that a disk in trouble gets no more of it."},
+     "a size such as 4MiB, from 64KiB to 1GiB",
+     is_size<64 * kKibibyte, kGibibyte>,
+     set_recorder_size<&RecorderConfig::write_rate_bytes>},
+    {"recorder",
+     {"trigger_over_http", "recorder.trigger-over-http", OptionType::kBool, "true",
+      "Whether POST /api/v1/record asks for an incident file, once a minute at most. It tells "
+      "nothing but the file's name."},
+     "",
+     nullptr,
+     set_recorder_boolean<&RecorderConfig::trigger_over_http>},
+
     {"log", choice("level", "log.level", "info", "The least severity that is written.", kLogLevels),
      "", nullptr,
      [](Config& config, const OptionValue& value) {
@@ -249,6 +344,20 @@ constexpr OptionSpec kCollectorInterval{"interval", "interval", OptionType::kStr
 std::span<const ConfigSection> config_sections() { return kSections; }
 
 std::span<const Setting> settings() { return kSettings; }
+
+std::optional<std::int64_t> parse_size(std::string_view text) {
+  constexpr std::pair<std::string_view, std::int64_t> kUnits[] = {
+      {"KiB", kKibibyte}, {"MiB", kMebibyte}, {"GiB", kGibibyte}};
+  constexpr std::uint64_t kMost = 1U << 20U;
+  for (const auto& [unit, bytes] : kUnits) {
+    if (text.ends_with(unit)) {
+      const auto count = parse_unsigned(text.substr(0, text.size() - unit.size()));
+      return count && *count <= kMost ? std::optional(static_cast<std::int64_t>(*count) * bytes)
+                                      : std::nullopt;
+    }
+  }
+  return std::nullopt;
+}
 
 std::optional<std::int64_t> parse_cpu_budget(std::string_view text) {
   constexpr unsigned kFractionDigits = 4;  // of a percent: parts per million

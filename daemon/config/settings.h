@@ -39,6 +39,8 @@ extern const OptionSpec kCollectorInterval;
 inline constexpr std::int64_t kMaxIntervalNs = 3'600'000'000'000;
 
 // "1%" is 10 000 parts per million, "off" 0; from 0.01% to 100%.
+// "8MiB": bytes, of KiB, MiB or GiB.
+std::optional<std::int64_t> parse_size(std::string_view text);
 std::optional<std::int64_t> parse_cpu_budget(std::string_view text);
 std::optional<LogLevel> parse_log_level(std::string_view text);
 std::optional<LogFormat> parse_log_format(std::string_view text);

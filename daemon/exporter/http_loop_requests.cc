@@ -179,6 +179,10 @@ std::variant<HttpResponse, HttpPending> HttpLoop::call_handler(HttpConnection& c
   request.query = connection.target.query;
   request.accepts_gzip = accepts_gzip(header(connection.mhd, MHD_HTTP_HEADER_ACCEPT_ENCODING));
   request.accept = header(connection.mhd, MHD_HTTP_HEADER_ACCEPT);
+  const std::string_view site = header(connection.mhd, "Sec-Fetch-Site");
+  const bool is_same_site = site.empty() ? header(connection.mhd, MHD_HTTP_HEADER_ORIGIN).empty()
+                                         : site == "same-origin" || site == "none";
+  request.is_cross_site = !is_same_site;
   request.authorization = header(connection.mhd, MHD_HTTP_HEADER_AUTHORIZATION);
   std::string why;
   may_be_pending_.store(true);

@@ -23,6 +23,8 @@ struct HttpRequest {
   std::string_view path;    // decoded, starts with '/', holds no control characters
   HttpQuery query;          // decoded; repeated keys (collect[]) are kept in their order
   bool accepts_gzip = false;
+  bool is_cross_site =
+      false;  // a browser says that another site's page sent it (Sec-Fetch-Site, Origin)
   std::string_view accept;         // empty when the client sent none
   std::string_view authorization;  // likewise
 };

@@ -2,23 +2,12 @@
 #include "daemon/exporter/own_metrics.h"
 
 #include "daemon/exporter/collector_status_text.h"
+#include "daemon/exporter/metric_makers.h"
 
 namespace tidegauge {
 
-namespace {
-
 using prometheus::BuildCounter;
 using prometheus::BuildGauge;
-
-prometheus::Counter& counter(prometheus::Registry& registry, const char* name, const char* help) {
-  return BuildCounter().Name(name).Help(help).Register(registry).Add({});
-}
-
-prometheus::Gauge& gauge(prometheus::Registry& registry, const char* name, const char* help) {
-  return BuildGauge().Name(name).Help(help).Register(registry).Add({});
-}
-
-}  // namespace
 
 const BuildInfo& build_info() {
   static const BuildInfo kInfo{TIDEGAUGE_VERSION, TIDEGAUGE_REVISION, TIDEGAUGE_BRANCH};
@@ -35,30 +24,35 @@ OwnMetrics::OwnMetrics()
                    .Name("tidegauge_http_scrapes_total")
                    .Help("Answers given on the telemetry path, by HTTP status.")
                    .Register(registry_)),
-      reload_success_(gauge(registry_, "tidegauge_config_last_reload_successful",
-                            "Whether the configuration in use is the one read last.")),
-      reload_timestamp_(gauge(registry_, "tidegauge_config_last_reload_success_timestamp_seconds",
-                              "When the configuration in use was loaded.")),
-      suppressed_logs_(counter(registry_, "tidegauge_log_messages_suppressed_total",
-                               "Log lines left out because the same one was less than a minute "
-                               "old.")),
-      connections_open_(gauge(registry_, "tidegauge_http_connections",
-                              "Open HTTP connections over all listening addresses.")),
-      connections_accepted_(counter(registry_, "tidegauge_http_connections_accepted_total",
-                                    "HTTP connections accepted.")),
-      connections_shed_(counter(registry_, "tidegauge_http_connections_shed_total",
-                                "HTTP connections without a complete request that were closed to "
-                                "make room for new ones.")),
-      deadlines_exceeded_(counter(registry_, "tidegauge_http_deadlines_exceeded_total",
-                                  "HTTP connections closed because a request or a response took "
-                                  "too long.")),
-      response_bytes_(counter(registry_, "tidegauge_http_response_body_bytes_total",
-                              "Bytes of HTTP response bodies written.")),
-      body_bytes_(gauge(registry_, "tidegauge_exposition_size_bytes",
-                        "Size of the last complete exposition rendered, uncompressed.")),
-      suppressed_series_(gauge(registry_, "tidegauge_exposition_suppressed_series",
-                               "Series left out of the exposition because their labels or their "
-                               "family collide with others.")) {
+      reload_success_(make_gauge(registry_, "tidegauge_config_last_reload_successful",
+                                 "Whether the configuration in use is the one read last.")),
+      reload_timestamp_(make_gauge(registry_,
+                                   "tidegauge_config_last_reload_success_timestamp_seconds",
+                                   "When the configuration in use was loaded.")),
+      suppressed_logs_(
+          make_counter(registry_, "tidegauge_log_messages_suppressed_total",
+                       "Log lines left out because the same one was less than a minute "
+                       "old.")),
+      connections_open_(make_gauge(registry_, "tidegauge_http_connections",
+                                   "Open HTTP connections over all listening addresses.")),
+      connections_accepted_(make_counter(registry_, "tidegauge_http_connections_accepted_total",
+                                         "HTTP connections accepted.")),
+      connections_shed_(
+          make_counter(registry_, "tidegauge_http_connections_shed_total",
+                       "HTTP connections without a complete request that were closed to "
+                       "make room for new ones.")),
+      deadlines_exceeded_(
+          make_counter(registry_, "tidegauge_http_deadlines_exceeded_total",
+                       "HTTP connections closed because a request or a response took "
+                       "too long.")),
+      response_bytes_(make_counter(registry_, "tidegauge_http_response_body_bytes_total",
+                                   "Bytes of HTTP response bodies written.")),
+      body_bytes_(make_gauge(registry_, "tidegauge_exposition_size_bytes",
+                             "Size of the last complete exposition rendered, uncompressed.")),
+      suppressed_series_(
+          make_gauge(registry_, "tidegauge_exposition_suppressed_series",
+                     "Series left out of the exposition because their labels or their "
+                     "family collide with others.")) {
   const BuildInfo& info = build_info();
   BuildGauge()
       .Name("tidegauge_build_info")
@@ -89,16 +83,19 @@ void OwnMetrics::set_cpu_budget(std::int64_t parts_per_million) {
   }
 }
 
-void OwnMetrics::raise_to(prometheus::Counter& counter, std::uint64_t value) {
-  counter.Increment(static_cast<double>(value) - counter.Value());
-}
-
 void OwnMetrics::update_http(const HttpServerStats& stats) {
   connections_open_.Set(static_cast<double>(stats.connections_open));
-  raise_to(connections_accepted_, stats.connections_accepted);
-  raise_to(connections_shed_, stats.connections_shed);
-  raise_to(deadlines_exceeded_, stats.deadlines_exceeded);
-  raise_to(response_bytes_, stats.response_body_bytes);
+  raise_to(connections_accepted_, static_cast<double>(stats.connections_accepted));
+  raise_to(connections_shed_, static_cast<double>(stats.connections_shed));
+  raise_to(deadlines_exceeded_, static_cast<double>(stats.deadlines_exceeded));
+  raise_to(response_bytes_, static_cast<double>(stats.response_body_bytes));
+}
+
+void OwnMetrics::update_recorder(const recording::RecorderStats& stats) {
+  if (!recorder_) {
+    recorder_.emplace(registry_);
+  }
+  recorder_->update(stats);
 }
 
 void OwnMetrics::update_exposition(std::size_t body_bytes, std::size_t suppressed_series) {
@@ -113,6 +110,7 @@ std::vector<MetricDoc> own_metric_docs() {
   OwnMetrics metrics;
   metrics.count_scrape(200);
   metrics.set_cpu_budget(1);
+  metrics.update_recorder({});
   for (const prometheus::MetricFamily& family : metrics.collect()) {
     MetricDoc doc{
         family.name,

@@ -11,11 +11,13 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "collectors/core/metric_doc.h"
 #include "daemon/exporter/http_server.h"
+#include "daemon/exporter/recorder_metrics.h"
 
 namespace tidegauge {
 
@@ -38,14 +40,12 @@ class OwnMetrics {
   void set_cpu_budget(std::int64_t parts_per_million);
   // On the web thread, before a rendering.
   void update_http(const HttpServerStats& stats);
+  void update_recorder(const recording::RecorderStats& stats);
   void update_exposition(std::size_t body_bytes, std::size_t suppressed_series);
 
   [[nodiscard]] std::vector<prometheus::MetricFamily> collect() const;
 
  private:
-  // A counter somebody else counts: raised to the value it has reached.
-  static void raise_to(prometheus::Counter& counter, std::uint64_t value);
-
   prometheus::Registry registry_;
   prometheus::Family<prometheus::Gauge>& cpu_budget_;
   prometheus::Family<prometheus::Counter>& scrapes_;
@@ -59,6 +59,7 @@ class OwnMetrics {
   prometheus::Counter& response_bytes_;
   prometheus::Gauge& body_bytes_;
   prometheus::Gauge& suppressed_series_;
+  std::optional<RecorderMetrics> recorder_;  // where there is a recorder
 };
 
 // Documentation of the above and of what Exposition adds from the Snapshot.

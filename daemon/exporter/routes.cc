@@ -83,6 +83,9 @@ std::variant<HttpResponse, HttpPending> Routes::handle(const HttpRequest& reques
   if (request.path == "/-/reload") {
     return reload(request);
   }
+  if (request.path == "/api/v1/record") {
+    return record(request);
+  }
   const bool known_path = request.path == options_.telemetry_path || request.path == "/" ||
                           (options_.ebpf_json && request.path == "/api/v1/ebpf") ||
                           request.path == "/-/healthy" || request.path == "/-/ready";
@@ -190,6 +193,22 @@ HttpResponse Routes::reload(const HttpRequest& request) {
   }
   reload_();
   return text_response(202, "Reload asked for; tidegauge_config_last_reload_successful tells.\n");
+}
+
+HttpResponse Routes::record(const HttpRequest& request) {
+  if (request.method != "POST") {
+    return method_not_allowed("POST");
+  }
+  // A page of another site that the operator has open could post, too.
+  if (request.is_cross_site) {
+    return text_response(403, "Not for other sites' pages.\n");
+  }
+  if (!options_.record) {
+    return text_response(403, "Not enabled (recorder.enabled, recorder.trigger_over_http).\n");
+  }
+  const auto reason = std::find_if(request.query.begin(), request.query.end(),
+                                   [](const auto& item) { return item.first == "reason"; });
+  return options_.record(reason == request.query.end() ? std::string_view("api") : reason->second);
 }
 
 HttpResponse Routes::landing_page() const {

@@ -19,6 +19,8 @@ struct RouteOptions {
   std::string telemetry_path = "/metrics";
   bool enable_lifecycle = false;
   std::function<std::string()> ebpf_json;  // body of /api/v1/ebpf; none: 404
+  // POST /api/v1/record; none: 403. `reason` is the client's word, of any bytes.
+  std::function<HttpResponse(std::string_view reason)> record;
 };
 
 // Answers on the web thread. Everything it is given must outlive it.
@@ -39,6 +41,7 @@ class Routes final : public HttpHandler {
   std::variant<HttpResponse, HttpPending> metrics(const HttpRequest& request, bool resumed);
   HttpResponse landing_page() const;
   HttpResponse reload(const HttpRequest& request);
+  HttpResponse record(const HttpRequest& request);
   // The selection that collect[] and exclude[] make, or an error text for a 400.
   tl::expected<std::vector<bool>, std::string> select(const HttpQuery& query) const;
 

@@ -22,6 +22,7 @@
 #include "daemon/service/culprit_watch.h"
 #include "daemon/service/ebpf_json.h"
 #include "daemon/service/ebpf_log.h"
+#include "daemon/service/flight_recorder.h"
 #include "daemon/service/log.h"
 #include "daemon/service/privileges.h"
 
@@ -119,6 +120,7 @@ class Service {
         registry_(registry),
         log_(config.log_level, config.log_format),
         collector_log_(log_),
+        recorder_(log_),
         config_(std::move(config)) {
     log_.set_suppressed_counter([this] { own_.count_suppressed_log(); });
   }
@@ -145,6 +147,7 @@ class Service {
   CollectorRegistry registry_;
   Log log_;
   CollectorLog collector_log_;
+  FlightRecorder recorder_;
   Config config_;
   SystemClock clock_;
   OwnMetrics own_;
@@ -159,7 +162,7 @@ class Service {
 sigset_t handled_signals() {
   sigset_t set;
   ::sigemptyset(&set);
-  for (const int number : {SIGTERM, SIGINT, SIGHUP}) {
+  for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGUSR2}) {
     ::sigaddset(&set, number);
   }
   return set;
@@ -212,6 +215,9 @@ std::shared_ptr<Generation> Service::build(const Config& config,
           static_cast<void>(scheduler->request_run("process"));
         }
       });
+  if (auto consumer = recorder_.consumer()) {
+    generation->scheduler->on_snapshot(std::move(consumer));
+  }
   ExpositionOptions exposition;
   exposition.node_families = config.node_families;
   exposition.own_metrics = !config.disable_exporter_metrics;
@@ -219,6 +225,9 @@ std::shared_ptr<Generation> Service::build(const Config& config,
   generation->exposition = std::make_unique<Exposition>(
       exposition, exports, [this, self = generation.get()](std::string& out) {
         own_.update_http(server_->stats());
+        if (const auto stats = recorder_.stats()) {
+          own_.update_recorder(*stats);
+        }
         own_.update_exposition(self->exposition->body_bytes(),
                                self->exposition->suppressed_series());
         append_families(out, own_.collect());
@@ -227,10 +236,16 @@ std::shared_ptr<Generation> Service::build(const Config& config,
   for (const CollectorInfo* info : registry_) {
     known.push_back(info->name);
   }
+  RouteOptions routes{.telemetry_path = config.telemetry_path,
+                      .enable_lifecycle = config.enable_lifecycle,
+                      .ebpf_json = ebpf_json,
+                      .record = nullptr};
+  if (config.recorder.enabled && config.recorder.trigger_over_http) {
+    routes.record = [this](std::string_view reason) { return recorder_.trigger_over_http(reason); };
+  }
   generation->routes = std::make_unique<Routes>(
-      RouteOptions{config.telemetry_path, config.enable_lifecycle, ebpf_json}, std::move(exports),
-      std::move(known), *generation->scheduler, *generation->exposition, own_,
-      [] { ::kill(::getpid(), SIGHUP); });
+      std::move(routes), std::move(exports), std::move(known), *generation->scheduler,
+      *generation->exposition, own_, [] { ::kill(::getpid(), SIGHUP); });
   return generation;
 }
 
@@ -289,6 +304,7 @@ int Service::run() {
     return 1;
   }
   drop_privileges();
+  recorder_.configure(config_);
   activate(build(config_, std::move(*collectors), scheduler_options(config_)));
   own_.reload_finished(true, realtime_seconds());
   announce();
@@ -312,6 +328,9 @@ void Service::loop() {
     }
     if (number == SIGHUP) {
       reload();
+    }
+    if (number == SIGUSR2) {
+      recorder_.trigger("sigusr2");
     }
     generation_->scheduler->supervise();
     feed_watchdog();
@@ -397,6 +416,7 @@ ConfigResult<void> Service::try_reload() {
   if (!same_roots) {
     warn_of_privacy(config->roots);
   }
+  recorder_.configure(*config);
   activate(build(*config, std::move(*collectors), options));
   return {};
 }
@@ -429,6 +449,7 @@ int Service::shut_down() {
     clean = old->scheduler->stop() && clean;
   }
   server_->stop();
+  clean = recorder_.stop() && clean;
   if (!clean) {
     // A thread is inside a call that does not return; unwinding would pull the ground from under it.
     log_.warn("a collector is stuck in the kernel; ending without it");

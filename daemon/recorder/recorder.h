@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// The flight recorder: the last minutes in memory, and an incident file when somebody asks for one. A consumer of
+// Snapshots; knows no kernel files, no clock but that of its own CPU time.
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+
+#include "collectors/core/result.h"
+#include "collectors/core/section.h"
+#include "daemon/recorder/incident_writer.h"
+#include "daemon/recorder/peak_watch.h"
+#include "daemon/recorder/raw_files.h"
+#include "daemon/recorder/ring.h"
+
+namespace tidegauge::recording {
+
+struct RecorderOptions {
+  RingOptions ring;
+  IncidentOptions incidents;
+  std::int64_t after_ns = 60'000'000'000;  // recorded after the last trigger
+  // An incident that is triggered again and again ends then; the next trigger begins another.
+  std::int64_t max_incident_ns = 900'000'000'000;
+};
+
+struct RecorderStats {
+  RingStats ring;
+  std::size_t ring_limit_bytes = 0;
+  std::int64_t cpu_ns = 0;  // of the tick thread, in all
+  bool is_recording = false;
+  IncidentStats incidents;
+};
+
+// What a trigger led to.
+struct Triggered {
+  std::string file;          // its name in the directory once it is finished
+  bool is_extended = false;  // an incident was in progress and goes on for longer
+};
+
+class Recorder {
+ public:
+  // `checkpoint` is called on the tick thread; `raw` and `report` on a thread of the writer's,
+  // which may outlive this.
+  Recorder(RecorderOptions options, std::function<Checkpoint()> checkpoint,
+           IncidentWriter::RawReader raw, IncidentWriter::EventHandler report);
+
+  // Tick thread.
+  void on_snapshot(const SnapshotPtr& snapshot);
+  // `reason` becomes part of the file's name. Fails while nothing was recorded yet. Any thread; does not wait.
+  Result<Triggered> trigger(std::string_view reason);
+  [[nodiscard]] RecorderStats stats() const;  // any thread
+
+  // Ends an incident in progress with what there is, and records none any more. Returns whether its thread ended
+  // in time.
+  bool stop(std::chrono::nanoseconds grace);
+
+ private:
+  [[nodiscard]] bool still_recording();
+  void end_if_due(std::int64_t boottime_ns);
+
+  const RecorderOptions options_;
+  mutable std::mutex mutex_;  // of all below
+  Ring ring_;
+  IncidentWriter writer_;
+  SnapshotPtr last_;
+  PeakWatch peak_watch_;
+  std::string file_;  // of the incident in progress
+  bool is_recording_ = false;
+  std::int64_t began_ns_ = 0;  // boot time
+  std::int64_t ends_ns_ = 0;
+  std::int64_t sealed_ns_ = 0;
+  std::int64_t cpu_ns_ = 0;
+};
+
+}  // namespace tidegauge::recording

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// The recorder in the daemon: made from its configuration, fed by its scheduler, triggered from outside.
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string_view>
+
+#include "daemon/config/config.h"
+#include "daemon/exporter/http_message.h"
+#include "daemon/recorder/peak_watch.h"
+#include "daemon/recorder/recorder.h"
+#include "daemon/service/log.h"
+
+namespace tidegauge {
+
+class FlightRecorder {
+ public:
+  explicit FlightRecorder(Log& log) : log_(log) {}
+
+  // What was recorded is kept where the recorder's settings stay. On the owner's thread, while no scheduler runs.
+  void configure(const Config& config);
+  // For the scheduler's on_snapshot(); null without a recorder.
+  [[nodiscard]] std::function<void(const SnapshotPtr&)> consumer() const;
+
+  // Says in the log what came of it. Any thread.
+  void trigger(std::string_view reason);
+  // The answer to POST /api/v1/record. Web thread.
+  HttpResponse trigger_over_http(std::string_view reason);
+  [[nodiscard]] std::optional<recording::RecorderStats> stats() const;  // any thread
+
+  // Ends an incident in progress. Whether all its threads ended in time.
+  bool stop();
+
+ private:
+  [[nodiscard]] std::shared_ptr<recording::Recorder> recorder() const;
+
+  Log& log_;
+  mutable std::mutex mutex_;
+  std::shared_ptr<recording::Recorder> recorder_;
+  RecorderConfig settings_;
+  std::int64_t tick_ns_ = 0;
+  bool left_behind_ = false;  // a thread of an earlier recorder, at a disk that does not answer
+  KernelRoots roots_;
+  std::optional<std::chrono::steady_clock::time_point> last_over_http_;
+};
+
+}  // namespace tidegauge
