@@ -407,7 +407,7 @@ TEST_F(IncidentWriterTest, MissingParentFileInPlaceAndForeignLink) {
   fs::create_directory(tree_.path("root/real"));
   tree_.link("root/link", "real");
   options_.directory = tree_.path("root/link");
-  if (::lchown(options_.directory.c_str(), 65534, 65534) == 0) {
+  if (::geteuid() == 0 && ::lchown(options_.directory.c_str(), 65534, 65534) == 0) {
     EXPECT_EQ(failure(*make(), make_chunks(1, 1)), "denied");
     EXPECT_TRUE(fs::is_empty(tree_.path("root/real")));
   }
