@@ -257,13 +257,30 @@ std::size_t count_surplus(const std::vector<IncidentFile>& files, const Incident
   return surplus;
 }
 
+namespace {
+
+// With the one above it: on a host without our package's unit /var/lib has nothing of ours.
+bool make_directory(const std::string& path) {
+  const auto make = [](const std::string& name) {
+    return ::mkdir(name.c_str(), 0750) == 0 || errno == EEXIST;
+  };
+  if (make(path)) {
+    return true;
+  }
+  const std::size_t slash = path.rfind('/');
+  return errno == ENOENT && slash != std::string::npos && slash != 0 &&
+         make(path.substr(0, slash)) && make(path);
+}
+
+}  // namespace
+
 Result<IncidentDirectory> IncidentDirectory::open(const std::string& path) {
   std::string at = path;
   strip_slashes(at);
   for (int links = 0; links <= kMaxLinks; ++links) {
     int fd = ::open(at.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0 && errno == ENOENT && links == 0) {
-      if (::mkdir(at.c_str(), 0750) != 0 && errno != EEXIST) {
+      if (!make_directory(at)) {
         return system_error(errno, at);
       }
       fd = ::open(at.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC);

@@ -83,7 +83,7 @@ std::size_t count_surplus(const std::vector<IncidentFile>& files, const Incident
 // us write elsewhere. Not thread-safe.
 class IncidentDirectory {
  public:
-  // Makes it (mode 0750 less the umask) where only the last part of the path is missing. A link in its place is
+  // Makes it (mode 0750 less the umask) where no more than the last two parts of the path are missing. A link in its place is
   // followed when root or we own it: any other owner could point it, at any time, to where files should neither
   // appear nor be deleted with our rights.
   static Result<IncidentDirectory> open(const std::string& path);

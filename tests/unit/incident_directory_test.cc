@@ -191,8 +191,9 @@ TEST_F(IncidentDirectoryTest, IsMadeWhereItsParentIs) {
   struct stat info {};
   ASSERT_EQ(::stat((path_ + "/new").c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 07777U, 0750U);
-  EXPECT_EQ(IncidentDirectory::open(path_ + "/a/b").error().errno_value, ENOENT);
+  EXPECT_EQ(IncidentDirectory::open(path_ + "/a/b/c").error().errno_value, ENOENT);
   EXPECT_FALSE(fs::exists(path_ + "/a"));
+  EXPECT_TRUE(IncidentDirectory::open(path_ + "/a/b"));
   EXPECT_EQ(IncidentDirectory::open(path_ + "/keep").error().errno_value, ENOTDIR);
 }
 

@@ -393,12 +393,12 @@ TEST_F(IncidentWriterTest, ReadOnlyFileSystem) {
 }
 
 TEST_F(IncidentWriterTest, MissingParentFileInPlaceAndForeignLink) {
-  options_.directory = tree_.path("root/none/incidents");
+  options_.directory = tree_.path("root/none/of/incidents");
   auto writer = make();
   EXPECT_EQ(failure(*writer, make_chunks(1, 1)), "missing");
   EXPECT_FALSE(fs::exists(tree_.path("root/none")));
   // And when it is there, all is well.
-  fs::create_directory(tree_.path("root/none"));
+  fs::create_directories(tree_.path("root/none/of"));
   ASSERT_TRUE(writer->begin(kNow, "sigusr2", make_chunks(1, 1)));
   writer->finish();
   events_->await(Kind::kFinished);
