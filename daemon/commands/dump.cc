@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/commands/dump.h"
 
-#include <unistd.h>
-
-#include <cstdio>
 #include <string>
 
 #include "daemon/commands/recording_command.h"
@@ -15,34 +12,30 @@ namespace tidegauge {
 
 namespace {
 
-void complain(const std::string& message) {
-  std::fprintf(stderr, "tidegauge: %s\n", message.c_str());
-}
-
 int dump_raw(replay::RecordingWalk& walk, const RecordingOptions& options) {
   StandardOutput output;
-  const bool for_terminal = ::isatty(STDOUT_FILENO) == 1;
   std::uint64_t found = 0;
   while (const auto files = walk.next_raw()) {
     ++found;
-    if (!output.write(replay::raw_text(*files, for_terminal))) {
+    if (!output.write(replay::raw_text(*files))) {
       break;
     }
   }
   if (found == 0) {
-    complain(options.file + ": no copies of kernel files in it");
+    complain_of_recording(options.file + ": no copies of kernel files in it");
   }
   return end_of_walk(options, walk, 1, output);
 }
 
 void tell_left_out(const std::string& file, const replay::OpenMetricsStats& stats) {
   if (stats.not_later != 0) {
-    complain(file + ": " + std::to_string(stats.not_later) +
-             " samples left out that are not later than the one before (the clock was set back)");
+    complain_of_recording(
+        file + ": " + std::to_string(stats.not_later) +
+        " samples left out that are not later than the one before (the clock was set back)");
   }
   if (stats.collisions != 0) {
-    complain(file + ": " + std::to_string(stats.collisions) +
-             " samples left out of series that another collector has, too");
+    complain_of_recording(file + ": " + std::to_string(stats.collisions) +
+                          " samples left out of series that another collector has, too");
   }
 }
 
@@ -52,7 +45,7 @@ int dump_recording(const CommandLine& command_line, CollectorRegistry registry) 
   const RecordingOptions& options = command_line.options.recording;
   auto matcher = replay::FamilyMatcher::make(options.family);
   if (!matcher) {
-    complain(matcher.error().where);
+    complain_of_recording(matcher.error().where);
     return 2;
   }
   auto walk = open_recording(options);

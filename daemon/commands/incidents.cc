@@ -2,7 +2,6 @@
 #include "daemon/commands/incidents.h"
 
 #include <cerrno>
-#include <cstdio>
 #include <string>
 #include <system_error>
 
@@ -18,18 +17,17 @@ int list_recordings(const CommandLine& command_line) {
   const auto incidents = replay::list_incidents(directory);
   if (!incidents) {
     const int error = incidents.error().errno_value;
-    std::fprintf(stderr, "tidegauge: %s: %s%s\n", directory.c_str(),
-                 std::generic_category().message(error).c_str(),
-                 error == ENOENT && options.directory.empty()
-                     ? "; `tidegauge incidents DIR` lists another directory"
-                     : "");
+    complain_of_recording(directory + ": " + std::generic_category().message(error) +
+                          (error == ENOENT && options.directory.empty()
+                               ? "; `tidegauge incidents DIR` lists another directory"
+                               : ""));
     return 1;
   }
   StandardOutput output;
   if (options.json) {
     output.write(replay::incidents_json(*incidents));
   } else if (incidents->empty()) {
-    std::fprintf(stderr, "tidegauge: %s: no recordings in it\n", directory.c_str());
+    complain_of_recording(directory + ": no recordings in it");
   } else {
     output.write(replay::incidents_text(*incidents, use_environments_charset()));
   }

@@ -8,25 +8,31 @@
 #include <string>
 #include <string_view>
 
+#include "daemon/commands/terminal_text.h"
 #include "daemon/config/command_flags.h"
 #include "daemon/replay/recording_walk.h"
 
 namespace tidegauge {
 
+// One line on standard error, printable whatever is in it.
+void complain_of_recording(const std::string& message);
+
 // Opens the file that the options name; none, after one line about why, where that is impossible. Damage is told on
 // standard error as it is met.
 std::optional<replay::RecordingWalk> open_recording(const RecordingOptions& options);
 
-// Standard output. Who reads it may leave at any time, which is no failure.
+// Standard output; a terminal gets what is printable only. Who reads it may leave at any time, which is no failure.
 class StandardOutput {
  public:
   StandardOutput();
-  // False: nobody wants more.
+  // Whole lines. False: nobody wants more.
   bool write(std::string_view text);
   // 0, or 1 after one line about why not all could be written.
   int finish();
 
  private:
+  bool is_terminal_;
+  Charset charset_;
   int error_ = 0;
 };
 

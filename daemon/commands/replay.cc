@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
-#include <cstdio>
 #include <ctime>
 #include <string>
 
@@ -19,10 +18,6 @@ namespace tidegauge {
 namespace {
 
 constexpr std::int64_t kSecondNs = 1'000'000'000;
-
-void complain(const std::string& message) {
-  std::fprintf(stderr, "tidegauge: %s\n", message.c_str());
-}
 
 int print_recording(replay::RecordingWalk& walk, const RecordingOptions& options,
                     CollectorRegistry registry) {
@@ -87,28 +82,28 @@ int serve_recording(replay::RecordingWalk& walk, const RecordingOptions& options
   replay::Pace pace(options.speed.value_or(1));
   SnapshotPtr snapshot = walk.next();
   if (!snapshot) {
-    complain(options.file + ": no Snapshot in it can be served");
+    complain_of_recording(options.file + ": no Snapshot in it can be served");
     return 1;
   }
   replay::ReplaySource source;
   replay::ReplayHandler handler(source, registry);
   HttpServerOptions http;
   http.listen_addresses = {options.serve_address};
-  http.log_error = [](std::string_view message) { complain(std::string(message)); };
+  http.log_error = [](std::string_view message) { complain_of_recording(std::string(message)); };
   auto server = HttpServer::start(std::move(http), handler);
   if (!server) {
-    complain(server.error().message);
+    complain_of_recording(server.error().message);
     return 1;
   }
   for (const std::string& address : (*server)->addresses()) {
-    complain("serving " + options.file + " at " + address);
+    complain_of_recording("serving " + options.file + " at " + address);
   }
   while (snapshot && wait_until(pace.next(*snapshot, now_ns()))) {
     source.publish({std::move(snapshot), walk.node_families()});
     (*server)->resume_pending();
     snapshot = next_turn(walk, pace, options.loop);
     if (!snapshot) {
-      complain(options.file + ": its end is reached, the last Snapshot stays");
+      complain_of_recording(options.file + ": its end is reached, the last Snapshot stays");
       int number = 0;
       while (::sigwait(&signals, &number) != 0) {
       }

@@ -9,6 +9,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cwchar>
+#include <limits>
 
 #include "collectors/core/text.h"
 
@@ -98,6 +99,20 @@ std::string printable(std::string_view raw, std::size_t max_columns, Charset cha
     if (columns < max_columns) {
       cut_at = out.size();
     }
+    rest.remove_prefix(character.bytes);
+  }
+  return out;
+}
+
+std::string printable_lines(std::string_view raw, Charset charset) {
+  const std::string valid = sanitize_label(raw, std::numeric_limits<std::size_t>::max());
+  std::string_view rest(valid);
+  std::string out;
+  out.reserve(valid.size());
+  while (!rest.empty()) {
+    const Character character = first_of(rest);
+    const bool is_kept = character.code == '\n' || character.code == '\t';
+    out.append(is_kept ? rest.substr(0, 1) : piece_of(rest, character, charset).text);
     rest.remove_prefix(character.bytes);
   }
   return out;

@@ -23,6 +23,9 @@ Charset use_environments_charset();
 // control characters, and characters that take no column of their own are shown as one.
 std::string printable(std::string_view raw, std::size_t max_columns, Charset charset);
 
+// Any number of lines, of any length; newlines and tabs stay, the rest is treated as by printable().
+std::string printable_lines(std::string_view raw, Charset charset);
+
 // Columns of what printable() made.
 std::size_t columns_of(std::string_view printable);
 

@@ -2,9 +2,7 @@
 #include "daemon/replay/open_metrics.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cstdio>
-#include <cstdlib>
 #include <limits>
 #include <tuple>
 #include <utility>
@@ -70,12 +68,7 @@ std::string open_metrics_time(std::int64_t ms) {
   std::snprintf(text, sizeof text, "%s%llu.%03llu", negative ? "-" : "",
                 static_cast<unsigned long long>(magnitude / 1000),
                 static_cast<unsigned long long>(magnitude % 1000));
-  std::string out(text);
-  // int64(float64 * 1000): may end a millisecond early, which a little more prevents.
-  if (static_cast<std::int64_t>(std::strtod(text, nullptr) * 1000) != ms) {
-    out.push_back('1');
-  }
-  return out;
+  return text;
 }
 
 OpenMetricsDump::OpenMetricsDump(RecordingWalk& walk, RecordedText& text, FamilyMatcher& matcher,

@@ -95,7 +95,7 @@ class OpenMetricsDump {
   OpenMetricsStats stats_;
 };
 
-// Seconds with milliseconds such that Prometheus, which multiplies and cuts, reads these milliseconds.
+// Seconds with milliseconds. Prometheus multiplies by 1000 and cuts, which is exact from 2004 to 2038.
 std::string open_metrics_time(std::int64_t ms);
 
 }  // namespace tidegauge::replay

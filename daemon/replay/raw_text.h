@@ -9,8 +9,8 @@
 
 namespace tidegauge::replay {
 
-// `==> /proc/meminfo (onset, 2026-11-26T01:32:32.123Z) <==`, the text, an empty line; file after file. For a terminal
-// control characters but newline and tab, and what is no UTF-8, are replaced; in headings always.
-std::string raw_text(const recording::RawFiles& files, bool for_terminal);
+// `==> /proc/meminfo (onset, 2026-11-26T01:32:32.123Z) <==`, the text as it is, an empty line; file after file. What
+// stands in the headings is printable.
+std::string raw_text(const recording::RawFiles& files);
 
 }  // namespace tidegauge::replay

@@ -28,9 +28,10 @@ Result<FamilyMatcher> FamilyMatcher::make(const std::string& expression) {
   options.set_log_errors(false);
   out.expression_ = std::make_unique<const re2::RE2>(expression, options);
   if (!out.expression_->ok()) {
-    // RE2 names the offending part; where that is empty, or all, it is the expression as a whole.
+    // RE2 names the offending part. A missing parenthesis it blames on all of it: that is missed at the end.
     const std::string& part = out.expression_->error_arg();
-    const std::size_t at = part.empty() ? std::string::npos : expression.find(part);
+    const bool is_end = out.expression_->error_code() == re2::RE2::ErrorMissingParen;
+    const std::size_t at = part.empty() || is_end ? std::string::npos : expression.find(part);
     std::string where = "--family: at character ";
     where += std::to_string(at == std::string::npos ? expression.size() + 1 : at + 1);
     where += ": " + sanitize_label(out.expression_->error());

@@ -130,7 +130,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         rendered += text->size();
       }
     } else if (auto* raw = std::get_if<RawFiles>(&*item)) {
-      static_cast<void>(replay::raw_text(*raw, true));
+      static_cast<void>(replay::raw_text(*raw));
     } else if (++damages > size + 2) {
       fail("more damage than bytes", std::get<Damage>(*item).what);
     }

@@ -241,7 +241,7 @@ TEST_F(Replay, CollectorsComeAndGo) {
   EXPECT_NE(texts[0].find("gone_things_total{device=\"x\"} 1\n"), std::string::npos);
   EXPECT_NE(texts[1].find("own{device=\"y\"} 2\n"), std::string::npos);
   EXPECT_EQ(texts[1].find("node_load1"), std::string::npos) << "belongs to loadavg";
-  EXPECT_EQ(texts[2].find("own"), std::string::npos);
+  EXPECT_EQ(texts[2].find("own{"), std::string::npos);
 }
 
 TEST_F(Replay, NodeFamiliesAsRecorded) {
@@ -365,7 +365,6 @@ TEST(ReplayTimes, PrometheusReadsTheSameMilliseconds) {
   for (std::int64_t ms = 1'795'656'752'000; ms < 1'795'656'754'000; ++ms) {
     const std::string text = open_metrics_time(ms);
     EXPECT_EQ(static_cast<std::int64_t>(std::strtod(text.c_str(), nullptr) * 1000), ms) << text;
-    EXPECT_LE(text.size(), 15U);
   }
   EXPECT_EQ(open_metrics_time(1'795'656'752'000), "1795656752.000");
   EXPECT_EQ(open_metrics_time(-1500), "-1.500");
@@ -454,6 +453,7 @@ TEST(ReplayFamilies, WholeNames) {
   EXPECT_TRUE(FamilyMatcher::make("")->matches("anything"));
   EXPECT_EQ(FamilyMatcher::make("node_[a").error().where,
             "--family: at character 6: missing ]: [a");
+  EXPECT_EQ(FamilyMatcher::make("(a").error().where, "--family: at character 3: missing ): (a");
   EXPECT_NE(FamilyMatcher::make("a**").error().where.find("at character 2"), std::string::npos);
 }
 
@@ -517,13 +517,14 @@ TEST_F(Replay, Incidents) {
   EXPECT_EQ(reason_of("x.tgrec"), "");
 }
 
-TEST(ReplayRaw, IsHarmlessOnATerminal) {
+TEST(ReplayRaw, HasHarmlessHeadings) {
   const recording::RawFiles files{
-      "on\nset", kStart, {{"/proc/x\x1b", "a\tb\x1b[1m\x7f\xc2\x9b\xff\nend"}, {"/proc/y", ""}}};
-  EXPECT_EQ(raw_text(files, true),
-            "==> /proc/x? (on?set, 2026-11-26T01:32:32.000Z) <==\na\tb?[1m???\xEF\xBF\xBD\nend\n\n"
+      "on\nset", kStart, {{"/proc/x\x1b", "a\tb\x1b[1m\nend"}, {"/proc/y", ""}}};
+  EXPECT_EQ(raw_text(files),
+            "==> /proc/x? (on?set, 2026-11-26T01:32:32.000Z) <==\na\tb\x1b[1m\nend\n\n"
             "==> /proc/y (on?set, 2026-11-26T01:32:32.000Z) <==\n\n");
-  EXPECT_NE(raw_text(files, false).find("a\tb\x1b[1m\x7f"), std::string::npos);
+  EXPECT_EQ(printable_lines("a\tb\x1b[1m\x7f\xc2\x9b\xff\r\n\xe2\x80\xae", Charset::kAscii),
+            "a\tb?[1m????\n?");
 }
 
 }  // namespace
