@@ -6,6 +6,7 @@
 #include "collectors/registry.h"
 #include "daemon/commands/commands.h"
 #include "daemon/commands/ebpf_report.h"
+#include "daemon/commands/import_command.h"
 #include "daemon/commands/process_report.h"
 #include "daemon/commands/top.h"
 #include "daemon/config/flags.h"
@@ -47,6 +48,8 @@ int run(std::span<const char* const> arguments) {
       return process_report(*command_line, registry);
     case Command::kEbpf:
       return ebpf_report(*command_line, registry);
+    case Command::kImport:
+      return import_captures(*command_line, registry);
     case Command::kMetrics:
       return print(metrics_reference(registry));
     case Command::kConfigReference:

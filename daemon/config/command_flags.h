@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// Flags that belong to one command and to no configuration file: what `top` and `process` show.
+// Flags that belong to one command and to no configuration file: what `top` and `process` show, what `import` makes.
 
 #include <cstdint>
 #include <span>
@@ -32,9 +32,17 @@ struct ReportOptions {
   bool command_line = false;
 };
 
+struct ImportOptions {
+  std::string directory;
+  std::string out;
+  bool force = false;
+  std::int64_t utc_offset_ns = 0;
+};
+
 struct CommandOptions {
   TopOptions top;
   ReportOptions report;
+  ImportOptions importing;
   bool ebpf_json = false;
 };
 

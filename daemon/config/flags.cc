@@ -30,6 +30,7 @@ constexpr CommandName kCommands[] = {
     {"top", Command::kTop},
     {"process", Command::kProcess},
     {"ebpf", Command::kEbpf},
+    {"import", Command::kImport},  // of old captures
     {"metrics", Command::kMetrics},
     {"help", Command::kHelp},
     {"config-reference", Command::kConfigReference},
@@ -267,6 +268,10 @@ ConfigResult<void> take_positional(const std::string& argument, const Tokenizer&
     line.options.report.pid = *pid;
     return {};
   }
+  if (command == "import" && line.options.importing.directory.empty() && !argument.empty()) {
+    line.options.importing.directory = argument;
+    return {};
+  }
   return fail("unexpected argument " + quote(argument));
 }
 
@@ -312,6 +317,10 @@ ConfigResult<CommandLine> parse_command_line(std::span<const char* const> argume
   }
   if (line.command == Command::kProcess && line.options.report.pid == 0) {
     return fail("process: expected the number of a process: `tidegauge process PID`");
+  }
+  if (line.command == Command::kImport &&
+      (line.options.importing.directory.empty() || line.options.importing.out.empty())) {
+    return fail("import: expected a directory and a file: `tidegauge import DIRECTORY --out=FILE`");
   }
   ConfigBuilder scratch(registry);
   if (auto done = apply_flags(line, registry, scratch); !done) {

@@ -22,6 +22,7 @@ enum class Command : std::uint8_t {
   kTop,
   kProcess,  // PID
   kEbpf,
+  kImport,  // DIRECTORY
   kMetrics,
   kConfigReference,  // hidden: prints config/tidegauge.yaml
   kHelp,             // also -h, --help

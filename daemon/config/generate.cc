@@ -143,6 +143,7 @@ Commands:
   top                         Who does it: processes or groups by I/O, CPU, memory, waits.
   process PID                 Everything about one process.
   ebpf                        Every BPF program, in which tier it runs and why, and what it costs.
+  import DIRECTORY            Make a recording of old captures of kernel files.
   metrics                     Print the documentation of every metric.
   help                        Print this text.
 
@@ -280,6 +281,7 @@ std::string help_text(CollectorRegistry registry) {
       append_command_flags(out, "top");
       append_command_flags(out, "process");
       append_command_flags(out, "ebpf");
+      append_command_flags(out, "import");
     }
   }
   append_flag(out, "--collector.NAME.interval=DURATION", std::string(kCollectorInterval.help));
