@@ -8,6 +8,7 @@
 #include "daemon/commands/dump.h"
 #include "daemon/commands/ebpf_report.h"
 #include "daemon/commands/incidents.h"
+#include "daemon/commands/import_command.h"
 #include "daemon/commands/process_report.h"
 #include "daemon/commands/record.h"
 #include "daemon/commands/replay.h"
@@ -59,6 +60,8 @@ int run(std::span<const char* const> arguments) {
       return list_recordings(*command_line);
     case Command::kRecord:
       return record(*command_line, registry);
+    case Command::kImport:
+      return import_captures(*command_line, registry);
     case Command::kMetrics:
       return print(metrics_reference(registry));
     case Command::kConfigReference:

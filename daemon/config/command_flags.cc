@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "collectors/core/text.h"
+#include "daemon/replay/capture_time.h"
 
 namespace tidegauge {
 
@@ -84,6 +85,18 @@ void set_report_switch(CommandOptions& options, const OptionValue& value) {
   options.report.*Member = std::get<bool>(value);
 }
 
+void set_out(CommandOptions& options, const OptionValue& value) {
+  options.importing.out = std::get<std::string>(value);
+}
+
+void set_force(CommandOptions& options, const OptionValue& value) {
+  options.importing.force = std::get<bool>(value);
+}
+
+void set_utc_offset(CommandOptions& options, const OptionValue& value) {
+  options.importing.utc_offset_ns = *parse_utc_offset(std::get<std::string>(value));
+}
+
 constexpr OptionSpec a_switch(std::string_view name, std::string_view help) {
   return {
       .key = name, .flag = name, .type = OptionType::kBool, .default_text = "false", .help = help};
@@ -120,6 +133,17 @@ constexpr OptionSpec kSort{.key = "sort",
                            .type = OptionType::kString,
                            .default_text = "io",
                            .help = "What the first row has most of; io is read and written."};
+
+constexpr OptionSpec kOut{.key = "out",
+                          .flag = "out",
+                          .type = OptionType::kString,
+                          .default_text = "",
+                          .help = "The recording to make."};
+constexpr OptionSpec kUtcOffset{.key = "utc-offset",
+                                .flag = "utc-offset",
+                                .type = OptionType::kString,
+                                .default_text = "+00:00",
+                                .help = "What captured times without a zone are ahead of UTC."};
 
 constexpr CommandFlag kFlags[] = {
     {{"top", a_switch("once", "One interval, then the end."), "", nullptr, nullptr},
@@ -171,6 +195,12 @@ constexpr CommandFlag kFlags[] = {
     {{"dump", a_switch("raw", "The copies of kernel files in it, and nothing else."), "", nullptr,
       nullptr},
      set_recording_switch<&RecordingOptions::raw>},
+    {{"import", kOut, "", nullptr, nullptr}, set_out},
+    {{"import", a_switch("force", "Replace the recording if there is one."), "", nullptr, nullptr},
+     set_force},
+    {{"import", kUtcOffset, "an offset such as +09:00",
+      [](std::string_view text) { return parse_utc_offset(text).has_value(); }, nullptr},
+     set_utc_offset},
 };
 
 }  // namespace

@@ -2,7 +2,7 @@
 #pragma once
 
 // Flags that belong to one command and to no configuration file: what `top` and `process` show, what of a
-// recording is wanted.
+// recording is wanted, what `import` makes.
 
 #include <cstdint>
 #include <optional>
@@ -57,11 +57,20 @@ struct IncidentsOptions {
   bool json = false;
 };
 
+// Of `import`.
+struct ImportOptions {
+  std::string directory;
+  std::string out;
+  bool force = false;
+  std::int64_t utc_offset_ns = 0;
+};
+
 struct CommandOptions {
   TopOptions top;
   ReportOptions report;
   RecordingOptions recording;
   IncidentsOptions incidents;
+  ImportOptions importing;
   bool ebpf_json = false;
 };
 

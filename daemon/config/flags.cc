@@ -34,6 +34,7 @@ constexpr CommandName kCommands[] = {
     {"replay", Command::kReplay},
     {"dump", Command::kDump},
     {"incidents", Command::kIncidents},
+    {"import", Command::kImport},  // of old captures
     {"metrics", Command::kMetrics},
     {"help", Command::kHelp},
     {"config-reference", Command::kConfigReference},
@@ -288,6 +289,10 @@ ConfigResult<void> take_positional(const std::string& argument, const Tokenizer&
     line.options.incidents.directory = argument;
     return {};
   }
+  if (command == "import" && line.options.importing.directory.empty() && !argument.empty()) {
+    line.options.importing.directory = argument;
+    return {};
+  }
   return fail("unexpected argument " + quote(argument));
 }
 
@@ -340,6 +345,10 @@ ConfigResult<CommandLine> parse_command_line(std::span<const char* const> argume
     if (!good) {
       return tl::make_unexpected(good.error());
     }
+  }
+  if (line.command == Command::kImport &&
+      (line.options.importing.directory.empty() || line.options.importing.out.empty())) {
+    return fail("import: expected a directory and a file: `tidegauge import DIRECTORY --out=FILE`");
   }
   ConfigBuilder scratch(registry);
   if (auto done = apply_flags(line, registry, scratch); !done) {

@@ -147,6 +147,7 @@ Commands:
   dump FILE                   A recording for Prometheus, or as JSON or CSV.
   incidents [DIR]             List recordings, by default those of /var/lib/tidegauge/incidents.
   record                      Have the running daemon write its last minutes to a file.
+  import DIRECTORY            Make a recording of old captures of kernel files.
   metrics                     Print the documentation of every metric.
   help                        Print this text.
 
@@ -287,6 +288,7 @@ std::string help_text(CollectorRegistry registry) {
       append_command_flags(out, "replay");
       append_command_flags(out, "dump");
       append_command_flags(out, "incidents");
+      append_command_flags(out, "import");
     }
   }
   append_flag(out, "--collector.NAME.interval=DURATION", std::string(kCollectorInterval.help));

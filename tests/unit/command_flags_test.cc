@@ -67,6 +67,28 @@ TEST(CommandFlags, NamesOfCommandsAreStillNamesOfCollectors) {
   EXPECT_EQ(parse({"collect", "process"})->names, std::vector<std::string>{"process"});
 }
 
+TEST(CommandFlags, AllOfImport) {
+  const auto line =
+      parse({"import", "captures", "--out=a.rec", "--force", "--utc-offset", "-05:30"});
+  ASSERT_TRUE(line) << line.error().message;
+  EXPECT_EQ(line->command, Command::kImport);
+  const ImportOptions& options = line->options.importing;
+  EXPECT_EQ(options.directory, "captures");
+  EXPECT_EQ(options.out, "a.rec");
+  EXPECT_TRUE(options.force);
+  EXPECT_EQ(options.utc_offset_ns, -19'800'000'000'000);
+  EXPECT_EQ(parse({"import", "a", "--out=b"})->options.importing.utc_offset_ns, 0);
+  for (const auto& arguments : std::vector<std::vector<const char*>>{
+           {"import"}, {"import", "a"}, {"import", "--out=b"}, {"import", "a", "--out="}}) {
+    EXPECT_EQ(error_of(arguments),
+              "import: expected a directory and a file: `tidegauge import DIRECTORY --out=FILE`");
+  }
+  EXPECT_EQ(error_of({"import", "a", "b", "--out=c"}), "unexpected argument \"b\"");
+  EXPECT_EQ(error_of({"import", "a", "--out=c", "--utc-offset=9"}),
+            "--utc-offset: expected an offset such as +09:00, got \"9\"");
+  EXPECT_EQ(error_of({"top", "--out=c"}), "--out is a flag of `tidegauge import`");
+}
+
 TEST(CommandFlags, WrongOnes) {
   EXPECT_EQ(error_of({"top", "--onec"}), "unknown flag \"--onec\"; did you mean \"--once\"?");
   EXPECT_EQ(error_of({"--once"}), "--once is a flag of `tidegauge top`");
