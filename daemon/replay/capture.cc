@@ -172,7 +172,9 @@ class CaptureReader {
     const auto text = fd ? read_file(fd->path(), buffer, kMaxCaptureLogBytes)
                          : Result<std::string_view>(tl::make_unexpected(fd.error()));
     if (!text) {
-      tell_.complain(capture_.shown(name) + ": " + text.error().message());
+      Error error = text.error();
+      error.where = fd ? capture_.shown(name) : capture_.shown(error.where);
+      tell_.complain(error.message());
       return;
     }
     const std::size_t file = remember(name);

@@ -22,6 +22,12 @@ namespace {
 constexpr const char* kDirectories[] = {"/proc", "/proc/pressure", "/proc/net"};
 constexpr std::string_view kProc = "proc/";
 
+// Of an error whose `where` begins below the capture's directory.
+std::string message(const Capture& capture, Error error) {
+  error.where = capture.shown(error.where);
+  return error.message();
+}
+
 // A part of a file as a file of its own, in memory.
 Result<OwnedFd> copy_part(const OwnedFd& file, const CapturedText& text, const std::string& where) {
   const OwnedFd in(::open(file.path().c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
@@ -122,7 +128,7 @@ void CaptureRoot::show_text(const Capture& capture, const CapturedText& text,
   if (done) {
     shown_.push_back({text.kernel_file, capture.shown(path), text.line});
   } else {
-    tell.complain(capture.shown(done.error().message()));
+    tell.complain(message(capture, done.error()));
   }
 }
 
@@ -137,7 +143,7 @@ void CaptureRoot::show_root(const Capture& capture, const std::string& root,
     auto fd = open_file_beneath(capture.directory_fd(), path, kMaxCaptureBytes);
     if (!fd) {
       if (fd.error().kind != ErrorKind::kMissing) {
-        tell.complain(fd.error().message() + " (in " + capture.shown("") + ")");
+        tell.complain(message(capture, fd.error()));
       }
       continue;
     }

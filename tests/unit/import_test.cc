@@ -385,6 +385,13 @@ TEST_F(Import, NothingLeadsOutOfTheDirectoryOrHangs) {
         "diskstats-1473504813: more than 16 MiB"}) {
     EXPECT_NE(said.find(part), std::string::npos) << part << " in\n" << said;
   }
+  const std::string in = options_.directory + "/";
+  EXPECT_NE(said.find("denied: " + in + "meminfo-1473504813: leads out of the directory\n"),
+            std::string::npos);
+  EXPECT_NE(said.find("malformed: " + in + "slabinfo.log: not a regular file\n"),
+            std::string::npos);
+  EXPECT_NE(said.find("malformed: " + in + "20160910T105332/proc/loadavg: not a regular file\n"),
+            std::string::npos);
   EXPECT_EQ(complaints_.size(), 10U) << said;
   EXPECT_EQ(notes_.size(), 1U);
   const auto all = snapshots();
