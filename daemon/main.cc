@@ -57,7 +57,7 @@ int run(std::span<const char* const> arguments) {
     case Command::kDump:
       return dump_recording(*command_line, registry);
     case Command::kIncidents:
-      return list_recordings(*command_line);
+      return list_recordings(*command_line, registry);
     case Command::kRecord:
       return record(*command_line, registry);
     case Command::kImport:

@@ -6,14 +6,22 @@
 #include <system_error>
 
 #include "daemon/commands/recording_command.h"
+#include "daemon/config/load.h"
 #include "daemon/replay/incident_list.h"
 
 namespace tidegauge {
 
-int list_recordings(const CommandLine& command_line) {
+int list_recordings(const CommandLine& command_line, CollectorRegistry registry) {
   const IncidentsOptions& options = command_line.options.incidents;
-  const std::string directory =
-      options.directory.empty() ? std::string(replay::kIncidentsDirectory) : options.directory;
+  std::string directory = options.directory;
+  if (directory.empty()) {
+    const auto config = load_config(command_line, registry);
+    if (!config) {
+      complain_of_recording(config.error().message);
+      return 2;
+    }
+    directory = config->recorder.directory;
+  }
   const auto incidents = replay::list_incidents(directory);
   if (!incidents) {
     const int error = incidents.error().errno_value;

@@ -5,7 +5,8 @@
 
 namespace tidegauge {
 
-// Lists the recordings of a directory. The exit code: 1 when it cannot be read.
-int list_recordings(const CommandLine& command_line);
+// Lists the recordings of a directory, by default the one of the configuration. The exit code: 1 when it cannot be
+// read.
+int list_recordings(const CommandLine& command_line, CollectorRegistry registry);
 
 }  // namespace tidegauge

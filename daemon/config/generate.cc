@@ -145,7 +145,7 @@ Commands:
   ebpf                        Every BPF program, in which tier it runs and why, and what it costs.
   replay FILE                 Print a recording as the /metrics of its time, or serve it so.
   dump FILE                   A recording for Prometheus, or as JSON or CSV.
-  incidents [DIR]             List recordings, by default those of /var/lib/tidegauge/incidents.
+  incidents [DIR]             List recordings, by default those that the daemon has written.
   record                      Have the running daemon write its last minutes to a file.
   import DIRECTORY            Make a recording of old captures of kernel files.
   metrics                     Print the documentation of every metric.

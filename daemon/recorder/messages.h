@@ -9,6 +9,7 @@
 #include <functional>
 #include <map>
 #include <string>
+#include <string_view>
 
 #include "collectors/core/section.h"
 
@@ -24,6 +25,9 @@ enum class Message : std::uint8_t {
 // With what a chunk begins, so that a replay may begin there: texts by name ("build.version"); the value may be
 // any bytes.
 using Checkpoint = std::map<std::string, std::string, std::less<>>;
+
+// Its entry that is "false" where node_* names were switched off: a replay leaves them out, too.
+inline constexpr std::string_view kNodeFamiliesEntry = "node_families";
 
 // Bits of the byte in front of a collector's part of a Snapshot.
 inline constexpr std::uint8_t kHasSection = 1;

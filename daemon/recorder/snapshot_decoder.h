@@ -50,10 +50,10 @@ class SnapshotDecoder {
   };
 
   tl::unexpected<Error> bad(std::string what) const;
-  Result<void> read_checkpoint(std::string_view body);
-  Result<void> read_collectors(std::string_view body);
-  Result<void> read_shape(std::string_view body);
-  Result<SnapshotPtr> read_snapshot(std::string_view body);
+  Result<void> read_checkpoint(std::string_view bytes);
+  Result<void> read_collectors(std::string_view bytes);
+  Result<void> read_shape(std::string_view bytes);
+  Result<SnapshotPtr> read_snapshot(std::string_view bytes);
   Result<std::shared_ptr<Section>> read_section(ByteReader& body, std::int64_t boottime_ns,
                                                 const Last& last, std::vector<std::uint64_t>& ids);
   Result<void> read_table(ByteReader& body, const Last& last, Table& table, std::uint64_t& id);

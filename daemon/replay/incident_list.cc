@@ -8,9 +8,11 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <system_error>
+#include <utility>
 
 #include "collectors/core/text.h"
 #include "daemon/config/value.h"
+#include "daemon/recorder/incident_directory.h"
 #include "daemon/recorder/recording_reader.h"
 #include "daemon/replay/recording_walk.h"
 
@@ -88,6 +90,9 @@ std::string_view to_string(IncidentState state) {
 }
 
 std::string reason_of(std::string_view name) {
+  if (auto ours = recording::parse_file_name(name)) {
+    return std::move(ours->reason);
+  }
   if (is_partial(name)) {
     name = name.substr(1, name.size() - 1 - kPartial.size());
   }

@@ -13,8 +13,6 @@
 
 namespace tidegauge::replay {
 
-inline constexpr std::string_view kIncidentsDirectory = "/var/lib/tidegauge/incidents";
-
 enum class IncidentState : std::uint8_t {
   kComplete,
   kTorn,  // its writer did not come to its end

@@ -72,7 +72,7 @@ std::optional<recording::RawFiles> RecordingWalk::next_raw() {
 void RecordingWalk::rewind() { reader_.rewind(); }
 
 bool RecordingWalk::node_families() const {
-  const auto at = reader_.checkpoint().find(kNodeFamiliesEntry);
+  const auto at = reader_.checkpoint().find(recording::kNodeFamiliesEntry);
   return at == reader_.checkpoint().end() || at->second != "false";
 }
 

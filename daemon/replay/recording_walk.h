@@ -16,9 +16,6 @@
 
 namespace tidegauge::replay {
 
-// A checkpoint's entry: "false" where node_* names were switched off (`node_families`).
-inline constexpr std::string_view kNodeFamiliesEntry = "node_families";
-
 // What of a recording is wanted; none: from its beginning, to its end.
 struct WalkRange {
   std::optional<TimeArgument> from;

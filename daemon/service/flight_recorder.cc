@@ -44,11 +44,12 @@ RawFiles read_raw(const KernelFiles& files, std::string_view moment) {
   return out;
 }
 
-Checkpoint checkpoint(std::int64_t tick_ns) {
+Checkpoint checkpoint(std::int64_t tick_ns, bool node_families) {
   const BuildInfo& build = build_info();
   Checkpoint out{{"build.version", build.version},
                  {"build.revision", build.revision},
-                 {"tick_ns", std::to_string(tick_ns)}};
+                 {"tick_ns", std::to_string(tick_ns)},
+                 {std::string(recording::kNodeFamiliesEntry), node_families ? "true" : "false"}};
   utsname host{};
   if (::uname(&host) == 0) {
     out["host.name"] = host.nodename;
@@ -123,7 +124,10 @@ void FlightRecorder::configure(const Config& config) {
   std::shared_ptr<Recorder> fresh;
   if (config.recorder.enabled) {
     fresh = std::make_shared<Recorder>(
-        options_of(config.recorder), [tick_ns = config.tick_ns] { return checkpoint(tick_ns); },
+        options_of(config.recorder),
+        [tick_ns = config.tick_ns, node_families = config.node_families] {
+          return checkpoint(tick_ns, node_families);
+        },
         [files = KernelFiles(config.roots)](std::string_view moment) {
           return read_raw(files, moment);
         },

@@ -249,7 +249,7 @@ TEST_F(Replay, NodeFamiliesAsRecorded) {
   RowTable rows({"device"}, {column("node_x", MetricKind::kGauge)});
   const auto section = maker.section({table(rows, {{"x", 1}})});
   const std::string bytes = recording_of({maker.snapshot({{"c", section}})}, kSecond,
-                                         {{std::string(kNodeFamiliesEntry), "false"}});
+                                         {{std::string(recording::kNodeFamiliesEntry), "false"}});
   RecordingWalk from = walk(bytes);
   const SnapshotPtr snapshot = from.next();
   EXPECT_FALSE(from.node_families());
