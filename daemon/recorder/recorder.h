@@ -11,6 +11,7 @@
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "collectors/core/result.h"
 #include "collectors/core/section.h"
@@ -50,7 +51,7 @@ class Recorder {
   Recorder(RecorderOptions options, std::function<Checkpoint()> checkpoint,
            IncidentWriter::RawReader raw, IncidentWriter::EventHandler report);
 
-  // Tick thread.
+  // Tick thread. While nothing happens, only every few Snapshots go into the ring.
   void on_snapshot(const SnapshotPtr& snapshot);
   // `reason` becomes part of the file's name. Fails while nothing was recorded yet. Any thread; does not wait.
   Result<Triggered> trigger(std::string_view reason);
@@ -62,12 +63,14 @@ class Recorder {
 
  private:
   [[nodiscard]] bool still_recording();
+  ChunkPtr record_waiting();
   void end_if_due(std::int64_t boottime_ns);
 
   const RecorderOptions options_;
   mutable std::mutex mutex_;  // of all below
   Ring ring_;
   IncidentWriter writer_;
+  std::vector<SnapshotPtr> waiting_;
   SnapshotPtr last_;
   PeakWatch peak_watch_;
   std::string file_;  // of the incident in progress

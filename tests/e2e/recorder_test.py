@@ -157,7 +157,7 @@ class FaultTest(RecorderCase):
 
     def test_killed_while_it_writes(self):
         daemon = self.start(*self.record_flags(after="30s", write_rate="64KiB"))
-        wait_until(lambda: daemon.value("tidegauge_recorder_snapshots") >= 3, 10, "three Snapshots")
+        wait_until(lambda: daemon.value("tidegauge_ticks_total") >= 3, 10, "three ticks")
         daemon.signal(signal.SIGUSR2)
         def begun():
             found = list(self.incidents().glob(".*.partial")) if self.incidents().is_dir() else []
@@ -176,7 +176,7 @@ class FaultTest(RecorderCase):
     def test_a_full_disk(self):
         self.mount("size=32k")
         daemon = self.start(*self.record_flags())
-        wait_until(lambda: daemon.value("tidegauge_recorder_snapshots") >= 3, 10, "three Snapshots")
+        wait_until(lambda: daemon.value("tidegauge_ticks_total") >= 3, 10, "three ticks")
         daemon.signal(signal.SIGUSR2)
         wait_until(lambda: self.failures(daemon, "no_space") == 1, 10, lambda: daemon.tail())
         daemon.wait_log("incident not recorded whole")
@@ -207,7 +207,7 @@ class FaultTest(RecorderCase):
 
     def test_ends_while_it_writes(self):
         daemon = self.start(*self.record_flags(after="30s"))
-        wait_until(lambda: daemon.value("tidegauge_recorder_snapshots") >= 3, 10, "three Snapshots")
+        wait_until(lambda: daemon.value("tidegauge_ticks_total") >= 3, 10, "three ticks")
         daemon.signal(signal.SIGUSR2)
         wait_until(lambda: self.incidents().is_dir() and list(self.incidents().iterdir()), 10, "a file")
         self.assert_ends_well(daemon, 3)
