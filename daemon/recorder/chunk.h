@@ -20,6 +20,7 @@ namespace tidegauge::recording {
 inline constexpr std::string_view kFileMagic = "TIDEREC1";
 inline constexpr std::size_t kFileHeaderBytes = 16;
 inline constexpr std::size_t kChunkHeaderBytes = 48;
+inline constexpr std::size_t kMagicBytes = 4;  // with which a chunk begins
 // A version that changes this cannot be read by builds of another.
 inline constexpr std::uint16_t kFormatMajor = 1;
 // What one adds is skipped by those that do not know it.

@@ -24,6 +24,9 @@ Result<RawFiles> decode_raw_files(std::string_view plain) {
   out.moment = reader.text();
   out.realtime_ns = reader.signed_number();
   const std::size_t count = reader.count();
+  if (count > kMaxRawFiles) {
+    reader.fail();
+  }
   for (std::size_t i = 0; i < count && reader.is_good(); ++i) {
     std::string path(reader.text());
     out.files.emplace_back(std::move(path), std::string(reader.text()));

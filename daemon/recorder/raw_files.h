@@ -19,6 +19,7 @@ struct RawFiles {
   std::vector<std::pair<std::string, std::string>> files;  // path as the host names it, text
 };
 
+inline constexpr std::size_t kMaxRawFiles = 64;
 // More than that is not kept of one.
 inline constexpr std::size_t kMaxRawFileBytes = std::size_t{1} << 20U;
 

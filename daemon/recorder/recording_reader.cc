@@ -136,9 +136,9 @@ std::optional<RecordingReader::Item> RecordingReader::read_chunk(const Found& ch
   source_->read(body, chunk.header.stored_bytes, stored_);
   const auto whole = decompressor_.decompress(chunk.header, stored_, plain_);
   if (!whole) {
-    const bool is_cut = stored_.size() < chunk.header.stored_bytes;
-    offset_ = is_cut ? source_->size() : body + chunk.header.stored_bytes;
-    told_end_ = told_end_ || is_cut;
+    // Where bytes are missing the next chunk begins earlier than the header says.
+    offset_ = chunk.offset + kMagicBytes;
+    is_lost_ = true;
     return Item(Damage{chunk.offset, whole.error().where});
   }
   offset_ = body + chunk.header.stored_bytes;
@@ -180,8 +180,12 @@ std::optional<RecordingReader::Item> RecordingReader::next() {
         offset_ = source_->size();
         told_end_ = true;
       }
-      return Item(std::move(*damage));
+      if (!std::exchange(is_lost_, false)) {  // else it is the gap that was told
+        return Item(std::move(*damage));
+      }
+      continue;
     }
+    is_lost_ = false;
     if (!chunk) {
       if (saw_end_ || std::exchange(told_end_, true)) {
         return std::nullopt;
@@ -208,6 +212,7 @@ void RecordingReader::rewind() {
   offset_ = kFileHeaderBytes;
   saw_end_ = false;
   told_end_ = false;
+  is_lost_ = false;
   pending_.reset();
   decoder_.reset();
 }
@@ -218,9 +223,13 @@ RecordingSummary RecordingReader::summarize(bool check) const {
   out.file_bytes = source_->size();
   std::uint64_t offset = kFileHeaderBytes;
   bool is_first = true;
+  bool is_lost = false;
   for (;;) {
     std::optional<Damage> damage;
     const auto chunk = find_chunk(offset, damage);
+    if (std::exchange(is_lost, false)) {
+      damage.reset();  // counted already
+    }
     // Less than a header at the end was not written to its end.
     const bool is_torn = !chunk && out.file_bytes - offset < kChunkHeaderBytes;
     out.damages += damage && !(check && is_torn) ? 1U : 0U;
@@ -237,7 +246,13 @@ RecordingSummary RecordingReader::summarize(bool check) const {
     }
     if (check) {
       source_->read(chunk->offset + kChunkHeaderBytes, chunk->header.stored_bytes, stored);
-      out.damages += check_stored(chunk->header, stored) ? 0U : 1U;
+      if (!check_stored(chunk->header, stored)) {
+        ++out.damages;
+        offset = chunk->offset + kMagicBytes;
+        is_lost = true;
+        out.is_complete = false;
+        continue;
+      }
     }
     if (info.kind == ChunkKind::kSnapshots) {
       out.snapshots += info.count;

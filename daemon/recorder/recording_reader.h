@@ -84,6 +84,7 @@ class RecordingReader {
   std::int64_t skip_before_ns_ = INT64_MIN;
   bool saw_end_ = false;
   bool told_end_ = false;
+  bool is_lost_ = false;  // behind a damaged chunk, whose length may be wrong, too
   std::optional<Found> pending_;
   std::string stored_;
   std::string plain_;

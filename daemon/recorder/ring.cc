@@ -21,6 +21,27 @@ ChunkPtr Ring::add(const SnapshotPtr& snapshot) {
   if (open_.info.count != 0 && is_chunk_full(*snapshot)) {
     sealed = seal();
   }
+  if (!put(snapshot)) {
+    // Its messages are lost on the encoder, so it begins anew.
+    if (open_.info.count != 0) {
+      sealed = seal();
+    }
+    if (!put(snapshot)) {
+      ++stats_.snapshots_left_out;
+      return sealed;
+    }
+  }
+  ++stats_.recorded;
+  ++open_.info.count;
+  open_.info.first_realtime_ns = std::min(open_.info.first_realtime_ns, snapshot->realtime_ns);
+  open_.info.last_realtime_ns = std::max(open_.info.last_realtime_ns, snapshot->realtime_ns);
+  open_.last_boottime_ns = snapshot->boottime_ns;
+  evict(snapshot->boottime_ns);
+  return sealed;
+}
+
+// False where the chunk would be larger than a file may have it.
+bool Ring::put(const SnapshotPtr& snapshot) {
   plain_.clear();
   if (open_.info.count == 0) {
     encoder_.begin_chunk(checkpoint_(), plain_);
@@ -29,15 +50,13 @@ ChunkPtr Ring::add(const SnapshotPtr& snapshot) {
     open_.first_boottime_ns = snapshot->boottime_ns;
   }
   encoder_.add(snapshot, plain_);
+  if (compressor_.plain_bytes() + plain_.size() > kMaxPlainBytes) {
+    plain_ = {};
+    return false;
+  }
   compressor_.add(plain_);
   stats_.plain_bytes += plain_.size();
-  ++stats_.recorded;
-  ++open_.info.count;
-  open_.info.first_realtime_ns = std::min(open_.info.first_realtime_ns, snapshot->realtime_ns);
-  open_.info.last_realtime_ns = std::max(open_.info.last_realtime_ns, snapshot->realtime_ns);
-  open_.last_boottime_ns = snapshot->boottime_ns;
-  evict(snapshot->boottime_ns);
-  return sealed;
+  return true;
 }
 
 ChunkPtr Ring::seal() {
@@ -70,6 +89,7 @@ RingStats Ring::stats() const {
   RingStats out = stats_;
   out.bytes = sealed_bytes_ + compressor_.stored_bytes();
   out.chunks = chunks_.size();
+  out.sections_left_out = encoder_.sections_left_out();
   out.snapshots = open_.info.count;
   for (const ChunkPtr& chunk : chunks_) {
     out.snapshots += chunk->info.count;

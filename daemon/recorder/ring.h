@@ -47,6 +47,9 @@ struct RingStats {
   std::uint64_t plain_bytes = 0;
   std::uint64_t compressed_bytes = 0;  // of sealed chunks
   std::uint64_t evicted_early = 0;     // Snapshots that bytes and not time drove out
+  // Of files' limits: parts of Snapshots, and whole ones.
+  std::uint64_t sections_left_out = 0;
+  std::uint64_t snapshots_left_out = 0;
 };
 
 // Not thread-safe.
@@ -64,6 +67,7 @@ class Ring {
   [[nodiscard]] RingStats stats() const;
 
  private:
+  [[nodiscard]] bool put(const SnapshotPtr& snapshot);
   void evict(std::int64_t now_boottime_ns);
   [[nodiscard]] bool is_chunk_full(const Snapshot& next) const;
 

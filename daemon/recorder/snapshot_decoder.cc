@@ -12,8 +12,7 @@ namespace tidegauge::recording {
 namespace {
 
 constexpr std::size_t kMaxCollectors = 256;
-constexpr std::size_t kMaxNameBytes = 64;
-constexpr std::size_t kMaxTablesOfSection = 4096;
+constexpr std::size_t kMaxCollectorBytes = 64;
 constexpr std::size_t kMaxCheckpointEntries = 256;
 
 template <std::size_t N>
@@ -29,19 +28,6 @@ void add_growth(ByteReader& body, std::array<std::int64_t, N>& fields) {
 
 std::int64_t sum(std::int64_t a, std::int64_t b) {
   return static_cast<std::int64_t>(static_cast<std::uint64_t>(a) + static_cast<std::uint64_t>(b));
-}
-
-// As they go into an exposition: what a recorder writes is of this form.
-bool is_name(std::string_view text) {
-  const bool begins_well = !text.empty() && (text[0] < '0' || text[0] > '9');
-  return begins_well && text.size() <= 256 && std::all_of(text.begin(), text.end(), [](char c) {
-           return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                  c == '_' || c == ':';
-         });
-}
-
-bool is_label_name(std::string_view text) {
-  return is_name(text) && text.find(':') == std::string_view::npos;
 }
 
 // Valid UTF-8, as it was when it was recorded.
@@ -110,7 +96,7 @@ Result<void> SnapshotDecoder::read_collectors(std::string_view bytes) {
   }
   for (std::size_t i = 0; i < count; ++i) {
     names->emplace_back(body.text());
-    if (names->back().size() > kMaxNameBytes || !is_name(names->back())) {
+    if (names->back().size() > kMaxCollectorBytes || !is_metric_name(names->back())) {
       return bad("a collector has no proper name");
     }
   }
@@ -134,20 +120,19 @@ std::optional<ColumnInfo> SnapshotDecoder::read_column(std::string_view bytes) {
   const std::uint64_t den = body.number();
   out.scale.by_reciprocal = body.byte() != 0;
   const std::size_t labels = body.count();
+  if (labels > kMaxLabelNames) {
+    return std::nullopt;
+  }
   for (std::size_t i = 0; i < labels && body.is_good(); ++i) {
     Label label;
     label.name = body.text();
     label.value = label_text(body.text());
-    if (!is_label_name(label.name)) {
-      return std::nullopt;
-    }
     out.labels.push_back(std::move(label));
   }
   const bool is_possible = kind <= static_cast<std::uint8_t>(MetricKind::kSummary) &&
                            type <= static_cast<std::uint8_t>(NumberType::kReal) && num != 0 &&
                            num <= UINT32_MAX && den != 0 && den <= UINT32_MAX;
-  if (!body.is_good() || !is_possible || !is_name(out.family) ||
-      (!out.suffix.empty() && !is_name(out.suffix))) {
+  if (!body.is_good() || !is_possible) {
     return std::nullopt;
   }
   out.kind = static_cast<MetricKind>(kind);
@@ -214,17 +199,24 @@ Result<void> SnapshotDecoder::read_shape(std::string_view bytes) {
   }
   auto shape = std::make_shared<Shape>();
   if (base != nullptr) {
+    load_.add_names(*base->shape);  // before they are copied: that takes few bytes of the file
+    if (!load_.is_below(1)) {
+      return bad("there are too many names");
+    }
     shape->label_names = base->shape->label_names;
     shape->columns = base->shape->columns;
   } else {
     const std::size_t label_names = body.count();
-    for (std::size_t i = 0; i < label_names && body.is_good(); ++i) {
+    if (label_names > kMaxLabelNames) {
+      return bad("a table has too many labels");
+    }
+    for (std::size_t i = 0; i < label_names; ++i) {
       shape->label_names.emplace_back(body.text());
-      if (!is_label_name(shape->label_names.back())) {
-        return bad("a label has no proper name");
-      }
     }
     const std::size_t columns = body.count();
+    if (columns > kMaxColumns) {
+      return bad("a table has too many columns");
+    }
     for (std::size_t i = 0; i < columns && body.is_good(); ++i) {
       auto column = read_column(body.text());
       if (!column) {
@@ -232,12 +224,16 @@ Result<void> SnapshotDecoder::read_shape(std::string_view bytes) {
       }
       shape->columns.push_back(std::move(*column));
     }
+    if (!recording::is_possible(*shape)) {
+      return bad("a table's names are not such as can be shown");
+    }
+    load_.add_names(*shape);
   }
   KnownShape fresh;
   fresh.base = base_id;
   const bool is_good =
       read_rows(body, base == nullptr ? nullptr : base->shape.get(), *shape, fresh.base_rows);
-  load_.add(*shape);
+  load_.add_rows(*shape);
   if (!is_good || !load_.is_below(1)) {
     return bad("a table's rows are damaged or too many");
   }
@@ -256,13 +252,11 @@ Result<void> SnapshotDecoder::read_table(ByteReader& body, const Last& last, Tab
   table.shape = shape->shape;
   const Table* base = nullptr;
   bool same_rows = false;
-  for (std::size_t i = 0; i < last.shapes.size() && !same_rows; ++i) {
-    if (last.shapes[i] == id) {
-      base = &last.section->tables[i];
-      same_rows = true;
-    } else if (base == nullptr && shape->base != 0 && last.shapes[i] == shape->base) {
-      base = &last.section->tables[i];
-    }
+  if (const auto same = last.tables.find(id)) {
+    base = &last.section->tables[*same];
+    same_rows = true;
+  } else if (const auto near = last.tables.find(shape->base); near && shape->base != 0) {
+    base = &last.section->tables[*near];
   }
   const std::size_t rows = table.shape->rows.size();
   const std::size_t columns = table.shape->columns.size();
@@ -344,6 +338,9 @@ Result<SnapshotPtr> SnapshotDecoder::read_snapshot(std::string_view bytes) {
   if (!names_) {
     return bad("values come before their collectors");
   }
+  if (++load_.snapshots > ChunkLoad::kMaxSnapshots) {
+    return bad("there are too many snapshots");
+  }
   ByteReader body(bytes);
   const auto kept = std::make_shared<Kept>();
   kept->names = names_;
@@ -360,7 +357,7 @@ Result<SnapshotPtr> SnapshotDecoder::read_snapshot(std::string_view bytes) {
     }
     if ((bits & kHasSection) == 0) {
       last.section.reset();
-      last.shapes.clear();
+      last.tables.assign({});
     } else if ((bits & kSectionAsBefore) == 0) {
       std::vector<std::uint64_t> ids;
       auto section = read_section(body, out.boottime_ns, last, ids);
@@ -368,7 +365,7 @@ Result<SnapshotPtr> SnapshotDecoder::read_snapshot(std::string_view bytes) {
         return tl::make_unexpected(section.error());
       }
       last.section = std::move(*section);
-      last.shapes = std::move(ids);
+      last.tables.assign(std::move(ids));
     } else if (!last.section) {
       return bad("a collector's values are told by some that are not there");
     }

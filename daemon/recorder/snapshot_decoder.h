@@ -46,7 +46,7 @@ class SnapshotDecoder {
   struct Last {
     StatusFields status{};
     std::shared_ptr<const Section> section;
-    std::vector<std::uint64_t> shapes;  // ids of its tables
+    TableIndex tables;
   };
 
   tl::unexpected<Error> bad(std::string what) const;

@@ -131,6 +131,8 @@ class CellWriter {
 void SnapshotEncoder::begin_chunk(const Checkpoint& checkpoint, std::string& out) {
   shapes_.clear();
   last_.reset();
+  told_.clear();
+  now_.clear();
   next_shape_ = 1;
   load_ = {};
   body_.clear();
@@ -159,24 +161,65 @@ const SnapshotEncoder::KnownShape* SnapshotEncoder::known(
   return at == shapes_.end() ? nullptr : &at->second;
 }
 
-const SnapshotEncoder::KnownShape& SnapshotEncoder::tell_shape(
-    const std::shared_ptr<const Shape>& shape, const Section* before, std::string& out) {
-  if (const KnownShape* found = known(shape)) {
-    return *found;
+// Where it is now is where it was, nearly always.
+const Table* SnapshotEncoder::base_of(const Table& table, std::size_t place,
+                                      const Told& before) const {
+  constexpr std::size_t kMost = 64;  // are looked through
+  const auto is_base = [&](const Table& candidate) {
+    return known(candidate.shape) != nullptr &&
+           candidate.shape->label_names == table.shape->label_names &&
+           candidate.shape->columns == table.shape->columns;
+  };
+  if (!before.section) {
+    return nullptr;
   }
+  const std::vector<Table>& tables = before.section->tables;
+  if (place < tables.size() && is_base(tables[place])) {
+    return &tables[place];
+  }
+  const auto end = tables.begin() + static_cast<std::ptrdiff_t>(std::min(kMost, tables.size()));
+  const auto at = std::find_if(tables.begin(), end, is_base);
+  return at == end ? nullptr : &*at;
+}
+
+// Counts it, too.
+bool SnapshotEncoder::can_be_told(const Section& section) {
+  constexpr std::size_t kPart = 8;
+  ChunkLoad load;
+  ChunkLoad whole = load_;
+  std::size_t cells = 0;
+  bool is_good = section.tables.size() <= kMaxTablesOfSection;
+  for (const Table& table : section.tables) {
+    cells += table.values.size();
+    if (known(table.shape) == nullptr) {
+      load.add(*table.shape);
+      whole.add(*table.shape);
+      is_good = is_good && is_possible(*table.shape);
+    }
+  }
+  is_good = is_good && load.is_below(kPart) && whole.is_below(1) &&
+            cells_of_snapshot_ + cells <= ChunkLoad::kMaxCellsOfSnapshot;
+  cells_of_snapshot_ += is_good ? cells : 0;
+  return is_good;
+}
+
+void SnapshotEncoder::tell_shapes(const Section& section, const Told& before, std::string& out) {
+  for (std::size_t i = 0; i < section.tables.size(); ++i) {
+    if (known(section.tables[i].shape) == nullptr) {
+      tell_shape(section.tables[i], i, before, out);
+    }
+  }
+}
+
+void SnapshotEncoder::tell_shape(const Table& table, std::size_t place, const Told& before,
+                                 std::string& out) {
+  const std::shared_ptr<const Shape>& shape = table.shape;
   KnownShape fresh;
   fresh.shape = shape;
   fresh.id = next_shape_++;
-  if (before != nullptr) {
-    const auto base =
-        std::find_if(before->tables.begin(), before->tables.end(), [&](const Table& table) {
-          return known(table.shape) != nullptr && table.shape->label_names == shape->label_names &&
-                 table.shape->columns == shape->columns;
-        });
-    if (base != before->tables.end()) {
-      fresh.base = known(base->shape)->id;
-      fresh.base_rows = find_rows(*shape, *base->shape);
-    }
+  if (const Table* base = base_of(table, place, before)) {
+    fresh.base = known(base->shape)->id;
+    fresh.base_rows = find_rows(*shape, *base->shape);
   }
   std::string bytes;
   ByteWriter body(bytes);
@@ -195,7 +238,7 @@ const SnapshotEncoder::KnownShape& SnapshotEncoder::tell_shape(
   put_rows(body, *shape, fresh.base_rows);
   put_message(out, Message::kShape, bytes);
   load_.add(*shape);
-  return shapes_.emplace(shape.get(), std::move(fresh)).first->second;
+  shapes_.emplace(shape.get(), std::move(fresh));
 }
 
 void SnapshotEncoder::tell_collectors(const Snapshot& snapshot, std::string& out) {
@@ -208,26 +251,17 @@ void SnapshotEncoder::tell_collectors(const Snapshot& snapshot, std::string& out
   put_message(out, Message::kCollectors, body_);
 }
 
-void SnapshotEncoder::put_table(ByteWriter& body, const Table& table, const Section* before) {
+void SnapshotEncoder::put_table(ByteWriter& body, const Table& table, const Told& before) {
   const KnownShape& shape = *known(table.shape);
   body.number(shape.id);
   // The first table of the section before that has this Shape, else the one this Shape is based on: the reader
   // looks in the same way.
-  const Table* base = nullptr;
-  bool same_rows = false;
-  if (before != nullptr) {
-    for (const Table& candidate : before->tables) {
-      const KnownShape* of = known(candidate.shape);
-      if (of != nullptr && of->id == shape.id) {
-        base = &candidate;
-        same_rows = true;
-        break;
-      }
-      if (of != nullptr && base == nullptr && shape.base != 0 && of->id == shape.base) {
-        base = &candidate;
-      }
-    }
-  }
+  const auto same = before.tables.find(shape.id);
+  const auto near = same || shape.base == 0 ? std::nullopt : before.tables.find(shape.base);
+  const bool same_rows = same.has_value();
+  const Table* base = same   ? &before.section->tables[*same]
+                      : near ? &before.section->tables[*near]
+                             : nullptr;
   if (table.absent.empty()) {
     body.byte(static_cast<std::uint8_t>(Absent::kNone));
   } else if (same_rows && base->absent == table.absent) {
@@ -259,14 +293,18 @@ void SnapshotEncoder::put_table(ByteWriter& body, const Table& table, const Sect
   cells.flush();
 }
 
-void SnapshotEncoder::put_section(ByteWriter& body, const Section& section, const Section* before,
+void SnapshotEncoder::put_section(ByteWriter& body, const Section& section, Told& told,
                                   std::int64_t boottime_ns) {
   body.signed_number(section.read_start_boottime_ns - boottime_ns);
   body.signed_number(section.read_end_boottime_ns - section.read_start_boottime_ns);
   body.number(section.tables.size());
+  std::vector<std::uint64_t> ids;
+  ids.reserve(section.tables.size());
   for (const Table& table : section.tables) {
-    put_table(body, table, before);
+    put_table(body, table, told);
+    ids.push_back(known(table.shape)->id);
   }
+  told.tables.assign(std::move(ids));
 }
 
 // Of those that nobody else holds.
@@ -275,41 +313,46 @@ void SnapshotEncoder::forget_shapes() {
 }
 
 void SnapshotEncoder::add(const SnapshotPtr& snapshot, std::string& out) {
+  ++load_.snapshots;
   if (!last_) {
     tell_collectors(*snapshot, out);
+    told_.assign(snapshot->entries.size(), {});
   }
-  const auto before = [&](std::size_t i) -> const SnapshotEntry* {
-    return last_ ? &last_->entries[i] : nullptr;
-  };
-  for (std::size_t i = 0; i < snapshot->entries.size(); ++i) {
-    const SnapshotEntry& entry = snapshot->entries[i];
-    const Section* section_before = before(i) != nullptr ? before(i)->section.get() : nullptr;
-    if (!entry.section || entry.section.get() == section_before) {
-      continue;
-    }
-    for (const Table& table : entry.section->tables) {
-      tell_shape(table.shape, section_before, out);
+  cells_of_snapshot_ = 0;
+  now_.assign(snapshot->entries.size(), nullptr);
+  for (std::size_t i = 0; i < now_.size(); ++i) {
+    const std::shared_ptr<const Section>& section = snapshot->entries[i].section;
+    if (!section || section == told_[i].section) {
+      now_[i] = section;
+    } else if (section != told_[i].left_out && can_be_told(*section)) {
+      now_[i] = section;
+      tell_shapes(*section, told_[i], out);
+    } else {
+      left_out_ += section != told_[i].left_out ? 1U : 0U;
+      told_[i].left_out = section;
     }
   }
   body_.clear();
   ByteWriter body(body_);
   put_growth(body, last_ ? snapshot_fields(*last_) : SnapshotFields{}, snapshot_fields(*snapshot));
-  for (std::size_t i = 0; i < snapshot->entries.size(); ++i) {
-    const SnapshotEntry& entry = snapshot->entries[i];
+  for (std::size_t i = 0; i < now_.size(); ++i) {
     const StatusFields status_before =
-        before(i) != nullptr ? status_fields(before(i)->status) : StatusFields{};
-    const Section* section_before = before(i) != nullptr ? before(i)->section.get() : nullptr;
-    const StatusFields status = status_fields(entry.status);
-    const bool section_stays = entry.section && entry.section.get() == section_before;
-    body.byte(static_cast<std::uint8_t>((entry.section ? kHasSection : 0) |
+        last_ ? status_fields(last_->entries[i].status) : StatusFields{};
+    const StatusFields status = status_fields(snapshot->entries[i].status);
+    const bool section_stays = now_[i] && now_[i] == told_[i].section;
+    body.byte(static_cast<std::uint8_t>((now_[i] ? kHasSection : 0) |
                                         (section_stays ? kSectionAsBefore : 0) |
                                         (status == status_before ? kStatusAsBefore : 0)));
     if (status != status_before) {
       put_growth(body, status_before, status);
     }
-    if (entry.section && !section_stays) {
-      put_section(body, *entry.section, section_before, snapshot->boottime_ns);
+    if (now_[i] && !section_stays) {
+      put_section(body, *now_[i], told_[i], snapshot->boottime_ns);
     }
+    if (!now_[i]) {
+      told_[i].tables.assign({});
+    }
+    told_[i].section = now_[i];
   }
   put_message(out, Message::kSnapshot, body_);
   last_ = snapshot;

@@ -26,8 +26,9 @@ class SnapshotEncoder {
   // Whether it can follow in the same chunk: the collectors are those of the one before, and readers will not
   // find the chunk too large.
   [[nodiscard]] bool fits(const Snapshot& snapshot) const;
-  // Appends its messages. The first of a chunk always fits.
+  // Appends its messages. The first of a chunk always fits. A section that readers would refuse is told as absent.
   void add(const SnapshotPtr& snapshot, std::string& out);
+  [[nodiscard]] std::uint64_t sections_left_out() const { return left_out_; }
 
  private:
   struct KnownShape {
@@ -37,17 +38,30 @@ class SnapshotEncoder {
     std::vector<std::uint32_t> base_rows;  // of each row: which one of the base's it is, or kNewRow
   };
 
+  // What was told of a collector last.
+  struct Told {
+    std::shared_ptr<const Section> section;
+    TableIndex tables;
+    std::shared_ptr<const Section> left_out;  // the last one that could not be told
+  };
+
   [[nodiscard]] const KnownShape* known(const std::shared_ptr<const Shape>& shape) const;
-  const KnownShape& tell_shape(const std::shared_ptr<const Shape>& shape, const Section* before,
-                               std::string& out);
+  [[nodiscard]] bool can_be_told(const Section& section);
+  void tell_shapes(const Section& section, const Told& before, std::string& out);
+  void tell_shape(const Table& table, std::size_t place, const Told& before, std::string& out);
+  [[nodiscard]] const Table* base_of(const Table& table, std::size_t place,
+                                     const Told& before) const;
   void tell_collectors(const Snapshot& snapshot, std::string& out);
-  void put_section(ByteWriter& body, const Section& section, const Section* before,
-                   std::int64_t boottime_ns);
-  void put_table(ByteWriter& body, const Table& table, const Section* before);
+  void put_section(ByteWriter& body, const Section& section, Told& told, std::int64_t boottime_ns);
+  void put_table(ByteWriter& body, const Table& table, const Told& before);
   void forget_shapes();
 
   std::map<const Shape*, KnownShape> shapes_;
   SnapshotPtr last_;
+  std::vector<Told> told_;                           // of each collector
+  std::vector<std::shared_ptr<const Section>> now_;  // scratch: null where nothing is told
+  std::size_t cells_of_snapshot_ = 0;
+  std::uint64_t left_out_ = 0;
   std::uint64_t next_shape_ = 1;
   ChunkLoad load_;
   std::string body_;

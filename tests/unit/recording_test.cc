@@ -396,6 +396,24 @@ TEST_F(DamagedRecording, EveryTruncationKeepsWholeChunks) {
   }
 }
 
+// What stands behind missing bytes is found, wherever it is.
+TEST_F(DamagedRecording, MissingBytesCostOneChunk) {
+  const std::size_t first = kFileHeaderBytes + kChunkHeaderBytes + 5;
+  const std::size_t second = first + chunks_[0]->bytes.size();
+  for (const std::size_t at : {first, second}) {
+    std::string damaged = bytes_;
+    damaged.erase(at, 10);
+    auto reader = RecordingReader::from_bytes(damaged);
+    ASSERT_TRUE(reader);
+    const ReadBack out = read_all(*reader);
+    EXPECT_EQ(out.damages.size(), 1U);
+    const ChunkPtr& lost = chunks_[at == first ? 0 : 1];
+    EXPECT_EQ(out.snapshots.size() + lost->info.count, in_.size());
+    expect_part(out);
+    EXPECT_EQ(reader->check().damages, 1U);
+  }
+}
+
 TEST_F(DamagedRecording, OfAnotherFormat) {
   std::string other = bytes_;
   EXPECT_FALSE(RecordingReader::from_bytes("hello, this is not a recording at all"));
@@ -499,6 +517,103 @@ TEST(HostileRecording, CostsNoMoreThanItIs) {
   EXPECT_EQ(
       decode(collectors + message(static_cast<Message>(99), [](ByteWriter& w) { w.number(1); })),
       "end");
+}
+
+SnapshotPtr snapshot_of(std::shared_ptr<Section> section, std::int64_t second) {
+  auto out = std::make_shared<Snapshot>();
+  out->sequence = static_cast<std::uint64_t>(second);
+  out->realtime_ns = out->boottime_ns = second * kSecond;
+  out->entries.push_back({"one", std::move(section), {}});
+  return out;
+}
+
+std::shared_ptr<Section> one_table(std::vector<ColumnInfo> columns, std::vector<std::string> names,
+                                   std::vector<std::vector<std::string>> rows) {
+  auto shape = std::make_shared<Shape>();
+  shape->label_names = std::move(names);
+  shape->columns = std::move(columns);
+  shape->rows = std::move(rows);
+  auto out = std::make_shared<Section>();
+  Table table;
+  table.values.assign(shape->rows.size() * shape->columns.size(), 7);
+  table.shape = std::move(shape);
+  out->tables.push_back(std::move(table));
+  return out;
+}
+
+// The rest of the recording is not lost for it.
+TEST(Ring, WhatReadersWouldRefuseIsLeftOut) {
+  const auto good = [] { return one_table({column("good")}, {"l"}, {{"x"}}); };
+  auto many_tables = std::make_shared<Section>();
+  for (std::size_t i = 0; i <= kMaxTablesOfSection; ++i) {
+    many_tables->tables.push_back(good()->tables[0]);
+  }
+  const std::vector<std::shared_ptr<Section>> refused{
+      many_tables,
+      one_table({column(std::string(257, 'a'))}, {}, {{}}),
+      one_table({column("a")}, {"mode"}, {{"x"}}),  // its constant label's name, too
+      one_table({column("a")}, {"__name__"}, {{"x"}}),
+      one_table({column("a")}, {"l"}, {{std::string(std::size_t{9} << 20U, 'x')}}),
+      one_table({column("a")}, {"l"},
+                std::vector<std::vector<std::string>>(300'000, std::vector<std::string>{"x"}))};
+  for (const auto& section : refused) {
+    Ring ring = make_ring();
+    ring.add(snapshot_of(good(), 1));
+    const SnapshotPtr bad = snapshot_of(section, 2);
+    ring.add(bad);
+    ring.add(bad);
+    ring.add(snapshot_of(good(), 3));
+    ring.seal();
+    EXPECT_EQ(ring.stats().sections_left_out, 1U);
+    auto reader = RecordingReader::from_bytes(file_of(ring.chunks()));
+    ASSERT_TRUE(reader);
+    const ReadBack out = read_all(*reader);
+    EXPECT_TRUE(out.damages.empty());
+    ASSERT_EQ(out.snapshots.size(), 4U);
+    EXPECT_NE(out.snapshots[0]->entries[0].section, nullptr);
+    EXPECT_EQ(out.snapshots[1]->entries[0].section, nullptr);
+    EXPECT_NE(out.snapshots[3]->entries[0].section, nullptr);
+  }
+}
+
+// Whoever may put a file into the textfile collector's directory must not stop the clock.
+TEST(Ring, ThousandsOfTablesThatAreAlwaysNew) {
+  Ring ring = make_ring();
+  for (std::int64_t second = 1; second <= 5; ++second) {
+    auto section = std::make_shared<Section>();
+    for (std::size_t i = 0; i < kMaxTablesOfSection; ++i) {
+      section->tables.push_back(
+          one_table({column("family_" + std::to_string(i))}, {}, {{}})->tables[0]);
+    }
+    ring.add(snapshot_of(section, second));
+  }
+  ring.seal();
+  auto reader = RecordingReader::from_bytes(file_of(ring.chunks()));
+  ASSERT_TRUE(reader);
+  EXPECT_EQ(read_all(*reader).snapshots.size(), 5U);
+}
+
+TEST(Ring, AChunkIsNeverLargerThanAFileMayHaveIt) {
+  Ring ring = make_ring();
+  std::vector<SnapshotPtr> in;
+  for (std::int64_t second = 1; second <= 6; ++second) {
+    std::vector<std::vector<std::string>> rows;
+    for (int i = 0; i < 70; ++i) {  // 7 MiB of labels, new ones each time
+      rows.push_back({std::string(100'000, static_cast<char>('a' + second)) + std::to_string(i)});
+    }
+    in.push_back(snapshot_of(one_table({column("a")}, {"l"}, rows), second));
+    ring.add(in.back());
+  }
+  ring.seal();
+  EXPECT_EQ(ring.stats().sections_left_out + ring.stats().snapshots_left_out, 0U);
+  auto reader = RecordingReader::from_bytes(file_of(ring.chunks()));
+  ASSERT_TRUE(reader);
+  const ReadBack out = read_all(*reader);
+  EXPECT_TRUE(out.damages.empty());
+  ASSERT_EQ(out.snapshots.size(), in.size());
+  for (std::size_t i = 0; i < in.size(); ++i) {
+    expect_equal(*in[i], *out.snapshots[i]);
+  }
 }
 
 TEST(Ring, IsBoundedByTimeAndBytes) {
