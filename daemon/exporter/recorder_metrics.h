@@ -27,6 +27,7 @@ class RecorderMetrics {
   prometheus::Counter& plain_bytes_;
   prometheus::Counter& compressed_bytes_;
   prometheus::Counter& evicted_early_;
+  prometheus::Counter& left_out_;
   prometheus::Counter& cpu_seconds_;
   prometheus::Gauge& recording_;
   prometheus::Gauge& files_;

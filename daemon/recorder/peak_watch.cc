@@ -32,6 +32,7 @@ std::optional<double> waited_seconds(const Section& section) {
 void PeakWatch::begin_incident() {
   worst_ = 0;
   is_first_ = true;
+  waited_s_.reset();  // of the incident before: its mean since then would be no measure
 }
 
 bool PeakWatch::is_peak(const Snapshot& snapshot) {

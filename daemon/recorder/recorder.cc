@@ -10,9 +10,10 @@ namespace tidegauge::recording {
 namespace {
 
 // Of an incident no more than that is lost when the machine goes down.
+constexpr std::int64_t kIncidentChunkNs = 10'000'000'000;
+
 // Together they cost a third of what they do one by one: code and data are in the caches after the first.
 constexpr std::size_t kTogether = 5;
-constexpr std::int64_t kIncidentChunkNs = 10'000'000'000;
 
 std::int64_t thread_cpu_ns() {
   timespec now{};
@@ -29,13 +30,13 @@ Recorder::Recorder(RecorderOptions options, std::function<Checkpoint()> checkpoi
       writer_(options_.incidents, std::move(raw), std::move(report)) {}
 
 void Recorder::on_snapshot(const SnapshotPtr& snapshot) {
-  const std::int64_t cpu_start_ns = thread_cpu_ns();
   const std::lock_guard lock(mutex_);
   last_ = snapshot;
   waiting_.push_back(snapshot);
   const bool is_recording = still_recording();
   ChunkPtr sealed = is_recording || waiting_.size() >= kTogether ? record_waiting() : nullptr;
   if (is_recording) {
+    begin_if_triggered(snapshot->boottime_ns);
     if (peak_watch_.is_peak(*snapshot)) {
       writer_.peak();
     }
@@ -48,13 +49,25 @@ void Recorder::on_snapshot(const SnapshotPtr& snapshot) {
       sealed_ns_ = snapshot->boottime_ns;
       writer_.add(ring_.seal());
     }
-    end_if_due(snapshot->boottime_ns);
+    if (snapshot->boottime_ns >= ends_ns_) {  // all that was recorded has been handed over
+      is_recording_ = false;
+      writer_.finish();
+    }
   }
-  cpu_ns_ += thread_cpu_ns() - cpu_start_ns;
+}
+
+// The time afterwards begins with the first Snapshot afterwards: ticks may have stood still until now.
+void Recorder::begin_if_triggered(std::int64_t boottime_ns) {
+  if (!std::exchange(is_triggered_, false)) {
+    return;
+  }
+  began_ns_ = began_ns_.value_or(boottime_ns);
+  ends_ns_ = std::min(boottime_ns + options_.after_ns, *began_ns_ + options_.max_incident_ns);
 }
 
 // Returns the chunk that was full; of several, which only a change of collectors makes, the last one.
 ChunkPtr Recorder::record_waiting() {
+  const std::int64_t cpu_start_ns = thread_cpu_ns();
   ChunkPtr sealed;
   for (const SnapshotPtr& snapshot : waiting_) {
     if (ChunkPtr full = ring_.add(snapshot)) {
@@ -62,46 +75,44 @@ ChunkPtr Recorder::record_waiting() {
     }
   }
   waiting_.clear();
+  cpu_ns_ += thread_cpu_ns() - cpu_start_ns;
   return sealed;
 }
 
 // One that failed is over: the next trigger may have better luck.
 bool Recorder::still_recording() {
-  is_recording_ = is_recording_ && !writer_.stats().in_progress.empty();
+  is_recording_ = is_recording_ && writer_.accepts();
   return is_recording_;
 }
 
-// All that was recorded has been handed over.
-void Recorder::end_if_due(std::int64_t boottime_ns) {
-  if (boottime_ns >= ends_ns_) {
-    is_recording_ = false;
-    writer_.finish();
-  }
-}
-
-Result<Triggered> Recorder::trigger(std::string_view reason) {
+Result<Triggered> Recorder::trigger(std::string_view reason, bool is_cheap) {
   const std::lock_guard lock(mutex_);
+  if (is_stopped_) {
+    return tl::make_unexpected(Error{ErrorKind::kInvalid, 0, "the recorder is being replaced"});
+  }
   if (!last_) {
     return tl::make_unexpected(Error{ErrorKind::kMissing, 0, "nothing has been recorded yet"});
   }
-  const std::int64_t now_ns = last_->boottime_ns;
   if (still_recording()) {
-    ends_ns_ = std::min(now_ns + options_.after_ns, began_ns_ + options_.max_incident_ns);
+    is_triggered_ = true;
     return Triggered{file_, true};
+  }
+  if (const std::string busy = writer_.stats().in_progress; !busy.empty()) {
+    return tl::make_unexpected(Error{ErrorKind::kInvalid, 0, busy + " is still being written"});
   }
   record_waiting();
   ring_.seal();
-  auto file = writer_.begin(last_->realtime_ns, reason, ring_.chunks());
+  auto file = writer_.begin(last_->realtime_ns, reason, ring_.chunks(), is_cheap);
   if (!file) {
     return tl::make_unexpected(file.error());
   }
   file_ = std::move(*file);
   is_recording_ = true;
-  began_ns_ = now_ns;
+  is_triggered_ = true;
+  ends_ns_ = INT64_MAX;
+  began_ns_.reset();
   peak_watch_.begin_incident();
-  sealed_ns_ = now_ns;
-  ends_ns_ = now_ns + std::min(options_.after_ns, options_.max_incident_ns);
-  end_if_due(now_ns);
+  sealed_ns_ = last_->boottime_ns;
   return Triggered{file_, false};
 }
 
@@ -115,13 +126,17 @@ RecorderStats Recorder::stats() const {
 }
 
 bool Recorder::stop(std::chrono::nanoseconds grace) {
-  const std::lock_guard lock(mutex_);
-  if (std::exchange(is_recording_, false)) {
-    if (ChunkPtr rest = ring_.seal()) {
-      writer_.add(std::move(rest));
+  {
+    const std::lock_guard lock(mutex_);
+    if (std::exchange(is_recording_, false)) {
+      if (ChunkPtr rest = ring_.seal()) {
+        writer_.add(std::move(rest));
+      }
+      writer_.finish();
     }
-    writer_.finish();
+    is_stopped_ = true;
   }
+  // Without the lock: whoever asks for stats() should not wait for a disk.
   return writer_.stop(grace);
 }
 

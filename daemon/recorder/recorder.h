@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -46,15 +47,16 @@ struct Triggered {
 
 class Recorder {
  public:
-  // `checkpoint` is called on the tick thread; `raw` and `report` on a thread of the writer's,
+  // `checkpoint` is called under the recorder's lock, on the tick thread or that of a trigger; `raw` and `report` on a thread of the writer's,
   // which may outlive this.
   Recorder(RecorderOptions options, std::function<Checkpoint()> checkpoint,
            IncidentWriter::RawReader raw, IncidentWriter::EventHandler report);
 
   // Tick thread. While nothing happens, only every few Snapshots go into the ring.
   void on_snapshot(const SnapshotPtr& snapshot);
-  // `reason` becomes part of the file's name. Fails while nothing was recorded yet. Any thread; does not wait.
-  Result<Triggered> trigger(std::string_view reason);
+  // `reason` becomes part of the file's name. What is cheap, because anybody can ask
+  // for it, takes the place of nothing that is not. Fails while nothing was recorded yet. Any thread; does not wait.
+  Result<Triggered> trigger(std::string_view reason, bool is_cheap = false);
   [[nodiscard]] RecorderStats stats() const;  // any thread
 
   // Ends an incident in progress with what there is, and records none any more. Returns whether its thread ended
@@ -64,7 +66,7 @@ class Recorder {
  private:
   [[nodiscard]] bool still_recording();
   ChunkPtr record_waiting();
-  void end_if_due(std::int64_t boottime_ns);
+  void begin_if_triggered(std::int64_t boottime_ns);
 
   const RecorderOptions options_;
   mutable std::mutex mutex_;  // of all below
@@ -75,8 +77,10 @@ class Recorder {
   PeakWatch peak_watch_;
   std::string file_;  // of the incident in progress
   bool is_recording_ = false;
-  std::int64_t began_ns_ = 0;  // boot time
-  std::int64_t ends_ns_ = 0;
+  bool is_triggered_ = false;  // since the last Snapshot
+  bool is_stopped_ = false;
+  std::optional<std::int64_t> began_ns_;  // boot time of the first Snapshot after the trigger
+  std::int64_t ends_ns_ = INT64_MAX;
   std::int64_t sealed_ns_ = 0;
   std::int64_t cpu_ns_ = 0;
 };

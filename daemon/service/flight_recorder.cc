@@ -37,7 +37,7 @@ RawFiles read_raw(const KernelFiles& files, std::string_view moment) {
   ReadBuffer buffer;
   for (const std::string_view name : kRawFiles) {
     const std::string path = files.proc(name);
-    if (const auto text = read_file(path, buffer, recording::kMaxRawFileBytes)) {
+    if (const auto text = read_file(path, buffer)) {
       out.files.emplace_back(path, std::string(*text));
     }
   }
@@ -64,6 +64,7 @@ RecorderOptions options_of(const RecorderConfig& settings) {
   out.ring.window_ns = settings.window_ns;
   out.ring.max_bytes = static_cast<std::size_t>(settings.memory_bytes);
   out.after_ns = settings.after_ns;
+  out.max_incident_ns = std::max(out.max_incident_ns, settings.after_ns);
   out.incidents.directory = settings.directory;
   out.incidents.bytes_per_second = static_cast<std::uint64_t>(settings.write_rate_bytes);
   out.incidents.max_files = static_cast<std::size_t>(settings.max_files);
@@ -72,13 +73,15 @@ RecorderOptions options_of(const RecorderConfig& settings) {
   return out;
 }
 
+std::string behind(const std::string& text) { return text.empty() ? text : ": " + text; }
+
 void tell(Log& log, const IncidentEvent& event) {
   switch (event.kind) {
     case IncidentEvent::Kind::kBegan:
-      log.notice("recording an incident", {{"file", event.file}});
+      log.notice("recording an incident" + behind(event.text), {{"file", event.file}});
       break;
     case IncidentEvent::Kind::kFinished:
-      log.notice("incident recorded", {{"file", event.file}});
+      log.notice("incident recorded" + behind(event.text), {{"file", event.file}});
       break;
     case IncidentEvent::Kind::kFailed:
       log.warn("incident not recorded whole", {{"file", event.file}, {"err", event.text}});
@@ -89,6 +92,26 @@ void tell(Log& log, const IncidentEvent& event) {
     case IncidentEvent::Kind::kWarning:
       log.warn("incident files", {{"err", event.text}});
       break;
+  }
+}
+
+// What is counted since the start, of recorders that followed one another.
+void add_counts(const recording::RecorderStats& from, std::optional<recording::RecorderStats>& to) {
+  if (!to) {
+    to.emplace();
+    to->incidents.last_finished_realtime_ns = from.incidents.last_finished_realtime_ns;
+  }
+  to->cpu_ns += from.cpu_ns;
+  to->ring.recorded += from.ring.recorded;
+  to->ring.plain_bytes += from.ring.plain_bytes;
+  to->ring.compressed_bytes += from.ring.compressed_bytes;
+  to->ring.evicted_early += from.ring.evicted_early;
+  to->ring.sections_left_out += from.ring.sections_left_out;
+  to->ring.snapshots_left_out += from.ring.snapshots_left_out;
+  to->incidents.files_written += from.incidents.files_written;
+  to->incidents.bytes_written += from.incidents.bytes_written;
+  for (std::size_t i = 0; i < to->incidents.failures.size(); ++i) {
+    to->incidents.failures[i] += from.incidents.failures[i];
   }
 }
 
@@ -110,16 +133,22 @@ std::shared_ptr<Recorder> FlightRecorder::recorder() const {
 
 void FlightRecorder::configure(const Config& config) {
   const bool same = recorder() != nullptr && settings_ == config.recorder &&
-                    tick_ns_ == config.tick_ns && roots_ == config.roots;
+                    tick_ns_ == config.tick_ns && roots_ == config.roots &&
+                    node_families_ == config.node_families;
   if (same) {
     return;
   }
-  if (const auto old = recorder(); old != nullptr && !old->stop(kStopGrace)) {
-    log_.warn("an incident file of before the reload is left unfinished");
-    left_behind_ = true;
+  if (const auto old = recorder(); old != nullptr) {
+    if (!old->stop(kStopGrace)) {
+      log_.warn("an incident file of before the reload is left unfinished");
+      left_behind_.push_back(old);
+    }
+    const std::lock_guard lock(mutex_);
+    add_counts(old->stats(), before_);
   }
   settings_ = config.recorder;
   tick_ns_ = config.tick_ns;
+  node_families_ = config.node_families;
   roots_ = config.roots;
   std::shared_ptr<Recorder> fresh;
   if (config.recorder.enabled) {
@@ -172,23 +201,40 @@ HttpResponse FlightRecorder::trigger_over_http(std::string_view reason) {
     out.headers.emplace_back("Retry-After", "60");
     return out;
   }
-  const auto outcome = to->trigger(reason);
+  last_over_http_ = now;
+  const auto outcome = to->trigger(reason, true);
   if (!outcome) {
     return json_response(503, {{"error", outcome.error().message()}});
   }
-  last_over_http_ = now;
   return json_response(202, {{"file", outcome->file}, {"extended", outcome->is_extended}});
 }
 
 std::optional<recording::RecorderStats> FlightRecorder::stats() const {
-  const auto to = recorder();
-  return to == nullptr ? std::nullopt : std::optional(to->stats());
+  recording::RecorderStats out;
+  std::shared_ptr<Recorder> to;
+  {
+    const std::lock_guard lock(mutex_);
+    to = recorder_;
+    if (to == nullptr && !before_) {
+      return std::nullopt;  // there never was one
+    }
+    out = before_.value_or(recording::RecorderStats{});
+  }
+  if (to != nullptr) {
+    recording::RecorderStats now = to->stats();
+    std::optional<recording::RecorderStats> sum(std::move(now));
+    add_counts(out, sum);
+    return sum;
+  }
+  return out;
 }
 
 bool FlightRecorder::stop() {
   const auto to = recorder();
   const bool ended = to == nullptr || to->stop(kStopGrace);
-  return ended && !left_behind_;
+  // It may have come back meanwhile.
+  std::erase_if(left_behind_, [](const auto& old) { return old->stop(std::chrono::seconds(0)); });
+  return ended && left_behind_.empty();
 }
 
 }  // namespace tidegauge

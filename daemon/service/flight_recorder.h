@@ -9,6 +9,7 @@
 #include <mutex>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 #include "daemon/config/config.h"
 #include "daemon/exporter/http_message.h"
@@ -44,7 +45,10 @@ class FlightRecorder {
   std::shared_ptr<recording::Recorder> recorder_;
   RecorderConfig settings_;
   std::int64_t tick_ns_ = 0;
-  bool left_behind_ = false;  // a thread of an earlier recorder, at a disk that does not answer
+  bool node_families_ = true;
+  // With a thread at a disk that does not answer.
+  std::vector<std::shared_ptr<recording::Recorder>> left_behind_;
+  std::optional<recording::RecorderStats> before_;  // of earlier recorders
   KernelRoots roots_;
   std::optional<std::chrono::steady_clock::time_point> last_over_http_;
 };
