@@ -52,9 +52,6 @@ bool ProgramCosts::is_same(const SeenProgram& a, const SeenProgram& b) {
 
 void ProgramCosts::add(const std::vector<SeenProgram>& before,
                        const std::vector<SeenProgram>& after, double times) {
-  const auto scaled = [times](std::uint64_t grown) {
-    return static_cast<std::uint64_t>(static_cast<double>(grown) * times);
-  };
   for (const SeenProgram& now : after) {
     auto entry = std::find_if(entries_.begin(), entries_.end(),
                               [&](const Entry& e) { return is_same(e.program, now); });
@@ -66,7 +63,11 @@ void ProgramCosts::add(const std::vector<SeenProgram>& before,
     if (then != before.end() && (now.run_ns < then->run_ns || now.runs < then->runs)) {
       continue;  // loaded anew
     }
-    const bool is_new = then == before.end();
+    // Not loaded then, or not there at all.
+    const bool is_new = then == before.end() || (then->status.fd < 0 && now.status.fd >= 0);
+    const auto scaled = [times = is_new ? 1 : times](std::uint64_t grown) {
+      return static_cast<std::uint64_t>(static_cast<double>(grown) * times);
+    };
     entry->cost.run_ns += scaled(now.run_ns - (is_new ? 0 : then->run_ns));
     entry->cost.runs += scaled(now.runs - (is_new ? 0 : then->runs));
   }

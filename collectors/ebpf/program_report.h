@@ -36,7 +36,8 @@ class ProgramCosts {
     std::uint64_t run_ns = 0;
     std::uint64_t runs = 0;
   };
-  // Adds what grew between two looks, `times` that. A program that the first one lacks was loaded since.
+  // Adds what grew between two looks, `times` that. A program that the first one lacks was loaded since: there is
+  // no more of it than what was seen.
   void add(const std::vector<SeenProgram>& before, const std::vector<SeenProgram>& after,
            double times);
   [[nodiscard]] Cost of(const SeenProgram& program) const;

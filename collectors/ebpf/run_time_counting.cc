@@ -23,6 +23,9 @@ namespace {
 
 constexpr int kAnswerMs = 500;
 constexpr int kEndMs = 200;
+// The same on all architectures; older headers lack them. The systemd unit's filter allows both (@process).
+constexpr long kPidfdSendSignal = 424;
+constexpr long kPidfdOpen = 434;
 
 bool may_administer() {
   __user_cap_header_struct header{};
@@ -61,7 +64,9 @@ std::unique_ptr<CountingHelper> CountingHelper::start() {
     ::close(line[0]);
     return nullptr;
   }
-  std::unique_ptr<CountingHelper> helper(new CountingHelper(line[0], child));
+  // That it answers below shows that it lived: the descriptor is of no other.
+  const int pidfd = static_cast<int>(::syscall(kPidfdOpen, child, 0));
+  std::unique_ptr<CountingHelper> helper(new CountingHelper(line[0], child, pidfd));
   return helper->set(true) ? std::move(helper) : nullptr;
 }
 
@@ -75,8 +80,11 @@ CountingHelper::~CountingHelper() {
     ::nanosleep(&pause, nullptr);
   }
   if (!is_reaped_) {
-    ::kill(pid_, SIGKILL);
+    kill();
     static_cast<void>(reap());
+  }
+  if (pidfd_ >= 0) {
+    ::close(pidfd_);
   }
 }
 
@@ -105,12 +113,19 @@ bool CountingHelper::set(bool on) {
   return error == 0;
 }
 
-// Killed, it certainly counts no more.
+// Killed, it certainly counts no more; without its line it ends, unless it is stuck.
 void CountingHelper::give_up() {
   ::close(line_);
   line_ = -1;
-  ::kill(pid_, SIGKILL);
+  kill();
   static_cast<void>(reap());
+}
+
+// Never by number: where SIGCHLD is ignored, the number of one that died may be another process's.
+void CountingHelper::kill() const {
+  if (pidfd_ >= 0) {
+    static_cast<void>(::syscall(kPidfdSendSignal, pidfd_, SIGKILL, nullptr, 0));
+  }
 }
 
 bool CountingHelper::reap() {

@@ -24,19 +24,22 @@ class CountingHelper {
   CountingHelper(const CountingHelper&) = delete;
   CountingHelper& operator=(const CountingHelper&) = delete;
 
-  // Whether it was done. Waits for half a second at most; who does not answer by then is killed.
+  // Whether it was done. Waits for half a second at most; who does not answer by then is killed, or, on kernels
+  // before 5.3, left to itself: it ends when it looks at its line again.
   bool set(bool on);
-  // It has ended or was killed.
+  // It has ended or was given up.
   [[nodiscard]] bool is_lost() const { return line_ < 0; }
   [[nodiscard]] pid_t pid() const { return pid_; }
 
  private:
-  CountingHelper(int line, pid_t pid) : line_(line), pid_(pid) {}
+  CountingHelper(int line, pid_t pid, int pidfd) : line_(line), pid_(pid), pidfd_(pidfd) {}
   void give_up();
+  void kill() const;
   bool reap();
 
   int line_;  // -1: lost
   pid_t pid_;
+  int pidfd_;  // -1: the kernel gives none
   bool is_reaped_ = false;
 };
 

@@ -25,7 +25,9 @@ constexpr std::string_view kSuffix = ".tgrec";
 constexpr std::string_view kPartialSuffix = ".partial";
 constexpr std::string_view kTimeForm = "20261126T013232.123Z-";
 constexpr std::size_t kMaxReasonBytes = 32;
+constexpr std::string_view kCheapMark = "http-";
 constexpr std::int64_t kMillisecond = 1'000'000;
+constexpr std::int64_t kSecond = 1'000'000'000;
 constexpr int kMaxLinks = 8;
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
@@ -126,7 +128,8 @@ Result<std::vector<IncidentFile>> list_directory(int directory, const std::strin
       continue;
     }
     out.push_back({std::string(name), static_cast<std::uint64_t>(info.st_size), parsed->realtime_ns,
-                   std::move(parsed->reason), name.starts_with('.')});
+                   std::move(parsed->reason), name.starts_with('.'),
+                   std::int64_t{info.st_mtim.tv_sec} * kSecond + info.st_mtim.tv_nsec});
   }
   std::sort(out.begin(), out.end(), [](const IncidentFile& a, const IncidentFile& b) {
     return std::tie(a.realtime_ns, a.name) < std::tie(b.realtime_ns, b.name);
@@ -169,6 +172,21 @@ std::string incident_reason(std::string_view text) {
     out.erase(dash, 1);
   }
   return out.empty() ? "unknown" : out;
+}
+
+bool has_cheap_mark(std::string_view reason) { return reason.starts_with(kCheapMark); }
+
+std::string marked_reason(std::string_view text, bool is_cheap) {
+  std::string reason = incident_reason(text);
+  if (has_cheap_mark(reason) == is_cheap) {
+    return reason;
+  }
+  if (!is_cheap) {
+    return incident_reason(reason.erase(kCheapMark.size() - 1, 1));
+  }
+  std::string marked = incident_reason(std::string(kCheapMark) + reason);
+  // Digits alone behind the mark's dash look like a number.
+  return has_cheap_mark(marked) ? marked : incident_reason(std::string(kCheapMark) + "x" + reason);
 }
 
 std::string file_name(const IncidentName& name) {
@@ -233,28 +251,48 @@ Result<std::vector<IncidentFile>> list_incidents(const std::string& directory) {
   return list_directory(fd.get(), directory);
 }
 
-std::size_t count_surplus(const std::vector<IncidentFile>& files, const IncidentOptions& options,
-                          std::int64_t now_realtime_ns, std::size_t own_files,
-                          std::uint64_t own_bytes) {
-  std::size_t left = files.size() + own_files;
-  std::uint64_t bytes = own_bytes;
+IncidentSurplus count_surplus(const std::vector<IncidentFile>& files,
+                              const IncidentOptions& options, std::int64_t now_realtime_ns,
+                              const std::optional<OwnIncident>& own) {
+  std::size_t left = files.size() + (own ? 1 : 0);
+  std::uint64_t bytes = own ? own->bytes : 0;
   for (const IncidentFile& file : files) {
     bytes += file.bytes;
   }
-  std::size_t surplus = 0;
-  for (const IncidentFile& file : files) {
-    const bool is_old =
-        options.max_age_ns > 0 && file.realtime_ns < now_realtime_ns - options.max_age_ns;
-    const bool is_many = options.max_files > 0 && left > options.max_files;
-    const bool is_much = options.max_bytes > 0 && bytes > options.max_bytes;
-    if (!is_old && !is_many && !is_much) {
-      break;
-    }
-    ++surplus;
+  IncidentSurplus out;
+  std::vector<bool> goes(files.size());
+  const auto take = [&](std::size_t i) {
+    goes[i] = true;
+    out.files.push_back(i);
     --left;
-    bytes -= file.bytes;
+    bytes -= files[i].bytes;
+  };
+  const std::int64_t oldest_ns = now_realtime_ns - options.max_age_ns;
+  for (std::size_t i = 0; options.max_age_ns > 0 && i < files.size(); ++i) {
+    if (out.files.size() < (files.size() + 1) / 2 && files[i].realtime_ns < oldest_ns &&
+        files[i].mtime_ns < oldest_ns) {
+      take(i);
+    }
   }
-  return surplus;
+  const auto is_over = [&] {
+    return (options.max_files > 0 && left > options.max_files) ||
+           (options.max_bytes > 0 && bytes > options.max_bytes);
+  };
+  const std::size_t by_age = out.files.size();
+  const bool spares_others = own && own->is_cheap;
+  for (const bool cheap : {true, false}) {
+    for (std::size_t i = 0; i < files.size() && is_over() && (cheap || !spares_others); ++i) {
+      if (!goes[i] && has_cheap_mark(files[i].reason) == cheap) {
+        take(i);
+      }
+    }
+  }
+  out.fits = !is_over();
+  if (spares_others && !out.fits) {
+    out.files.resize(by_age);
+  }
+  std::sort(out.files.begin(), out.files.end());
+  return out;
 }
 
 namespace {
@@ -326,13 +364,14 @@ Result<IncidentDirectory::Retention> IncidentDirectory::remove_surplus(
     return tl::make_unexpected(std::move(files.error()));
   }
   std::erase_if(*files, [&own](const IncidentFile& file) { return own && file.name == own->name; });
-  const std::size_t surplus =
-      count_surplus(*files, options, now_realtime_ns, own ? 1 : 0, own ? own->bytes : 0);
+  const IncidentSurplus surplus = count_surplus(*files, options, now_realtime_ns, own);
   Retention out;
+  out.fits = surplus.fits;
   for (std::size_t i = 0; i < files->size(); ++i) {
     const IncidentFile& file = (*files)[i];
     // One that does not go must not take others with it, so it is not made up for.
-    if (i < surplus && !(file.is_torn && is_locked(fd_.get(), file.name))) {
+    const bool goes = std::binary_search(surplus.files.begin(), surplus.files.end(), i);
+    if (goes && !(file.is_torn && is_locked(fd_.get(), file.name))) {
       if (::unlinkat(fd_.get(), file.name.c_str(), 0) == 0) {
         out.removed.push_back(file.name);
         continue;

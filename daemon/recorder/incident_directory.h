@@ -52,6 +52,9 @@ struct IncidentName {
 
 // At most 32 bytes of [a-z0-9-], never empty. Does not end in a dash and digits: that is how numbers look.
 std::string incident_reason(std::string_view text);
+// The same with the mark "http-" in front, which files have that anybody may ask for; of others none begins with it.
+std::string marked_reason(std::string_view text, bool is_cheap);
+bool has_cheap_mark(std::string_view reason);
 // "20261126T013232.123Z-sigusr2.tgrec", with "-2" behind the reason for the second.
 std::string file_name(const IncidentName& name);
 // ".NAME.partial": the name until the file is complete.
@@ -65,6 +68,7 @@ struct IncidentFile {
   std::int64_t realtime_ns = 0;  // of the name
   std::string reason;
   bool is_torn = false;  // never completed, or not yet
+  std::int64_t mtime_ns = 0;
 };
 
 inline constexpr std::size_t kMaxIncidentFiles = 10'000;
@@ -73,11 +77,27 @@ inline constexpr std::size_t kMaxIncidentFiles = 10'000;
 // names first. Follows links to the directory, none in it.
 Result<std::vector<IncidentFile>> list_incidents(const std::string& directory);
 
-// How many of `files` (oldest first) have to go, from the first on, so that the rest and `own_files` more files
-// of `own_bytes` together keep within the options.
-std::size_t count_surplus(const std::vector<IncidentFile>& files, const IncidentOptions& options,
-                          std::int64_t now_realtime_ns, std::size_t own_files,
-                          std::uint64_t own_bytes);
+// The file that is written, or about to be.
+struct OwnIncident {
+  std::string name;  // in the directory; empty while it is not there
+  std::uint64_t bytes = 0;
+  bool is_cheap = false;
+};
+
+struct IncidentSurplus {
+  std::vector<std::size_t> files;  // indices, ascending
+  bool fits = true;                // there will be room for `own`
+};
+// Which of `files` (oldest first, without `own`) have to go, so that the rest and `own` keep within the options.
+// Pure.
+//
+// By age: those of which both the name's time and the mtime are too old, half of all (rounded up) at most, since
+// a clock that was set far ahead makes all of them old. Then, by number and bytes, the oldest cheap ones, and only
+// then others. For a cheap `own` no others go; where room cannot be made without them, none goes for it, and it
+// does not fit.
+IncidentSurplus count_surplus(const std::vector<IncidentFile>& files,
+                              const IncidentOptions& options, std::int64_t now_realtime_ns,
+                              const std::optional<OwnIncident>& own);
 
 // A directory to write to, held by its descriptor: whoever renames it or puts another in its place does not make
 // us write elsewhere. Not thread-safe.
@@ -99,13 +119,10 @@ class IncidentDirectory {
     std::uint64_t bytes = 0;  // theirs
     std::vector<std::string> removed;
     std::vector<Error> failed;  // files that should have gone
+    bool fits = true;           // as count_surplus() says
   };
-  // The one that is written, or about to be.
-  struct Own {
-    std::string name;  // in the directory; empty while it is not there
-    std::uint64_t bytes = 0;
-  };
-  // Deletes the oldest files until the options hold, as count_surplus() says. Leaves alone `own`, which counts
+  using Own = OwnIncident;
+  // Deletes files until the options hold, as count_surplus() says. Leaves alone `own`, which counts
   // (none: nothing does), and what another writer has locked.
   [[nodiscard]] Result<Retention> remove_surplus(const IncidentOptions& options,
                                                  std::int64_t now_realtime_ns,

@@ -74,7 +74,8 @@ class IncidentWriter::Run {
   tl::expected<std::optional<Job>, Failed> next_job();
   bool take_copies(std::unique_lock<std::mutex>& lock);
   [[nodiscard]] Outcome check(const std::unique_lock<std::mutex>& lock) const;
-  void make_room(std::optional<std::uint64_t> own_bytes);
+  bool make_room(std::optional<std::uint64_t> own_bytes);
+  void cut_short();
   void conclude(const Outcome& outcome);
 
   State& state_;
@@ -86,6 +87,7 @@ class IncidentWriter::Run {
   std::uint64_t others_bytes_ = 0;  // in the directory
   std::uint64_t chunks_ = 0;        // wholly written
   bool has_retried_ = false;
+  bool has_aged_ = false;  // old files went
   bool is_synced_ = true;
   bool is_cut_short_ = false;
 };
@@ -144,7 +146,12 @@ Outcome IncidentWriter::Run::write() {
                 directory_->path() + " is writable by its group or by everybody: they can take " +
                     "incident files away or put others in their place");
   }
-  make_room(incident_.first_bytes);
+  if (!make_room(incident_.first_bytes)) {
+    return tl::make_unexpected(Failed{
+        IncidentFailure::kNoSpace,
+        "recorder.max_files or recorder.max_disk is reached, and none of the files there may "
+        "go for one that was asked for over HTTP"});
+  }
   auto file = PartialFile::create(*directory_, incident_.name);
   if (!file) {
     return failed(file.error());
@@ -155,7 +162,7 @@ Outcome IncidentWriter::Run::write() {
     state_.last_name.number = file_->name().number;
     state_.stats.in_progress = file_name(file_->name());
   }
-  state_.emit(Kind::kBegan, file_name(file_->name()), "");
+  state_.emit(Kind::kBegan, file_name(file_->name()), incident_.note);
   if (auto written = write_bytes(file_header()); !written) {
     return written;
   }
@@ -182,6 +189,10 @@ Outcome IncidentWriter::Run::write() {
   }
   if (auto published = file_->publish(); !published) {
     return failed(published.error());
+  }
+  if (auto synced = file_->sync_directory(); !synced) {
+    state_.emit(Kind::kWarning, file_name(file_->name()),
+                "complete, but may be lost if the host fails soon: " + text_of(synced.error()));
   }
   return {};
 }
@@ -257,20 +268,22 @@ Outcome IncidentWriter::Run::write_chunk(std::string_view bytes) {
   if (bytes.empty() || is_cut_short_) {
     return {};
   }
-  if (max_bytes > 0 && own_bytes > max_bytes) {
-    // One that goes on for ever: what is there is worth more than nothing.
-    is_cut_short_ = true;
-    const std::lock_guard lock(state_.mutex);
-    incident_.is_closed = true;
-    incident_.queue.clear();
+  if (max_bytes > 0 &&
+      (own_bytes > max_bytes || (own_bytes + others_bytes_ > max_bytes && !make_room(own_bytes)))) {
+    cut_short();
     return {};
-  }
-  if (max_bytes > 0 && own_bytes + others_bytes_ > max_bytes) {
-    make_room(own_bytes);
   }
   auto written = write_bytes(bytes);
   chunks_ += written ? 1U : 0U;
   return written;
+}
+
+// One that goes on for ever: what is there is worth more than nothing.
+void IncidentWriter::Run::cut_short() {
+  is_cut_short_ = true;
+  const std::lock_guard lock(state_.mutex);
+  incident_.is_closed = true;
+  incident_.queue.clear();
 }
 
 Outcome IncidentWriter::Run::write_bytes(std::string_view bytes) {
@@ -321,16 +334,21 @@ Outcome IncidentWriter::Run::await_turn() {
   }
 }
 
-// So that a file of ours with so many bytes keeps the directory within its limits.
-void IncidentWriter::Run::make_room(std::optional<std::uint64_t> own_bytes) {
+// So that a file of ours with so many bytes keeps the directory within its limits. False when others are in the
+// way of a cheap one; what could not be removed is not.
+bool IncidentWriter::Run::make_room(std::optional<std::uint64_t> own_bytes) {
   std::optional<IncidentDirectory::Own> own;
   if (own_bytes) {
-    own = {file_ ? file_->current_name() : "", *own_bytes};
+    own = {file_ ? file_->current_name() : "", *own_bytes, incident_.is_cheap};
   }
-  const auto kept = directory_->remove_surplus(state_.options, incident_.name.realtime_ns, own);
+  IncidentOptions options = state_.options;
+  if (std::exchange(has_aged_, true)) {
+    options.max_age_ns = 0;  // once per incident: what a wrong clock can do is bounded
+  }
+  const auto kept = directory_->remove_surplus(options, incident_.name.realtime_ns, own);
   if (!kept) {
     state_.emit(Kind::kWarning, "", text_of(kept.error()));
-    return;
+    return true;
   }
   for (const std::string& name : kept->removed) {
     state_.emit(Kind::kRemoved, name, "made room for newer ones");
@@ -342,6 +360,7 @@ void IncidentWriter::Run::make_room(std::optional<std::uint64_t> own_bytes) {
   const std::lock_guard lock(state_.mutex);
   state_.stats.directory_files = kept->files + (file_ ? 1 : 0);
   state_.stats.directory_bytes = kept->bytes + (file_ ? file_->bytes() : 0);
+  return kept->fits || !incident_.is_cheap;
 }
 
 void IncidentWriter::Run::conclude(const Outcome& outcome) {

@@ -33,7 +33,9 @@ struct IncidentWriter::Job {
 // Guarded by the State's mutex once begun, but for what is constant then.
 struct IncidentWriter::Incident {
   IncidentName name;            // constant
+  bool is_cheap = false;        // constant
   std::size_t first_bytes = 0;  // constant; of the chunks that it began with
+  std::string note;             // constant; what there is to say when it begins
   std::deque<Job> queue;
   std::size_t queued_bytes = 0;  // of those that came since and wait
   std::vector<std::shared_ptr<Copies>> wanted;

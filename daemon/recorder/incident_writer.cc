@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <iterator>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -11,6 +12,37 @@
 
 namespace tidegauge::recording {
 
+namespace {
+
+std::string span_text(std::int64_t span_ns) {
+  constexpr std::int64_t kSecond = 1'000'000'000;
+  constexpr std::int64_t kMinute = 60 * kSecond;
+  const bool is_long = span_ns > 2 * kMinute;
+  const std::int64_t unit_ns = is_long ? kMinute : kSecond;
+  const std::int64_t units = std::max<std::int64_t>((span_ns + unit_ns - 1) / unit_ns, 1);
+  return std::to_string(units) + (is_long ? " minutes" : " s");
+}
+
+// Takes the oldest away until the rest has no more than so many bytes. Says which, if any.
+std::string drop_oldest(std::vector<ChunkPtr>& chunks, std::uint64_t max_bytes) {
+  std::uint64_t bytes = 0;
+  auto first = chunks.end();
+  while (first != chunks.begin() && bytes + (*std::prev(first))->bytes.size() <= max_bytes) {
+    --first;
+    bytes += (*first)->bytes.size();
+  }
+  if (first == chunks.begin()) {
+    return "";
+  }
+  const std::int64_t end_ns =
+      first == chunks.end() ? chunks.back()->last_boottime_ns : (*first)->first_boottime_ns;
+  const std::string span = span_text(end_ns - chunks.front()->first_boottime_ns);
+  chunks.erase(chunks.begin(), first);
+  return "the oldest " + span + " do not fit into recorder.max_disk";
+}
+
+}  // namespace
+
 IncidentWriter::IncidentWriter(IncidentOptions options, RawReader read_raw, EventHandler on_event)
     : state_(
           std::make_shared<State>(std::move(options), std::move(read_raw), std::move(on_event))) {}
@@ -18,11 +50,15 @@ IncidentWriter::IncidentWriter(IncidentOptions options, RawReader read_raw, Even
 IncidentWriter::~IncidentWriter() { stop(std::chrono::nanoseconds(0)); }
 
 Result<std::string> IncidentWriter::begin(std::int64_t realtime_ns, std::string_view reason,
-                                          std::vector<ChunkPtr> chunks) {
+                                          std::vector<ChunkPtr> chunks, bool is_cheap) {
   auto incident = std::make_shared<Incident>();
   constexpr std::int64_t kMillisecond = 1'000'000;
   incident->name.realtime_ns = std::max<std::int64_t>(realtime_ns, 0) / kMillisecond * kMillisecond;
-  incident->name.reason = incident_reason(reason);
+  incident->name.reason = marked_reason(reason, is_cheap);
+  incident->is_cheap = is_cheap;
+  if (const std::uint64_t max_bytes = state_->options.max_bytes; max_bytes > 0) {
+    incident->note = drop_oldest(chunks, max_bytes / 2);
+  }
   for (ChunkPtr& chunk : chunks) {
     incident->first_bytes += chunk->bytes.size();
     incident->queue.push_back({std::move(chunk), nullptr, false});
@@ -124,6 +160,11 @@ IncidentFailure IncidentWriter::failure_of(int errno_value) {
     default:
       return IncidentFailure::kIo;
   }
+}
+
+bool IncidentWriter::accepts() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->incident && !state_->incident->is_closed && !state_->is_stopping;
 }
 
 IncidentStats IncidentWriter::stats() const {

@@ -48,7 +48,7 @@ struct IncidentStats {
 
 struct IncidentEvent {
   enum class Kind : std::uint8_t {
-    kBegan,     // the file is there
+    kBegan,  // the file is there; `text` tells what it lacks of what was recorded before, if anything
     kFinished,  // it is complete and has its name
     kFailed,    // `text` says why and what is left of it
     kRemoved,   // a file made room
@@ -79,8 +79,14 @@ class IncidentWriter {
   // Begins a file with these chunks and copies of kernel files. Returns its name; where the directory has that
   // already the file gets the next number, as its events say. Refused while there is another (kInvalid) and when
   // there is no thread to be had (kIo). `realtime_ns`: now, CLOCK_REALTIME.
+  //
+  // Of `chunks` (oldest first) the oldest are left out that would take more than half of `max_bytes`: what comes
+  // must fit, too.
+  //
+  // `is_cheap`: anybody may ask for it (over HTTP). Its reason gets the mark "http-". Other files do not make room
+  // for it: without room it fails (kFailed with kNoSpace, told by the event), or ends early. See count_surplus().
   Result<std::string> begin(std::int64_t realtime_ns, std::string_view reason,
-                            std::vector<ChunkPtr> chunks);
+                            std::vector<ChunkPtr> chunks, bool is_cheap = false);
   // The next three do nothing when no incident is in progress, or it has failed.
   //
   // More than kMaxQueuedBytes of added chunks waiting is a failure (kSlow).
@@ -91,6 +97,9 @@ class IncidentWriter {
   // Finishes what there is without regard to the rate; nothing can begin any more. What is not written in time is
   // left torn. Waits at most this long; returns whether the thread ended.
   bool stop(std::chrono::nanoseconds grace);
+  // Any thread: an incident is in progress and takes chunks. Not so one that was finished, was cut short at a limit
+  // or has failed, though it may be in the stats for as long as the disk keeps its thread.
+  [[nodiscard]] bool accepts() const;
   // Any thread.
   [[nodiscard]] IncidentStats stats() const;
 

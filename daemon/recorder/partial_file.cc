@@ -91,7 +91,9 @@ int PartialFile::rename_once() const {
   if (::linkat(fd, partial_.c_str(), fd, name.c_str(), 0) != 0) {
     return errno;
   }
-  return ::unlinkat(fd, partial_.c_str(), 0) == 0 ? 0 : errno;
+  // A second name that stays looks torn, and goes as such; the file is complete.
+  static_cast<void>(::unlinkat(fd, partial_.c_str(), 0));
+  return 0;
 }
 
 Result<void> PartialFile::publish() {
@@ -109,6 +111,10 @@ Result<void> PartialFile::publish() {
     return failed(error);
   }
   is_published_ = true;
+  return {};
+}
+
+Result<void> PartialFile::sync_directory() const {
   // Some file systems cannot sync directories.
   if (::fsync(directory_->fd()) != 0 && errno != EINVAL) {
     return system_error(errno, directory_->path());

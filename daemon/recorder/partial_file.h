@@ -29,6 +29,8 @@ class PartialFile {
   Result<void> sync();
   // To the disk, and to its real name; an existing file is never replaced: the number rises instead.
   Result<void> publish();
+  // So that the name outlives the host's crash, too.
+  [[nodiscard]] Result<void> sync_directory() const;
   // Deletes it, unless published.
   void discard();
 

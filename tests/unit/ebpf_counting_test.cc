@@ -119,6 +119,14 @@ TEST(ProgramCosts, WhatGrewTimesOver) {
   EXPECT_EQ(costs.of(program("old", 0, 0)).runs, 26U);
   costs.add({program("old", 1'700, 13)}, {program("old", 5, 1)}, 24);
   EXPECT_EQ(costs.of(program("old", 0, 0)).run_ns, 3'000U) << "loaded anew";
+  // One that came within the window ran no more than that, however long ago the window before was.
+  costs.add({program("old", 5, 1)}, {program("old", 5, 1), program("late", 100, 4)}, 24);
+  EXPECT_EQ(costs.of(program("late", 0, 0)).run_ns, 100U);
+  EXPECT_EQ(costs.of(program("late", 0, 0)).runs, 4U);
+  auto attached = program("waited", 50, 2);
+  attached.status.fd = 3;
+  costs.add({program("waited", 0, 0)}, {attached}, 24);
+  EXPECT_EQ(costs.of(attached).run_ns, 50U) << "known, but not loaded before";
 }
 
 std::map<std::string, std::string> status_of(pid_t pid) {
@@ -209,6 +217,24 @@ TEST_F(Helper, OneThatDoesNotAnswerIsKilled) {
   const pid_t pid = helper_->pid();
   helper_.reset();
   EXPECT_EQ(::kill(pid, 0), -1);
+}
+
+// The kernel reaps it then, and its number may be another process's.
+TEST_F(Helper, WithSigchldIgnoredOneThatDiedIsLost) {
+  struct sigaction ignore {};
+  struct sigaction before {};
+  ignore.sa_handler = SIG_IGN;
+  ASSERT_EQ(::sigaction(SIGCHLD, &ignore, &before), 0);
+  const pid_t pid = helper_->pid();
+  ::kill(pid, SIGKILL);
+  for (int i = 0; i < 2'000 && ::kill(pid, 0) == 0; ++i) {
+    ::usleep(1'000);
+  }
+  EXPECT_EQ(::kill(pid, 0), -1);
+  EXPECT_FALSE(helper_->set(false));
+  EXPECT_TRUE(helper_->is_lost());
+  helper_.reset();
+  ASSERT_EQ(::sigaction(SIGCHLD, &before, nullptr), 0);
 }
 
 TEST(RunTimeCounting, WishesShareAHelper) {

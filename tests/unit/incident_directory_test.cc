@@ -13,6 +13,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "daemon/recorder/partial_file.h"
 #include "tests/unit/testing.h"
 
 namespace tidegauge::recording {
@@ -81,6 +82,89 @@ TEST(IncidentName, ReasonsAreTamed) {
   EXPECT_EQ(incident_reason(std::string(31, 'x') + " y"), std::string(31, 'x'));
 }
 
+TEST(IncidentName, CheapReasonsHaveAMarkThatOthersHaveNot) {
+  EXPECT_EQ(marked_reason("sigusr2", false), "sigusr2");
+  EXPECT_EQ(marked_reason("http", false), "http");
+  EXPECT_EQ(marked_reason("HTTP disk-full", false), "httpdisk-full");
+  EXPECT_EQ(marked_reason("http-http-a", false), "httphttp-a");
+  EXPECT_EQ(marked_reason("disk full", true), "http-disk-full");
+  EXPECT_EQ(marked_reason("http-disk", true), "http-disk");
+  EXPECT_EQ(marked_reason("", true), "http-unknown");
+  EXPECT_EQ(marked_reason("7", true), "http-x7");
+  EXPECT_EQ(marked_reason(std::string(26, '7') + "-a", true), "http-x" + std::string(26, '7'));
+  for (const char* text : {"", "7", "http", "http-7", "http-", "-http--x", "a-1"}) {
+    for (const bool is_cheap : {false, true}) {
+      const std::string reason = marked_reason(text, is_cheap);
+      EXPECT_EQ(has_cheap_mark(reason), is_cheap) << text;
+      EXPECT_TRUE(parse_file_name(file_name({kNow, reason, 2}))) << reason;
+    }
+  }
+}
+
+// Of one second and 10 bytes each, oldest first.
+std::vector<IncidentFile> listed(const std::vector<std::string>& reasons) {
+  std::vector<IncidentFile> out;
+  for (const std::string& reason : reasons) {
+    const std::int64_t time_ns = kNow + static_cast<std::int64_t>(out.size()) * kSecond;
+    out.push_back({file_name({time_ns, reason, 1}), 10, time_ns, reason, false, time_ns});
+  }
+  return out;
+}
+
+using Indices = std::vector<std::size_t>;
+
+TEST(IncidentSurplusTest, CheapOnesGoFirst) {
+  const auto files = listed({"a", "http-b", "c", "http-d", "e"});
+  const IncidentOptions none{.max_files = 0, .max_bytes = 0, .max_age_ns = 0};
+  IncidentOptions options = none;
+  EXPECT_EQ(count_surplus(files, options, kNow, {}).files, Indices{});
+  options.max_files = 4;
+  EXPECT_EQ(count_surplus(files, options, kNow, {}).files, Indices{1});
+  EXPECT_EQ(count_surplus(files, options, kNow, {{"", 10}}).files, (Indices{1, 3}));
+  options.max_files = 3;
+  EXPECT_EQ(count_surplus(files, options, kNow, {{"", 10}}).files, (Indices{0, 1, 3}));
+  options = none;
+  options.max_bytes = 35;
+  EXPECT_EQ(count_surplus(files, options, kNow, {}).files, (Indices{1, 3}));
+  const auto all = count_surplus(files, options, kNow, {{"", 36}});
+  EXPECT_EQ(all.files, (Indices{0, 1, 2, 3, 4}));
+  EXPECT_FALSE(all.fits);
+}
+
+TEST(IncidentSurplusTest, ForACheapOneOnlyCheapOnesGo) {
+  const auto files = listed({"a", "http-b", "c", "http-d", "e"});
+  IncidentOptions options{.max_files = 5, .max_bytes = 0, .max_age_ns = 0};
+  const auto one = count_surplus(files, options, kNow, {{"", 10, true}});
+  EXPECT_EQ(one.files, Indices{1});
+  EXPECT_TRUE(one.fits);
+  options.max_files = 4;
+  EXPECT_EQ(count_surplus(files, options, kNow, {{"", 10, true}}).files, (Indices{1, 3}));
+  // In vain, none goes.
+  options.max_files = 3;
+  const auto refused = count_surplus(files, options, kNow, {{"", 10, true}});
+  EXPECT_EQ(refused.files, Indices{});
+  EXPECT_FALSE(refused.fits);
+  options.max_files = 0;
+  options.max_bytes = 40;
+  EXPECT_EQ(count_surplus(files, options, kNow, {{"", 10, true}}).files, (Indices{1, 3}));
+  EXPECT_FALSE(count_surplus(files, options, kNow, {{"", 11, true}}).fits);
+  // What is too old goes all the same.
+  options.max_age_ns = kSecond;
+  const auto aged = count_surplus(files, options, kNow + 2 * kSecond, {{"", 11, true}});
+  EXPECT_EQ(aged.files, (Indices{0, 1, 3}));
+  EXPECT_TRUE(aged.fits);
+}
+
+TEST(IncidentSurplusTest, AWrongClockMakesHalfOfThemOld) {
+  auto files = listed({"a", "b", "c", "d", "e"});
+  const IncidentOptions options{.max_files = 0, .max_bytes = 0, .max_age_ns = 10 * kSecond};
+  EXPECT_EQ(count_surplus(files, options, kNow + 10 * kSecond, {}).files, Indices{});
+  EXPECT_EQ(count_surplus(files, options, kNow + 12 * kSecond, {}).files, (Indices{0, 1}));
+  EXPECT_EQ(count_surplus(files, options, kNow + 1'000 * kSecond, {}).files, (Indices{0, 1, 2}));
+  files[1].mtime_ns += 1'000 * kSecond;  // its name is of a clock that was behind, or it was copied
+  EXPECT_EQ(count_surplus(files, options, kNow + 1'000 * kSecond, {}).files, (Indices{0, 2, 3}));
+}
+
 class IncidentDirectoryTest : public ::testing::Test {
  protected:
   IncidentDirectoryTest() {
@@ -93,6 +177,10 @@ class IncidentDirectoryTest : public ::testing::Test {
     const IncidentName name{(kNow - age_ns) / kMillisecond * kMillisecond, reason, 1};
     const std::string file = is_torn ? partial_name(name) : file_name(name);
     tree_.write("root/" + file, std::string(bytes, 'x'));
+    const timespec time{.tv_sec = name.realtime_ns / kSecond,
+                        .tv_nsec = name.realtime_ns % kSecond};
+    const timespec times[2] = {time, time};
+    EXPECT_EQ(::utimensat(AT_FDCWD, (path_ + "/" + file).c_str(), times, 0), 0);
     return file;
   }
   std::vector<std::string> names() {
@@ -168,6 +256,38 @@ TEST_F(IncidentDirectoryTest, KeepsAgeAndNoLimitIsNone) {
   EXPECT_TRUE(remove_surplus({.max_files = 0, .max_bytes = 0, .max_age_ns = 0}).removed.empty());
   EXPECT_EQ(remove_surplus({.max_age_ns = 10 * kSecond}).removed, std::vector{old});
   EXPECT_EQ(names().size(), 1U);
+}
+
+TEST_F(IncidentDirectoryTest, AgeIsOfTheNameAndTheFile) {
+  const auto old = add(11 * kSecond, 1);
+  tree_.write("root/" + old, "now");
+  EXPECT_TRUE(remove_surplus({.max_age_ns = 10 * kSecond}).removed.empty());
+}
+
+TEST_F(IncidentDirectoryTest, ForACheapOneOthersStay) {
+  add(3 * kSecond, 100);
+  const auto cheap = add(2 * kSecond, 100, "http-r");
+  const auto refused = remove_surplus({.max_bytes = 200}, {{"", 101, true}});
+  EXPECT_FALSE(refused.fits);
+  EXPECT_TRUE(refused.removed.empty());
+  const auto kept = remove_surplus({.max_bytes = 200}, {{"", 100, true}});
+  EXPECT_TRUE(kept.fits);
+  EXPECT_EQ(kept.removed, std::vector{cheap});
+}
+
+TEST_F(IncidentDirectoryTest, APublishedFileIsThereThoughTheDirectoryCannotBeSynced) {
+  const auto directory = IncidentDirectory::open(path_);
+  ASSERT_TRUE(directory);
+  auto file = PartialFile::create(*directory, {kNow, "r", 1});
+  ASSERT_TRUE(file);
+  EXPECT_TRUE(file->sync_directory());
+  // One that serves for names alone.
+  const Descriptor path_only(::open(path_.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  ASSERT_GE(::dup3(path_only.get(), directory->fd(), O_CLOEXEC), 0);
+  ASSERT_TRUE(file->publish());
+  EXPECT_EQ(file->sync_directory().error().errno_value, EBADF);
+  EXPECT_EQ(names(), std::vector{file_name({kNow, "r", 1})});
+  EXPECT_EQ(file->current_name(), file_name({kNow, "r", 1}));
 }
 
 TEST_F(IncidentDirectoryTest, WhatAnotherWriterHoldsStays) {

@@ -214,6 +214,7 @@ TEST_F(IncidentWriterTest, AFileIsComplete) {
   EXPECT_EQ(*name, kName);
   EXPECT_EQ(events_->await(Kind::kBegan).file, kName);
   EXPECT_EQ(writer->stats().in_progress, kName);
+  EXPECT_TRUE(writer->accepts());
   EXPECT_FALSE(fs::exists(path(kName)));
   writer->add(chunks[3]);
   for (int i = 0; i < 5; ++i) {
@@ -222,6 +223,7 @@ TEST_F(IncidentWriterTest, AFileIsComplete) {
   writer->add(chunks[4]);
   writer->add(chunks[5]);
   writer->finish();
+  EXPECT_FALSE(writer->accepts());
   writer->add(chunks[0]);  // too late
   const IncidentEvent finished = events_->await(Kind::kFinished);
   ::umask(mask);
@@ -462,6 +464,88 @@ TEST_F(IncidentWriterTest, AFileThatGrowsPushesOthersOutAndEndsAtTheLimit) {
   EXPECT_EQ(out.sequences, (std::vector<std::uint64_t>{1, 2, 3, 4}));
 }
 
+TEST_F(IncidentWriterTest, WhatWasBeforeLeavesHalfToWhatComes) {
+  const auto chunks = make_chunks(10, 1000);
+  options_.max_bytes = bytes_of(chunks) * 3 / 4;
+  auto writer = make();
+  ASSERT_TRUE(writer->begin(kNow, "sigusr2", {chunks.begin(), chunks.begin() + 8}));
+  EXPECT_EQ(events_->await(Kind::kBegan).text, "the oldest 5 s do not fit into recorder.max_disk");
+  writer->add(chunks[8]);
+  writer->add(chunks[9]);
+  writer->finish();
+  EXPECT_EQ(events_->await(Kind::kFinished).text, "");
+  EXPECT_EQ(read_back(path(kName)).sequences, (std::vector<std::uint64_t>{6, 7, 8, 9, 10}));
+  // Not even the last one does.
+  options_.max_bytes = chunks[0]->bytes.size() * 3 / 2;
+  writer = make();
+  ASSERT_TRUE(writer->begin(kNow + kSecond, "sigusr2", {chunks.begin(), chunks.begin() + 2}));
+  EXPECT_NE(events_->await(Kind::kBegan).text, "");
+  writer->add(chunks[2]);
+  writer->finish();
+  EXPECT_EQ(read_back(path(events_->await(Kind::kFinished).file)).sequences,
+            std::vector<std::uint64_t>{3});
+}
+
+TEST_F(IncidentWriterTest, ACheapOneDoesNotDisplaceOthers) {
+  const auto chunks = make_chunks(4, 1000);
+  options_.max_files = 2;
+  auto writer = make();
+  const auto record = [&](std::int64_t at, const char* reason, bool is_cheap) {
+    EXPECT_TRUE(writer->begin(kNow + at * kSecond, reason, {chunks[0]}, is_cheap));
+    writer->finish();
+  };
+  record(0, "old", false);
+  EXPECT_EQ(events_->await(Kind::kFinished).file, file_name({kNow, "old", 1}));
+  const std::string first = file_name({kNow + kSecond, "http-asked", 1});
+  record(1, "asked", true);
+  EXPECT_EQ(events_->await(Kind::kFinished).file, first);
+  record(2, "asked", true);
+  EXPECT_EQ(events_->await(Kind::kRemoved).file, first);
+  events_->await(Kind::kFinished);
+  record(3, "http-new", false);
+  EXPECT_EQ(events_->await(Kind::kRemoved).file, file_name({kNow + 2 * kSecond, "http-asked", 1}));
+  EXPECT_EQ(events_->await(Kind::kFinished).file, file_name({kNow + 3 * kSecond, "httpnew", 1}));
+  record(4, "asked", true);
+  const IncidentEvent failed = events_->await(Kind::kFailed);
+  EXPECT_EQ(failed.failure, IncidentFailure::kNoSpace);
+  EXPECT_NE(failed.text.find("over HTTP"), std::string::npos);
+  EXPECT_EQ(list_incidents(options_.directory)->size(), 2U);
+  EXPECT_EQ(events_->seen(Kind::kRemoved), 0U);
+}
+
+TEST_F(IncidentWriterTest, ACheapOneThatGrowsEndsWhereOthersBegin) {
+  const auto chunks = make_chunks(10, 1000);
+  options_.max_bytes = bytes_of(chunks) / 2;
+  auto writer = make();
+  ASSERT_TRUE(writer->begin(kNow - kSecond, "old", {chunks[0], chunks[1]}));
+  writer->finish();
+  events_->await(Kind::kFinished);
+  ASSERT_TRUE(writer->begin(kNow, "asked", {chunks[0]}, true));
+  for (std::size_t i = 1; i < chunks.size(); ++i) {
+    writer->add(chunks[i]);
+  }
+  const IncidentEvent finished = events_->await(Kind::kFinished);  // without finish()
+  EXPECT_NE(finished.text, "");
+  EXPECT_EQ(events_->seen(Kind::kRemoved), 0U);
+  EXPECT_EQ(list_incidents(options_.directory)->size(), 2U);
+  const ReadBack out = read_back(path(finished.file));
+  EXPECT_TRUE(out.is_complete);
+  EXPECT_EQ(out.sequences, (std::vector<std::uint64_t>{1, 2}));
+}
+
+TEST_F(IncidentWriterTest, AClockFarAheadCostsHalfOfTheFiles) {
+  auto writer = make();
+  for (int i = 0; i < 4; ++i) {
+    ASSERT_TRUE(writer->begin(kNow + i * kSecond, "sigusr2", make_chunks(1, 1)));
+    writer->finish();
+    events_->await(Kind::kFinished);
+  }
+  ASSERT_TRUE(writer->begin(kNow + 10 * options_.max_age_ns, "sigusr2", make_chunks(1, 1)));
+  writer->finish();
+  events_->await(Kind::kFinished);
+  EXPECT_EQ(list_incidents(options_.directory)->size(), 3U);
+}
+
 TEST_F(IncidentWriterTest, AKilledWriterLeavesAGoodPrefix) {
   const auto chunks = make_chunks(40, 500);
   options_.bytes_per_second = 20'000;  // some seconds for all
@@ -570,7 +654,10 @@ TEST_F(HungWriterTest, WhatWaitsIsBounded) {
   }
   EXPECT_EQ(chunk.use_count(), 33);
   EXPECT_EQ(writer->stats().failures[5], 0U);
+  EXPECT_TRUE(writer->accepts());
   writer->add(chunk);
+  EXPECT_FALSE(writer->accepts());
+  EXPECT_NE(writer->stats().in_progress, "") << "the thread is still at it";
   EXPECT_EQ(writer->stats().failures[5], 1U);
   EXPECT_EQ(chunk.use_count(), 1);  // the memory is free at once
   gate_->count_down();
