@@ -284,7 +284,8 @@ constexpr Setting kSettings[] = {
      }},
     {"recorder",
      {"max_files", "recorder.max-files", OptionType::kInteger, "20",
-      "Incident files that are kept; older ones are deleted.", 1, 10'000},
+      "Incident files that are kept; older ones are deleted, those asked for over HTTP first.", 1,
+      10'000},
      "",
      nullptr,
      set_recorder_integer<&RecorderConfig::max_files>},
@@ -309,7 +310,7 @@ constexpr Setting kSettings[] = {
     {"recorder",
      {"trigger_over_http", "recorder.trigger-over-http", OptionType::kBool, "true",
       "Whether POST /api/v1/record asks for an incident file, once a minute at most. It tells "
-      "nothing but the file's name."},
+      "nothing but the file's name, and such files take the place of none but their like."},
      "",
      nullptr,
      set_recorder_boolean<&RecorderConfig::trigger_over_http>},

@@ -23,9 +23,10 @@ RecorderMetrics::RecorderMetrics(prometheus::Registry& registry)
       evicted_early_(make_counter(registry, "tidegauge_recorder_snapshots_evicted_early_total",
                                   "Snapshots given up before the window was over, because "
                                   "recorder.memory did not suffice.")),
-      left_out_(make_counter(registry, "tidegauge_recorder_sections_left_out_total",
-                             "Sections of collectors that are larger than a recording may have "
-                             "them, or have names it cannot have; a whole Snapshot counts as one.")),
+      left_out_(
+          make_counter(registry, "tidegauge_recorder_sections_left_out_total",
+                       "Sections of collectors that are larger than a recording may have "
+                       "them, or have names it cannot have; a whole Snapshot counts as one.")),
       cpu_seconds_(make_counter(registry, "tidegauge_recorder_cpu_seconds_total",
                                 "CPU time of recording into memory.")),
       recording_(make_gauge(registry, "tidegauge_recorder_incident_in_progress",
@@ -54,8 +55,8 @@ void RecorderMetrics::update(const recording::RecorderStats& stats) {
   raise_to(plain_bytes_, static_cast<double>(stats.ring.plain_bytes));
   raise_to(compressed_bytes_, static_cast<double>(stats.ring.compressed_bytes));
   raise_to(evicted_early_, static_cast<double>(stats.ring.evicted_early));
-  raise_to(left_out_, static_cast<double>(stats.ring.sections_left_out +
-                                          stats.ring.snapshots_left_out));
+  raise_to(left_out_,
+           static_cast<double>(stats.ring.sections_left_out + stats.ring.snapshots_left_out));
   raise_to(cpu_seconds_, static_cast<double>(stats.cpu_ns) / 1e9);
   recording_.Set(stats.is_recording ? 1 : 0);
   files_.Set(static_cast<double>(stats.incidents.directory_files));

@@ -81,7 +81,7 @@ class RecorderTest(RecorderCase):
         answer = http(daemon.port, path, method="POST")
         self.assertEqual(answer.status, 202, answer.text())
         told = json.loads(answer.text())
-        self.assertRegex(told["file"], r"^\d{8}T\d{6}\.\d{3}Z-slow-disk[a-z0-9-]*\.tgrec$")
+        self.assertRegex(told["file"], r"^\d{8}T\d{6}\.\d{3}Z-http-slow-disk[a-z0-9-]*\.tgrec$")
         self.assertEqual(told["extended"], False)
         again = json.loads(http(daemon.port, path, method="POST").text())
         self.assertEqual((again["file"], again["extended"]), (told["file"], True))
