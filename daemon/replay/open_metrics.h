@@ -86,14 +86,14 @@ class OpenMetricsDump {
   RecordedText& text_;
   FamilyMatcher& matcher_;
   const std::size_t max_bytes_;
-  std::unordered_set<std::string> names_;  // of all families there are, as long as that is not too much
+  std::unordered_set<std::string> names_;  // of all families there are, unless that is too much
   std::size_t names_bytes_ = 0;
   bool knows_all_names_ = true;
   std::unordered_map<std::string_view, std::unique_ptr<Family>> families_;
   std::unordered_map<std::string_view, std::unique_ptr<Series>> series_;
-  FamilyLines lines_;            // of the family that is being read; views of the text
-  std::int64_t now_ms_ = 0;      // of the Snapshot that is being read
-  bool is_now_kept_ = false;     // now_ms_ is the last of times_ms_
+  FamilyLines lines_;                   // of the family that is being read; views of the text
+  std::int64_t now_ms_ = 0;             // of the Snapshot that is being read
+  bool is_now_kept_ = false;            // now_ms_ is the last of times_ms_
   std::vector<std::int64_t> times_ms_;  // of samples that are kept
   std::vector<std::string> times_;
   std::size_t bytes_ = 0;  // of families and series

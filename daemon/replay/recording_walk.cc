@@ -24,8 +24,7 @@ std::int64_t begin_of_millisecond(std::int64_t ns) {
 
 std::int64_t end_of_millisecond(std::int64_t ns) {
   std::int64_t out = 0;
-  const bool overflows =
-      __builtin_add_overflow(begin_of_millisecond(ns), kMillisecondNs - 1, &out);
+  const bool overflows = __builtin_add_overflow(begin_of_millisecond(ns), kMillisecondNs - 1, &out);
   return overflows ? INT64_MAX : out;
 }
 
