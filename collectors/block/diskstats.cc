@@ -83,6 +83,7 @@ class DiskstatsCollector final : public Collector {
   DiskstatsCollector(const KernelFiles& files, NameFilter filter)
       : file_(files.proc_file("diskstats")),
         block_class_(files.sys("class/block")),
+        block_(files.sys("block")),
         filter_(std::move(filter)),
         info_(files) {}
 
@@ -151,14 +152,16 @@ class DiskstatsCollector final : public Collector {
 
   // The text that stats_ points into is gone afterwards: the buffer is used again.
   void refresh_info(CollectContext& context, bool changed) {
-    if (!changed && context.boottime_ns < info_due_ns_) {
+    if (!changed && !context.is_capture && context.boottime_ns < info_due_ns_) {
       return;
     }
     info_due_ns_ = context.boottime_ns + (changed ? kInfoSettleNs : kInfoPeriodNs);
+    // A capture without sysfs says nothing of them, not even that they do not rotate.
+    const bool are_known = !context.is_capture || list_directory(block_).has_value();
     std::vector<DiskName> names;
     names.reserve(devices_.size());
     for (const Device& device : devices_) {
-      if (!device.ignored) {
+      if (are_known && !device.ignored) {
         names.push_back({device.name, device.major, device.minor});
       }
     }
@@ -167,6 +170,7 @@ class DiskstatsCollector final : public Collector {
 
   KernelFile file_;
   std::string block_class_;
+  std::string block_;
   NameFilter filter_;
   std::vector<DiskStats> stats_;
   std::vector<Device> devices_;  // parallel to stats_ after match()

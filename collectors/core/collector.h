@@ -32,6 +32,9 @@ struct CollectContext {
   ReadBuffer* buffer = nullptr;
   // Somebody wants to know now who is to blame: the run was brought forward for that.
   bool culprit_wanted = false;
+  // The files are those of a capture, another one each run: nothing may be kept from run to run, nor taken for absent
+  // because it was not captured.
+  bool is_capture = false;
   // CPU time the run has used on other threads: the collector adds to it.
   std::int64_t helpers_cpu_ns = 0;
 };

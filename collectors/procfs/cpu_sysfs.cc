@@ -201,9 +201,10 @@ Result<void> CpuSysfs::refresh(ReadBuffer& buffer) {
 }
 
 Result<void> CpuSysfs::collect(CollectContext& context, bool cpus_changed, Section& out) {
-  if (timer_.due(context.boottime_ns) || cpus_changed) {
+  const bool is_all_new = cpus_changed || context.is_capture;
+  if (timer_.due(context.boottime_ns) || is_all_new) {
     Result<void> done;
-    if (plan_timer_.due(context.boottime_ns) || cpus_changed) {
+    if (plan_timer_.due(context.boottime_ns) || is_all_new) {
       done = plan();
     }
     if (done) {

@@ -21,10 +21,15 @@ int dump_raw(replay::RecordingWalk& walk, const RecordingOptions& options) {
       break;
     }
   }
-  if (found == 0) {
-    complain_of_recording(options.file + ": no copies of kernel files in it");
+  const recording::RecordingSummary& summary = walk.summary();
+  const bool is_outside =
+      walk.from_ns() > summary.last_realtime_ns || walk.to_ns() < summary.first_realtime_ns;
+  if (found == 0 && !(is_outside && summary.snapshots != 0)) {
+    complain_of_recording(options.file + ": no copies of kernel files in it" +
+                          (options.from || options.to ? " between --from and --to" : ""));
+    found = 1;  // all is said
   }
-  return end_of_walk(options, walk, 1, output);
+  return end_of_walk(options, walk, found, output);
 }
 
 void tell_left_out(const std::string& file, const replay::OpenMetricsStats& stats) {
@@ -39,10 +44,7 @@ void tell_left_out(const std::string& file, const replay::OpenMetricsStats& stat
   }
 }
 
-}  // namespace
-
-int dump_recording(const CommandLine& command_line, CollectorRegistry registry) {
-  const RecordingOptions& options = command_line.options.recording;
+int dump_file(const RecordingOptions& options, CollectorRegistry registry) {
   auto matcher = replay::FamilyMatcher::make(options.family);
   if (!matcher) {
     complain_of_recording(matcher.error().where);
@@ -73,6 +75,13 @@ int dump_recording(const CommandLine& command_line, CollectorRegistry registry) 
       break;
   }
   return end_of_walk(options, *walk, walk->snapshots(), output);
+}
+
+}  // namespace
+
+int dump_recording(const CommandLine& command_line, CollectorRegistry registry) {
+  const RecordingOptions& options = command_line.options.recording;
+  return with_recording(options.file, [&] { return dump_file(options, registry); });
 }
 
 }  // namespace tidegauge

@@ -23,8 +23,12 @@ volatile std::sig_atomic_t interrupted = 0;
 void catch_signals() {
   struct sigaction action {};
   action.sa_handler = [](int) { interrupted = 1; };
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGQUIT}) {
     ::sigaction(signal, &action, nullptr);
+  }
+  // Errors of write() instead.
+  for (const int signal : {SIGPIPE, SIGXFSZ}) {
+    ::signal(signal, SIG_IGN);
   }
 }
 

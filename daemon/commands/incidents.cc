@@ -11,17 +11,9 @@
 
 namespace tidegauge {
 
-int list_recordings(const CommandLine& command_line, CollectorRegistry registry) {
-  const IncidentsOptions& options = command_line.options.incidents;
-  std::string directory = options.directory;
-  if (directory.empty()) {
-    const auto config = load_config(command_line, registry);
-    if (!config) {
-      complain_of_recording(config.error().message);
-      return 2;
-    }
-    directory = config->recorder.directory;
-  }
+namespace {
+
+int list_directory(const std::string& directory, const IncidentsOptions& options) {
   const auto incidents = replay::list_incidents(directory);
   if (!incidents) {
     const int error = incidents.error().errno_value;
@@ -40,6 +32,22 @@ int list_recordings(const CommandLine& command_line, CollectorRegistry registry)
     output.write(replay::incidents_text(*incidents, use_environments_charset()));
   }
   return output.finish();
+}
+
+}  // namespace
+
+int list_recordings(const CommandLine& command_line, CollectorRegistry registry) {
+  const IncidentsOptions& options = command_line.options.incidents;
+  std::string directory = options.directory;
+  if (directory.empty()) {
+    const auto config = load_config(command_line, registry);
+    if (!config) {
+      complain_of_recording(config.error().message);
+      return 2;
+    }
+    directory = config->recorder.directory;
+  }
+  return with_recording(directory, [&] { return list_directory(directory, options); });
 }
 
 }  // namespace tidegauge

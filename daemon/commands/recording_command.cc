@@ -7,6 +7,8 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <exception>
+#include <new>
 #include <system_error>
 
 namespace tidegauge {
@@ -33,6 +35,19 @@ std::optional<replay::RecordingWalk> open_recording(const RecordingOptions& opti
     return std::nullopt;
   }
   return std::move(*walk);
+}
+
+int with_recording(const std::string& file, const std::function<int()>& command) {
+  std::string why;
+  try {
+    return command();
+  } catch (const std::bad_alloc&) {
+    why = "not enough memory";
+  } catch (const std::exception& error) {
+    why = error.what();
+  }
+  complain_of_recording(file + ": " + why);
+  return 1;
 }
 
 StandardOutput::StandardOutput()

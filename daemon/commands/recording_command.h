@@ -4,6 +4,7 @@
 // What the commands about recordings have in common: how a file is opened, complained about, and written out.
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -20,6 +21,10 @@ void complain_of_recording(const std::string& message);
 // Opens the file that the options name; none, after one line about why, where that is impossible. Damage is told on
 // standard error as it is met.
 std::optional<replay::RecordingWalk> open_recording(const RecordingOptions& options);
+
+// What `command` returns; where an exception ends it (most likely there is no memory for what the file wants), 1 after
+// one line about that.
+int with_recording(const std::string& file, const std::function<int()>& command);
 
 // Standard output; a terminal gets what is printable only. Who reads it may leave at any time, which is no failure.
 class StandardOutput {

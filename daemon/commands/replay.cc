@@ -110,19 +110,23 @@ int serve_recording(replay::RecordingWalk& walk, const RecordingOptions& options
     }
   }
   (*server)->stop();
-  return 0;
+  return walk.damages() == 0 ? 0 : 1;
 }
 
-}  // namespace
-
-int replay_recording(const CommandLine& command_line, CollectorRegistry registry) {
-  const RecordingOptions& options = command_line.options.recording;
+int replay_file(const RecordingOptions& options, CollectorRegistry registry) {
   auto walk = open_recording(options);
   if (!walk) {
     return 2;
   }
   return options.serve_address.empty() ? print_recording(*walk, options, registry)
                                        : serve_recording(*walk, options, registry);
+}
+
+}  // namespace
+
+int replay_recording(const CommandLine& command_line, CollectorRegistry registry) {
+  const RecordingOptions& options = command_line.options.recording;
+  return with_recording(options.file, [&] { return replay_file(options, registry); });
 }
 
 }  // namespace tidegauge

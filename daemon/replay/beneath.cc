@@ -94,6 +94,9 @@ class TreeCheck {
     if (S_ISCHR(info.st_mode) || S_ISBLK(info.st_mode)) {
       return refuse(ErrorKind::kDenied, path, "a device");
     }
+    if (S_ISFIFO(info.st_mode) || S_ISSOCK(info.st_mode)) {
+      return refuse(ErrorKind::kDenied, path, S_ISFIFO(info.st_mode) ? "a FIFO" : "a socket");
+    }
     if (S_ISLNK(info.st_mode)) {
       const auto target = open_beneath(root_, path);
       // One that leads nowhere does no harm.

@@ -138,6 +138,19 @@ std::optional<std::int64_t> parse_unix(std::string_view text) {
   return in_range(static_cast<std::int64_t>(*seconds) * kNsPerSecond + *fraction_ns);
 }
 
+// Zones without a name are told as numbers: "-03", "+0530". What other names say depends on who asks.
+std::optional<std::int64_t> offset_of_zone(std::string_view zone, std::int64_t utc_offset_ns) {
+  if (zone.starts_with('+') || zone.starts_with('-')) {
+    return parse_utc_offset(zone);
+  }
+  if (zone == "UTC" || zone == "GMT") {
+    return 0;
+  }
+  // Half a day; where it stands in the zone's place, there is no zone.
+  const bool is_half = zone == "AM" || zone == "PM" || zone == "am" || zone == "pm";
+  return is_half ? std::nullopt : std::optional(utc_offset_ns);
+}
+
 // "Sat Sep 10 10:53:32 JST 2016", also without the zone.
 std::optional<std::int64_t> parse_date(std::string_view text, std::int64_t utc_offset_ns) {
   constexpr std::array<std::string_view, 12> kMonths{"Jan", "Feb", "Mar", "Apr", "May", "Jun",
@@ -162,8 +175,8 @@ std::optional<std::int64_t> parse_date(std::string_view text, std::int64_t utc_o
     return std::nullopt;
   }
   const auto local_ns = time_of(*year, month, static_cast<unsigned>(*day), *clock);
-  const bool is_utc = zone == "UTC" || zone == "GMT";
-  return local_ns ? in_range(*local_ns - (is_utc ? 0 : utc_offset_ns)) : std::nullopt;
+  const auto offset_ns = offset_of_zone(zone, utc_offset_ns);
+  return local_ns && offset_ns ? in_range(*local_ns - *offset_ns) : std::nullopt;
 }
 
 }  // namespace

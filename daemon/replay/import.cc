@@ -98,7 +98,7 @@ class Importer {
       out->entries.push_back(
           {collectors_[i].info->name, std::move(section), collectors_[i].status});
     }
-    if (root_.has("proc/stat")) {
+    if (root_.has("proc/stat") && !is_too_soon_for_stat(*out)) {
       last_stat_boottime_ns_ = out->boottime_ns;
     }
     return out;
@@ -136,6 +136,11 @@ class Importer {
     return nullptr;
   }
 
+  [[nodiscard]] bool is_too_soon_for_stat(const Snapshot& moment) const {
+    return last_stat_boottime_ns_ != 0 &&
+           moment.boottime_ns - last_stat_boottime_ns_ < kStatApartNs;
+  }
+
   Result<void> collect(ScheduledCollector& scheduled, const Snapshot& moment, Section& out) {
     const Importable& importable = *find_importable(scheduled.info->name);
     bool is_there = false;
@@ -146,12 +151,12 @@ class Importer {
     if (!is_there) {
       return tl::make_unexpected(Error{ErrorKind::kMissing, 0, std::string(importable.needs)});
     }
-    if (importable.needs == "proc/stat" && last_stat_boottime_ns_ != 0 &&
-        moment.boottime_ns - last_stat_boottime_ns_ < kStatApartNs) {
+    if (importable.needs == "proc/stat" && is_too_soon_for_stat(moment)) {
       return malformed("stat", 0, "50 ms at least between two moments");
     }
     CollectContext context{
         .realtime_ns = moment.realtime_ns, .boottime_ns = moment.boottime_ns, .buffer = &buffer_};
+    context.is_capture = true;
     try {
       return scheduled.collector->collect(context, out);
     } catch (const std::exception& error) {  // bad_alloc, a library: costs this moment
@@ -167,7 +172,7 @@ class Importer {
   ReadBuffer buffer_;
   std::uint64_t sequence_ = 0;
   std::int64_t first_realtime_ns_ = 0;
-  std::int64_t last_stat_boottime_ns_ = 0;
+  std::int64_t last_stat_boottime_ns_ = 0;  // that was not refused
 };
 
 }  // namespace

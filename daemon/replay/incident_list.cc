@@ -2,11 +2,16 @@
 #include "daemon/replay/incident_list.h"
 
 #include <dirent.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <exception>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <system_error>
 #include <utility>
 
@@ -29,36 +34,88 @@ constexpr std::size_t kNameColumns = 255;
 
 bool is_partial(std::string_view name) { return name.starts_with('.') && name.ends_with(kPartial); }
 
+// As a partial one is called once it is complete.
+std::string_view finished_name(std::string_view partial) {
+  return partial.substr(1, partial.size() - 1 - kPartial.size());
+}
+
 bool is_recording(std::string_view name) {
   return is_partial(name) || (name.ends_with(kSuffix) && !name.starts_with('.'));
 }
 
-Incident look_at(const std::string& directory, const std::string& name) {
-  Incident out;
-  out.name = name;
-  out.reason = reason_of(name);
-  auto reader = recording::RecordingReader::open(directory + "/" + name);
+// Its writer holds a lock on it.
+bool is_being_written(const std::string& path) {
+  const recording::Descriptor file(
+      ::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+  struct stat info {};
+  return file.is_open() && ::fstat(file.get(), &info) == 0 && S_ISREG(info.st_mode) &&
+         ::flock(file.get(), LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+}
+
+bool is_gone(const std::string& path) {
+  struct stat info {};
+  return ::lstat(path.c_str(), &info) != 0 && errno == ENOENT;
+}
+
+void read_recording(const std::string& directory, Incident& out) {
+  const std::string& name = out.name;
+  const std::string path = directory + "/" + name;
+  // Asked before it is read: what it lacks then, it lacked while it was written.
+  const bool is_written = is_partial(name) && is_being_written(path);
+  auto reader = recording::RecordingReader::open(path);
   if (!reader) {
+    if (is_written && reader.error().errno_value == 0) {  // not even its head is there
+      out.state = IncidentState::kBeingWritten;
+      return;
+    }
     // The path is known; what remains is what is wrong.
     const Error& error = reader.error();
     out.why =
         error.errno_value != 0
             ? std::generic_category().message(error.errno_value)
             : error.where.substr(std::min(error.where.size(), directory.size() + name.size() + 3));
-    return out;
+    return;
   }
   const recording::RecordingSummary summary = reader->check();
   out.first_realtime_ns = summary.first_realtime_ns;
   out.last_realtime_ns = summary.last_realtime_ns;
   out.snapshots = summary.snapshots;
   out.bytes = summary.file_bytes;
-  if (summary.damages != 0) {
+  if (is_written) {
+    out.state = IncidentState::kBeingWritten;
+  } else if (summary.damages != 0) {
     out.state = IncidentState::kDamaged;
   } else {
     out.state =
         summary.is_complete && !is_partial(name) ? IncidentState::kComplete : IncidentState::kTorn;
   }
+}
+
+Incident look_at(const std::string& directory, const std::string& name) {
+  Incident out;
+  out.name = name;
+  out.reason = reason_of(name);
+  try {
+    read_recording(directory, out);
+  } catch (const std::exception& error) {  // bad_alloc: costs this file
+    out.state = IncidentState::kUnreadable;
+    out.why = error.what();
+  }
   return out;
+}
+
+// None where the file went meanwhile. One that became complete has its new name.
+std::optional<Incident> look_for(const std::string& directory, const std::string& name) {
+  Incident out = look_at(directory, name);
+  if (out.state != IncidentState::kUnreadable || !is_gone(directory + "/" + name)) {
+    return out;
+  }
+  if (!is_partial(name)) {
+    return std::nullopt;
+  }
+  const std::string finished(finished_name(name));
+  out = look_at(directory, finished);
+  return is_gone(directory + "/" + finished) ? std::nullopt : std::optional(std::move(out));
 }
 
 std::int64_t length_ns(const Incident& incident) {
@@ -79,6 +136,8 @@ std::string_view to_string(IncidentState state) {
   switch (state) {
     case IncidentState::kComplete:
       return "complete";
+    case IncidentState::kBeingWritten:
+      return "being written";
     case IncidentState::kTorn:
       return "torn";
     case IncidentState::kDamaged:
@@ -94,7 +153,7 @@ std::string reason_of(std::string_view name) {
     return std::move(ours->reason);
   }
   if (is_partial(name)) {
-    name = name.substr(1, name.size() - 1 - kPartial.size());
+    name = finished_name(name);
   }
   if (name.ends_with(kSuffix)) {
     name.remove_suffix(kSuffix.size());
@@ -125,7 +184,11 @@ Result<std::vector<Incident>> list_incidents(const std::string& directory) {
   std::vector<Incident> out;
   out.reserve(names.size());
   for (const std::string& name : names) {
-    out.push_back(look_at(directory, name));
+    auto incident = look_for(directory, name);
+    // readdir() may show a file under both its names.
+    if (incident && (out.empty() || out.back().name != incident->name)) {
+      out.push_back(std::move(*incident));
+    }
   }
   return out;
 }

@@ -15,6 +15,7 @@ namespace tidegauge::replay {
 
 enum class IncidentState : std::uint8_t {
   kComplete,
+  kBeingWritten,
   kTorn,  // its writer did not come to its end
   kDamaged,
   kUnreadable,  // no file, no permission, no recording

@@ -18,8 +18,14 @@ using recording::ByteReader;
 using recording::ByteWriter;
 
 constexpr std::size_t kWriteBytes = std::size_t{1} << 18U;
-// Of a series beside its texts: nodes of two tables, the object.
+// Beside the texts: nodes of tables, the object.
 constexpr std::size_t kSeriesBytes = 256;
+constexpr std::size_t kFamilyBytes = 256;
+constexpr std::size_t kNameBytes = 96;
+// With what a vector keeps in reserve.
+constexpr std::size_t kTimeBytes = 2 * (sizeof(std::int64_t) + sizeof(std::string));
+// However little memory is allowed, names of families may take this much.
+constexpr std::size_t kLeastNamesBytes = std::size_t{1} << 20U;
 constexpr std::string_view kTotal = "_total";
 
 // Buckets stand in the order of their bounds, all else in that of the bytes.
@@ -40,6 +46,10 @@ struct OpenMetricsDump::Family {
   std::string name;
   std::string help;
   std::string type;
+
+  [[nodiscard]] std::size_t bytes() const {
+    return kFamilyBytes + name.capacity() + help.capacity() + type.capacity();
+  }
 };
 
 // Samples are steps of time and values; one like that before is told by an empty text.
@@ -97,48 +107,79 @@ bool OpenMetricsDump::enter_family(const FamilyLines& lines) {
     return false;
   }
   if (stats_.passes == 0) {
-    names_.emplace(lines.name);
+    add_name(lines.name);
   }
   if ((has_floor_ && lines.name < floor_.family) ||
       (has_ceiling_ && lines.name > ceiling_.family)) {
     return false;
   }
-  const auto at = families_.find(lines.name);
-  if (at != families_.end()) {
-    family_ = at->second.get();
-    return true;
-  }
-  auto fresh = std::make_unique<Family>();
-  fresh->name = lines.name;
-  fresh->help = lines.help;
-  fresh->type = lines.type;
-  family_ = fresh.get();
-  families_.emplace(family_->name, std::move(fresh));
+  lines_ = lines;
   return true;
 }
 
-void OpenMetricsDump::add_sample(std::string_view name, std::string_view value,
-                                 std::uint32_t time) {
-  if (bytes_ > max_bytes_ && series_.size() > 1) {
+void OpenMetricsDump::add_name(std::string_view name) {
+  const std::size_t most = std::max(max_bytes_ / 4, kLeastNamesBytes);
+  knows_all_names_ = knows_all_names_ && names_bytes_ <= most;
+  if (knows_all_names_ && names_.emplace(name).second) {
+    names_bytes_ += kNameBytes + name.size();
+  }
+}
+
+const OpenMetricsDump::Family& OpenMetricsDump::family() {
+  const auto at = families_.find(lines_.name);
+  if (at != families_.end()) {
+    return *at->second;
+  }
+  auto fresh = std::make_unique<Family>();
+  fresh->name = lines_.name;
+  fresh->help = lines_.help;
+  fresh->type = lines_.type;
+  bytes_ += fresh->bytes();
+  const std::string_view key = fresh->name;
+  return *families_.emplace(key, std::move(fresh)).first->second;
+}
+
+void OpenMetricsDump::begin_time(std::int64_t realtime_ns) {
+  now_ms_ = realtime_ns / 1'000'000 - (realtime_ns % 1'000'000 < 0 ? 1 : 0);
+  is_now_kept_ = false;
+}
+
+std::uint32_t OpenMetricsDump::keep_time() {
+  if (!is_now_kept_) {
+    is_now_kept_ = true;
+    times_ms_.push_back(now_ms_);
+    times_.push_back(open_metrics_time(now_ms_));
+  }
+  return static_cast<std::uint32_t>(times_.size() - 1);
+}
+
+std::size_t OpenMetricsDump::fixed_bytes() const {
+  return names_bytes_ + kTimeBytes * times_.size();
+}
+
+void OpenMetricsDump::add_sample(std::string_view name, std::string_view value) {
+  if (bytes_ + fixed_bytes() > max_bytes_ && series_.size() > 1) {
     make_room();
   }
   auto at = series_.find(name);
   if (at == series_.end()) {
-    if (!is_in_this_pass({family_->name, name})) {
+    if (!is_in_this_pass({lines_.name, name})) {
       return;
     }
     auto fresh = std::make_unique<Series>();
-    fresh->family = family_;
+    fresh->family = &family();
     fresh->name = name;
     bytes_ += fresh->bytes();
     const std::string_view key = fresh->name;
     at = series_.emplace(key, std::move(fresh)).first;
   }
   Series& series = *at->second;
-  if (series.count != 0 && times_ms_[time] <= times_ms_[series.last_time]) {
-    ++(time == series.last_time ? series.collisions : series.not_later);
+  if (series.count != 0 && now_ms_ <= times_ms_[series.last_time]) {
+    const bool is_of_now = is_now_kept_ && series.last_time + 1 == times_.size();
+    ++(is_of_now ? series.collisions : series.not_later);
     return;
   }
+  const std::uint32_t time = keep_time();
   const std::size_t before = series.bytes();
   const std::string_view last =
       std::string_view(series.samples).substr(series.last_value_at, series.last_value_bytes);
@@ -155,10 +196,10 @@ void OpenMetricsDump::add_sample(std::string_view name, std::string_view value,
   bytes_ += series.bytes() - before;
 }
 
-void OpenMetricsDump::add_text(std::string_view text, std::uint32_t time) {
+void OpenMetricsDump::add_text(std::string_view text) {
   read_samples(
       text, [&](const FamilyLines& lines) { return enter_family(lines); },
-      [&](std::string_view name, std::string_view value) { add_sample(name, value, time); });
+      [&](std::string_view name, std::string_view value) { add_sample(name, value); });
 }
 
 std::vector<OpenMetricsDump::Series*> OpenMetricsDump::sorted() const {
@@ -175,10 +216,19 @@ std::vector<OpenMetricsDump::Series*> OpenMetricsDump::sorted() const {
 // Leaves the later half to the next pass; the first series stays whatever it takes.
 void OpenMetricsDump::make_room() {
   const std::vector<Series*> all = sorted();
+  const std::size_t most = (max_bytes_ - std::min(max_bytes_, fixed_bytes())) / 2;
+  std::unordered_set<const Family*> kept_families;
   std::size_t kept = 0;
   std::size_t kept_bytes = 0;
-  while (kept < all.size() && (kept == 0 || kept_bytes + all[kept]->bytes() <= max_bytes_ / 2)) {
-    kept_bytes += all[kept++]->bytes();
+  for (; kept < all.size(); ++kept) {
+    const Family* const family = all[kept]->family;
+    const bool is_new = kept_families.count(family) == 0;
+    const std::size_t bytes = all[kept]->bytes() + (is_new ? family->bytes() : 0);
+    if (kept != 0 && kept_bytes + bytes > most) {
+      break;
+    }
+    kept_bytes += bytes;
+    kept_families.insert(family);
   }
   if (kept == all.size()) {
     return;
@@ -190,22 +240,27 @@ void OpenMetricsDump::make_room() {
     const auto doomed = std::move(at->second);  // the key is a part of it
     series_.erase(at);
   }
+  for (auto at = families_.begin(); at != families_.end();) {
+    if (kept_families.count(at->second.get()) != 0) {
+      ++at;
+      continue;
+    }
+    const auto doomed = std::move(at->second);
+    at = families_.erase(at);
+  }
   bytes_ = kept_bytes;
 }
 
 void OpenMetricsDump::collect() {
   while (const SnapshotPtr snapshot = walk_.next()) {
-    const auto time = static_cast<std::uint32_t>(times_.size());
-    const std::int64_t ns = snapshot->realtime_ns;
-    times_ms_.push_back(ns / 1'000'000 - (ns % 1'000'000 < 0 ? 1 : 0));
-    times_.push_back(open_metrics_time(times_ms_.back()));
+    begin_time(snapshot->realtime_ns);
     text_.begin(snapshot, walk_.node_families());
     for (std::size_t i = 0; i < snapshot->entries.size(); ++i) {
       if (text_.is_new(i)) {
-        add_text(text_.section(i), time);
+        add_text(text_.section(i));
       }
     }
-    add_text(text_.status(), time);
+    add_text(text_.status());
   }
 }
 
@@ -217,7 +272,7 @@ void OpenMetricsDump::append_head(std::string& out, const Family& family) const 
   if (type == "counter") {
     const bool has_total = name.ends_with(kTotal) && name.size() > kTotal.size();
     const std::string_view base = name.substr(0, name.size() - (has_total ? kTotal.size() : 0));
-    if (has_total && names_.count(std::string(base)) == 0) {
+    if (has_total && knows_all_names_ && names_.count(std::string(base)) == 0) {
       name = base;
     } else {
       type = "unknown";
@@ -274,7 +329,7 @@ bool OpenMetricsDump::write(const TextSink& sink) {
 void OpenMetricsDump::clear() {
   series_.clear();
   families_.clear();
-  family_ = nullptr;
+  lines_ = {};
   times_.clear();
   times_ms_.clear();
   bytes_ = 0;

@@ -65,9 +65,15 @@ class OpenMetricsDump {
   static bool is_before(const Place& a, const Place& b);
 
   void collect();
-  void add_text(std::string_view text, std::uint32_t time);
+  void begin_time(std::int64_t realtime_ns);
+  std::uint32_t keep_time();
+  void add_text(std::string_view text);
   bool enter_family(const FamilyLines& lines);
-  void add_sample(std::string_view name, std::string_view value, std::uint32_t time);
+  void add_name(std::string_view name);
+  void add_sample(std::string_view name, std::string_view value);
+  // That is being read, kept from now on.
+  const Family& family();
+  [[nodiscard]] std::size_t fixed_bytes() const;
   [[nodiscard]] bool is_in_this_pass(const Place& place) const;
   [[nodiscard]] std::vector<Series*> sorted() const;
   void make_room();
@@ -80,13 +86,17 @@ class OpenMetricsDump {
   RecordedText& text_;
   FamilyMatcher& matcher_;
   const std::size_t max_bytes_;
-  std::unordered_set<std::string> names_;  // of all families there are
+  std::unordered_set<std::string> names_;  // of all families there are, unless that is too much
+  std::size_t names_bytes_ = 0;
+  bool knows_all_names_ = true;
   std::unordered_map<std::string_view, std::unique_ptr<Family>> families_;
   std::unordered_map<std::string_view, std::unique_ptr<Series>> series_;
-  Family* family_ = nullptr;  // that is being read
-  std::vector<std::int64_t> times_ms_;
+  FamilyLines lines_;                   // of the family that is being read; views of the text
+  std::int64_t now_ms_ = 0;             // of the Snapshot that is being read
+  bool is_now_kept_ = false;            // now_ms_ is the last of times_ms_
+  std::vector<std::int64_t> times_ms_;  // of samples that are kept
   std::vector<std::string> times_;
-  std::size_t bytes_ = 0;
+  std::size_t bytes_ = 0;  // of families and series
   // What earlier passes have written, and what this one leaves to the next.
   bool has_floor_ = false;
   bool has_ceiling_ = false;

@@ -9,6 +9,27 @@
 
 namespace tidegauge::replay {
 
+namespace {
+
+constexpr std::int64_t kMillisecondNs = 1'000'000;
+
+// Times are printed as whole milliseconds, so those are compared.
+std::int64_t begin_of_millisecond(std::int64_t ns) {
+  const std::int64_t rest_ns = ns % kMillisecondNs;
+  std::int64_t out = 0;
+  const bool overflows =
+      __builtin_sub_overflow(ns, rest_ns + (rest_ns < 0 ? kMillisecondNs : 0), &out);
+  return overflows ? INT64_MIN : out;
+}
+
+std::int64_t end_of_millisecond(std::int64_t ns) {
+  std::int64_t out = 0;
+  const bool overflows = __builtin_add_overflow(begin_of_millisecond(ns), kMillisecondNs - 1, &out);
+  return overflows ? INT64_MAX : out;
+}
+
+}  // namespace
+
 Result<RecordingWalk> RecordingWalk::open(const std::string& path, const WalkRange& range,
                                           Damaged damaged) {
   auto reader = recording::RecordingReader::open(path);
@@ -19,14 +40,14 @@ Result<RecordingWalk> RecordingWalk::open(const std::string& path, const WalkRan
   walk.summary_ = walk.reader_.summary();
   const std::int64_t end_ns = walk.summary_.last_realtime_ns;
   if (range.from) {
-    walk.from_ns_ = range.from->resolve(end_ns);
+    walk.from_ns_ = begin_of_millisecond(range.from->resolve(end_ns));
   }
   if (range.to) {
-    walk.to_ns_ = range.to->resolve(end_ns);
+    walk.to_ns_ = end_of_millisecond(range.to->resolve(end_ns));
   }
   if (walk.from_ns_ > walk.to_ns_) {
     return tl::make_unexpected(Error{ErrorKind::kInvalid, 0,
-                                     "--from is " + time_text(walk.from_ns_) +
+                                     path + ": --from is " + time_text(walk.from_ns_) +
                                          ", which is later than --to, " + time_text(walk.to_ns_)});
   }
   walk.reader_.skip_before(walk.from_ns_);

@@ -16,7 +16,8 @@
 
 namespace tidegauge::replay {
 
-// What of a recording is wanted; none: from its beginning, to its end.
+// What of a recording is wanted; none: from its beginning, to its end. Both ends are whole milliseconds and belong to
+// it, so every time that is printed selects its Snapshot.
 struct WalkRange {
   std::optional<TimeArgument> from;
   std::optional<TimeArgument> to;

@@ -77,7 +77,8 @@ class ImportTest(unittest.TestCase):
                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                               env={**os.environ, "TMPDIR": str(self.temporary)}) as process:
             harness.wait_until(lambda: list(self.folder.glob(".out.rec.*")), 30, "no file was begun")
-            process.send_signal(signal.SIGINT)
+            process.send_signal(signal.SIGPIPE)
+            process.send_signal(signal.SIGQUIT)
             self.assertIn(b"interrupted", process.communicate(timeout=scaled(30))[1])
             self.assertEqual(process.returncode, 2)
         self.assertEqual(os.listdir(self.temporary), [])

@@ -164,6 +164,7 @@ class FaultTest(RecorderCase):
             return found and found[0].stat().st_size > 4096 and found[0]
         torn = wait_until(begun, 10, "bytes in a file")
         time.sleep(1)
+        self.assertIn("being written", self.run_tidegauge("incidents", str(self.incidents())).stdout)
         daemon.signal(signal.SIGKILL)
         daemon.wait_exit(5)
         done, bodies = self.replayed(torn)

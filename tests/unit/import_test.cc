@@ -124,6 +124,9 @@ TEST(CaptureTime, AllForms) {
       {"1473504812.5", kTime + kSecond / 2},
       {"Sat Sep 10 10:53:32 JST 2016", kTime},
       {"Sat Sep 10 10:53:32 2016", kTime},
+      {"Sat Sep 10 07:53:32 -03 2016", kTime},
+      {"Sat Sep 10 13:53:32 +03 2016", kTime},
+      {"Sat Sep 10 16:23:32 +0530 2016", kTime},
       {" 20160910T105332 ", kTime},
       {"19700101T000000", 0},
   };
@@ -148,6 +151,9 @@ TEST(CaptureTime, AllForms) {
                           "99990101T000000",
                           "2016-09-10T10:53:32+25:00",
                           "Sat Sep 10 10:53 2016",
+                          "Sat Sep 10 10:53:32 +3x 2016",
+                          "Sat Sep 10 10:53:32 PM 2016",
+                          "Sat Sep 10 10:53:32 PM JST 2016",
                           "Foo Bar 10 10:53:32 2016",
                           "20160910T105332ZZ",
                           "20160910 105332"}) {
@@ -424,6 +430,39 @@ TEST_F(Import, StatCannotBeToldApartWithin50Milliseconds) {
   EXPECT_EQ(all[1]->find("cpu")->status.error, ErrorKind::kMissing);
   EXPECT_EQ(all[2]->find("cpu")->status.error, ErrorKind::kMalformed);
   EXPECT_EQ(complaints_.size(), 2U);  // stat and cpu
+  // A refused one does not make the next one refused.
+  write("stat-1473504812.060", stat_of(30));
+  options_.force = true;
+  ASSERT_TRUE(import_all());
+  EXPECT_NE(snapshots().at(3)->find("cpu")->section, nullptr);
+  EXPECT_EQ(complaints_.size(), 2U);
+}
+
+TEST_F(Import, DisksAreWhatTheirMomentSaysOfThem) {
+  const std::string disk = "8 0 sda 1 1 1 1 1 1 1 1 1 1 1\n";
+  for (const char* time : {"1473504812", "1473504813", "1473504814"}) {
+    write(std::string(time) + "/proc/diskstats", disk);
+  }
+  write("1473504812/sys/block/sda/queue/rotational", "1\n");
+  write("1473504813/sys/block/sda/queue/rotational", "0\n");
+  ASSERT_TRUE(import_all());
+  const auto all = snapshots();
+  ASSERT_EQ(all.size(), 3U);
+  const std::string info =
+      "node_disk_info{device=\"sda\",major=\"8\",minor=\"0\",path=\"\",wwn=\"\",model=\"\","
+      "serial=\"\",revision=\"\",rotational=\"";
+  EXPECT_EQ(values(*all[0], "diskstats").count(info + "1\"}"), 1U);
+  EXPECT_EQ(values(*all[1], "diskstats").count(info + "0\"}"), 1U);
+  EXPECT_EQ(values(*all[2], "diskstats").size(), 11U);
+}
+
+TEST_F(Import, NoFifoInATree) {
+  write("1473504812/proc/vmstat", kVmstat);
+  fs::create_directories(tree_.path("in/1473504812/sys/kernel/mm/ksm"));
+  ASSERT_EQ(::mkfifo(tree_.path("in/1473504812/sys/kernel/mm/ksm/run").c_str(), 0600), 0);
+  ASSERT_TRUE(import_all());
+  ASSERT_EQ(complaints_.size(), 1U);
+  EXPECT_NE(complaints_[0].find("kernel/mm/ksm/run: a FIFO"), std::string::npos) << complaints_[0];
 }
 
 TEST_F(Import, UnusableInput) {

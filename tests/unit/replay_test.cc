@@ -2,7 +2,9 @@
 
 // Recordings as what Prometheus would have seen of them.
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 #include <bit>
@@ -285,9 +287,28 @@ TEST_F(Replay, SpansOfTime) {
   EXPECT_EQ(count("1795656755", "1795656756.5"), 2);
   EXPECT_EQ(count("-1h", nullptr), 10);
   EXPECT_EQ(count("1900000000", nullptr), 0);
-  EXPECT_FALSE(RecordingWalk::open(write(bytes),
-                                   {parse_time_argument("-1s"), parse_time_argument("-2s")},
-                                   [](const recording::Damage&) {}));
+  const auto inverted =
+      RecordingWalk::open(write(bytes), {parse_time_argument("-1s"), parse_time_argument("-2s")},
+                          [](const recording::Damage&) {});
+  ASSERT_FALSE(inverted);
+  EXPECT_NE(inverted.error().where.find("x.tgrec: --from is "), std::string::npos);
+}
+
+TEST_F(Replay, EveryPrintedTimeSelectsItsSnapshot) {
+  Maker maker;
+  std::vector<SnapshotPtr> snapshots;
+  for (int i = 0; i < 3; ++i) {
+    snapshots.push_back(maker.snapshot({}, kSecond + 123'456));
+  }
+  const std::string bytes = recording_of(snapshots, kSecond);
+  for (const SnapshotPtr& snapshot : snapshots) {
+    const auto time = parse_time_argument(time_text(snapshot->realtime_ns));
+    RecordingWalk from = walk(bytes, {time, time});
+    const SnapshotPtr found = from.next();
+    ASSERT_TRUE(found);
+    EXPECT_EQ(found->sequence, snapshot->sequence);
+    EXPECT_FALSE(from.next());
+  }
 }
 
 TEST_F(Replay, OpenMetricsOfSeries) {
@@ -359,6 +380,25 @@ TEST_F(Replay, CollidingSeriesAreWrittenOnce) {
             "# HELP node_load1 A \\\"thing\\\" with \\\\ and\\nlines.\n# TYPE node_load1 gauge\n"
             "node_load1{device=\"y\"} 3 1795656753.000\n# EOF\n");
   EXPECT_EQ(stats_.collisions, 1U);
+}
+
+// Families and their help count, too: with much help and little else it takes several passes.
+TEST_F(Replay, HelpTakesMemory) {
+  Maker maker;
+  std::vector<ColumnInfo> columns;
+  for (int i = 0; i < 200; ++i) {
+    columns.push_back(column("f" + std::to_string(1000 + i), MetricKind::kGauge));
+    columns.back().help = std::string(4000, 'h');
+  }
+  RowTable rows({"device"}, std::move(columns));
+  const std::string bytes =
+      recording_of({maker.snapshot({{"q", maker.section({table(rows, {{"x", 1}})})}}),
+                    maker.snapshot({{"q", maker.section({table(rows, {{"x", 2}})})}})},
+                   kSecond);
+  const std::string whole = open_metrics(bytes);
+  EXPECT_EQ(stats_.passes, 1U);
+  EXPECT_EQ(open_metrics(bytes, 300'000), whole);
+  EXPECT_GT(stats_.passes, 2U);
 }
 
 TEST(ReplayTimes, PrometheusReadsTheSameMilliseconds) {
@@ -512,6 +552,13 @@ TEST_F(Replay, Incidents) {
   EXPECT_EQ(json[0]["duration_seconds"], 2.0);
   EXPECT_EQ(json[5]["state"], "unreadable");
   EXPECT_FALSE(list_incidents("/nonexistent"));
+  const std::string partial = tree_.path(dir + ".20261126T021236Z-cpu.tgrec.partial");
+  const int fd = ::open(partial.c_str(), O_RDONLY | O_CLOEXEC);
+  ASSERT_EQ(::flock(fd, LOCK_EX), 0);
+  const auto locked = list_incidents(tree_.path(dir));
+  EXPECT_EQ(to_string(locked->at(3).state), "being written");
+  EXPECT_EQ(locked->at(3).snapshots, 3U);
+  ::close(fd);
   EXPECT_EQ(reason_of("2026-11-26T02-12-33Z-a-b.tgrec"), "a-b");
   EXPECT_EQ(reason_of("1795656752-a-b.tgrec"), "a-b");
   EXPECT_EQ(reason_of("x.tgrec"), "");
