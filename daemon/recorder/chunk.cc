@@ -14,9 +14,8 @@ namespace {
 
 constexpr std::uint32_t kChunkMagic = 0x4B434754;  // "TGCK"
 constexpr std::uint8_t kZstd = 1;
-// 256 KiB of history: a Snapshot's rows and the one before. Larger ones cost the recorder memory and gain
-// little over the deltas.
-constexpr int kWindowLog = 18;
+// 128 KiB of history: some twenty ticks' differences. Larger ones cost the recorder memory and gain little.
+constexpr int kWindowLog = 17;
 
 std::uint32_t checksum(std::string_view bytes) {
   return ::libdeflate_crc32(0, bytes.data(), bytes.size());
@@ -180,7 +179,7 @@ std::string ChunkCompressor::finish(const ChunkInfo& info) {
   put(chunk, 0, 4);
   put(chunk, checksum(chunk), 4);
   chunk.append(out_);
-  out_.clear();
+  out_ = {};  // of a size that few chunks need
   return chunk;
 }
 

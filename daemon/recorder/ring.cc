@@ -56,6 +56,10 @@ bool Ring::put(const SnapshotPtr& snapshot) {
   }
   compressor_.add(plain_);
   stats_.plain_bytes += plain_.size();
+  constexpr std::size_t kMuch = std::size_t{64} << 10U;
+  if (plain_.capacity() > kMuch) {  // the first of a chunk tells everything
+    plain_ = {};
+  }
   return true;
 }
 

@@ -355,6 +355,10 @@ void SnapshotEncoder::add(const SnapshotPtr& snapshot, std::string& out) {
     told_[i].section = now_[i];
   }
   put_message(out, Message::kSnapshot, body_);
+  constexpr std::size_t kMuch = std::size_t{64} << 10U;
+  if (body_.capacity() > kMuch) {
+    body_ = {};
+  }
   last_ = snapshot;
   forget_shapes();
 }
