@@ -184,7 +184,7 @@ abuse-long: deps build-all ## the long tests against processes that mean harm: m
 ebpf-long: deps build-all ## the long tests of what BPF programs count: minutes of real disk traffic
 	@export TIDEGAUGE=$$PWD/build/tidegauge TIDEGAUGE_E2E_LONG=1 PYTHONDONTWRITEBYTECODE=1; \
 	build/tidegauge_tests --gtest_filter='ThisKernel.AttachingAndDetachingLeavesNothing'; \
-	for test in ebpf_files ebpf_block memory; do python3 tests/e2e/$${test}_test.py || exit 1; done
+	for test in counting ebpf_files ebpf_block memory; do python3 tests/e2e/$${test}_test.py || exit 1; done
 
 fuzz: deps ## fuzz each target of tests/fuzz for SECONDS=60 (build-fuzz/, corpus kept there)
 	@$(call configure,fuzz,build-fuzz)

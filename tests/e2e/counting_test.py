@@ -5,10 +5,13 @@
 import os
 import re
 import signal
+import unittest
 from pathlib import Path
 
 import harness
 from harness import wait_until
+
+LONG = os.environ.get("TIDEGAUGE_E2E_LONG")
 
 
 class RunTimeCountingTest(harness.TestCase):
@@ -69,6 +72,7 @@ class RunTimeCountingTest(harness.TestCase):
         wait_until(lambda: daemon.value("tidegauge_ebpf_cpu_ratio") is not None, 15, "what the programs cost")
         self.assertEqual(daemon.value("tidegauge_ebpf_run_time_counted"), 1)
 
+    @unittest.skipUnless(LONG, "TIDEGAUGE_E2E_LONG is not set: `make ebpf-long`")
     def test_over_the_budget_the_window_stays_open(self):
         daemon = self.start_counting("--collector.ebpf.budget-ppm=1", "--collector.ebpf.interval=1s")
         wait_until(lambda: (daemon.value("tidegauge_ebpf_shed_features_total") or 0) >= 1, 30, "a feature that goes", pause=0.5)
