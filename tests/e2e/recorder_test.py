@@ -30,6 +30,12 @@ class RecorderCase(harness.TestCase):
         flags = [f"--recorder.directory={self.incidents()}", f"--recorder.after={after}"]
         return flags + [f"--recorder.{key.replace('_', '-')}={value}" for key, value in settings.items()]
 
+    def start_recording(self, *flags, **options):
+        """With something in the ring already."""
+        daemon = self.start(*flags, **options)
+        wait_until(lambda: daemon.value("tidegauge_ticks_total") >= 2, 10, "two ticks")
+        return daemon
+
     def finished(self, count=1):
         def there():
             files = sorted(self.incidents().glob("*.tgrec")) if self.incidents().is_dir() else []
@@ -44,7 +50,7 @@ class RecorderCase(harness.TestCase):
 
 class RecorderTest(RecorderCase):
     def test_replay_prints_what_was_scraped(self):
-        daemon = self.start(*AS_RECORDED, *self.record_flags())
+        daemon = self.start_recording(*AS_RECORDED, *self.record_flags())
         # While it starts, a scrape may show what workers brought after the tick that was recorded.
         wait_until(lambda: daemon.value("tidegauge_ticks_total") >= 3, 10, "three ticks")
         scraped = []
@@ -69,7 +75,7 @@ class RecorderTest(RecorderCase):
         self.assert_ends_well(daemon, 3)
 
     def test_raw_copies_for_human_eyes(self):
-        daemon = self.start(*LIGHT, *self.record_flags())
+        daemon = self.start_recording(*LIGHT, *self.record_flags())
         daemon.signal(signal.SIGUSR2)
         done = self.run_tidegauge("dump", str(self.finished()[0]), "--raw", timeout=30)
         self.assertEqual(done.returncode, 0, done.stderr)
@@ -78,7 +84,7 @@ class RecorderTest(RecorderCase):
         self.assertIn("MemAvailable:", done.stdout)
 
     def test_asked_for_over_http(self):
-        daemon = self.start(*LIGHT, *self.record_flags(after="3s"))
+        daemon = self.start_recording(*LIGHT, *self.record_flags(after="3s"))
         path = "/api/v1/record?reason=Slow%20disk/..%2f"
         answer = http(daemon.port, path, method="POST")
         self.assertEqual(answer.status, 202, answer.text())
@@ -96,13 +102,13 @@ class RecorderTest(RecorderCase):
         self.assertEqual(http(daemon.port, path, method="POST", headers=[("Sec-Fetch-Site", "cross-site")]).status, 403)
 
     def test_not_over_http(self):
-        daemon = self.start(*LIGHT, *self.record_flags(), "--no-recorder.trigger-over-http")
+        daemon = self.start_recording(*LIGHT, *self.record_flags(), "--no-recorder.trigger-over-http")
         self.assertEqual(http(daemon.port, "/api/v1/record", method="POST").status, 403)
         daemon.signal(signal.SIGUSR2)
         self.finished()
 
     def test_switched_off(self):
-        daemon = self.start(*LIGHT, *self.record_flags(), "--no-recorder.enabled")
+        daemon = self.start_recording(*LIGHT, *self.record_flags(), "--no-recorder.enabled")
         self.assertEqual(http(daemon.port, "/api/v1/record", method="POST").status, 403)
         daemon.signal(signal.SIGUSR2)
         daemon.wait_log("nothing is recorded")
@@ -110,7 +116,7 @@ class RecorderTest(RecorderCase):
         self.assertIsNone(sample(daemon.scrape(), "tidegauge_recorder_window_seconds"))
 
     def test_the_command(self):
-        daemon = self.start(*LIGHT, *self.record_flags())
+        daemon = self.start_recording(*LIGHT, *self.record_flags())
         flags = [f"--web.listen-address=127.0.0.1:{daemon.port}", *self.record_flags(), "--config.file="]
         done = self.run_tidegauge("record", *flags)
         self.assertEqual(done.returncode, 0, done.stderr)
@@ -122,7 +128,7 @@ class RecorderTest(RecorderCase):
         self.assertIn("no daemon answers", nobody.stderr)
 
     def test_a_reload_keeps_what_was_recorded(self):
-        daemon = self.start(*LIGHT, config=f"recorder:\n  directory: {self.incidents()}\n  after: 1s\n")
+        daemon = self.start_recording(*LIGHT, config=f"recorder:\n  directory: {self.incidents()}\n  after: 1s\n")
         daemon.wait_log("listening")
         wait_until(lambda: daemon.value("tidegauge_recorder_snapshots") >= 3, 10, "three Snapshots")
         before = daemon.value("tidegauge_recorder_snapshots")
@@ -135,7 +141,7 @@ class RecorderTest(RecorderCase):
         self.assertGreater(len(bodies), before)
 
     def test_nothing_is_written_while_nothing_happens(self):
-        daemon = self.start(*LIGHT, *self.record_flags())
+        daemon = self.start_recording(*LIGHT, *self.record_flags())
         wait_until(lambda: daemon.value("tidegauge_recorder_snapshots") >= 3, 10, "three Snapshots")
         def written():
             io = Path(f"/proc/{daemon.pid}/io").read_text(encoding="ascii")
@@ -158,7 +164,7 @@ class FaultTest(RecorderCase):
         return daemon.value("tidegauge_recorder_incident_failures_total", reason=reason)
 
     def test_killed_while_it_writes(self):
-        daemon = self.start(*LIGHT, *self.record_flags(after="30s", write_rate="64KiB"))
+        daemon = self.start_recording(*LIGHT, *self.record_flags(after="30s", write_rate="64KiB"))
         wait_until(lambda: daemon.value("tidegauge_ticks_total") >= 3, 10, "three ticks")
         daemon.signal(signal.SIGUSR2)
         def begun():
@@ -178,7 +184,7 @@ class FaultTest(RecorderCase):
 
     def test_a_full_disk(self):
         self.mount("size=32k")
-        daemon = self.start(*self.record_flags())
+        daemon = self.start_recording(*self.record_flags())
         wait_until(lambda: daemon.value("tidegauge_ticks_total") >= 3, 10, "three ticks")
         daemon.signal(signal.SIGUSR2)
         wait_until(lambda: self.failures(daemon, "no_space") == 1, 10, lambda: daemon.tail())
@@ -193,13 +199,13 @@ class FaultTest(RecorderCase):
 
     def test_a_read_only_disk(self):
         self.mount("size=1m,ro")
-        daemon = self.start(*LIGHT, *self.record_flags())
+        daemon = self.start_recording(*LIGHT, *self.record_flags())
         daemon.signal(signal.SIGUSR2)
         wait_until(lambda: self.failures(daemon, "read_only") == 1, 10, lambda: daemon.tail())
         self.assertEqual(daemon.get("/-/healthy").status, 200)
 
     def test_old_files_go(self):
-        daemon = self.start(*LIGHT, *self.record_flags(after="0s", max_files=2))
+        daemon = self.start_recording(*LIGHT, *self.record_flags(after="0s", max_files=2))
         names = []
         for count in range(4):
             daemon.signal(signal.SIGUSR2)
@@ -209,7 +215,7 @@ class FaultTest(RecorderCase):
         self.assertEqual(daemon.value("tidegauge_recorder_incident_files"), 2)
 
     def test_ends_while_it_writes(self):
-        daemon = self.start(*LIGHT, *self.record_flags(after="30s"))
+        daemon = self.start_recording(*LIGHT, *self.record_flags(after="30s"))
         wait_until(lambda: daemon.value("tidegauge_ticks_total") >= 3, 10, "three ticks")
         daemon.signal(signal.SIGUSR2)
         wait_until(lambda: self.incidents().is_dir() and list(self.incidents().iterdir()), 10, "a file")
