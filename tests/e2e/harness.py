@@ -381,8 +381,11 @@ class TestCase(unittest.TestCase):
 
     def run_tidegauge(self, *arguments, timeout=10, env=None):
         """Runs a command of Tidegauge that ends by itself."""
-        return subprocess.run([TIDEGAUGE, *map(str, arguments)], capture_output=True, text=True, timeout=scaled(timeout),
+        done = subprocess.run([TIDEGAUGE, *map(str, arguments)], capture_output=True, timeout=scaled(timeout),
                               stdin=subprocess.DEVNULL, cwd=self.directory, env={**os.environ, **(env or {})}, check=False)
+        # Not as text: that would make line ends of the carriage returns in processes' names.
+        done.stdout, done.stderr = done.stdout.decode("utf-8"), done.stderr.decode("utf-8")
+        return done
 
     def start_node_exporter(self, *flags):
         path = os.environ.get("NODE_EXPORTER") or find_peer("prometheus-node-exporter")

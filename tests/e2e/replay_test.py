@@ -126,7 +126,7 @@ class ReplayTest(harness.TestCase):
 
     def test_csv_and_json_say_the_same(self):
         ticks = ticks_of(self.output("replay", self.file))
-        lines = [json.loads(line) for line in self.output("dump", self.file, "--format=json").splitlines()]
+        lines = [json.loads(line) for line in self.output("dump", self.file, "--format=json").rstrip("\n").split("\n")]
         self.assertEqual([(line["time"], line["sequence"]) for line in lines], [tick[:2] for tick in ticks])
         for line, (_, _, body) in zip(lines, ticks):
             values = {}
