@@ -25,7 +25,7 @@ struct RingOptions {
   std::size_t max_bytes = std::size_t{8} << 20U;
   // A chunk grows no longer than that, nor larger than a 16th of `max_bytes`.
   std::int64_t chunk_ns = 60'000'000'000;
-  int level = 1;  // of zstd; 3 gains a twentieth and takes twice the memory
+  int level = 1;  // of zstd; 3 made chunks 5 % smaller
 };
 
 // As it is written to a file.

@@ -127,7 +127,7 @@ class Content(TopTest):
         self.assertEqual((rows[0]["comm"], rows[0]["group"], rows[0]["user"]), ("tgtopwriter", "writers", "root"))
         told = [(t, n) for t, n in self.rates_of_its_own(writer, 1e9) if begin <= t <= end]
         own = (told[-1][1] - told[0][1]) / (told[-1][0] - told[0][0])
-        self.assertAlmostEqual(rows[0]["written_bytes_per_second"] / own, 1, delta=0.15)
+        self.assertAlmostEqual(rows[0]["written_bytes_per_second"] / own, 1, delta=0.08)
         self.assertGreaterEqual(frame["total"]["written_bytes_per_second"], rows[0]["written_bytes_per_second"])
 
     def test_writer_by_iterator(self):
