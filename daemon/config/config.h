@@ -28,6 +28,7 @@
 #include "collectors/core/collector.h"
 #include "collectors/core/kernel_files.h"
 #include "daemon/config/origins.h"
+#include "daemon/heuristics/thresholds.h"
 #include "daemon/service/log.h"
 
 namespace tidegauge {
@@ -57,6 +58,13 @@ struct RecorderConfig {
   friend bool operator==(const RecorderConfig&, const RecorderConfig&) = default;
 };
 
+// Verdicts: why the host is slow.
+struct HeuristicsConfig {
+  bool enabled = true;
+  heuristics::Thresholds limits;
+  friend bool operator==(const HeuristicsConfig&, const HeuristicsConfig&) = default;
+};
+
 struct Config {
   std::int64_t tick_ns = 1'000'000'000;
   std::int64_t freshness_ns = 0;  // 0: one tick
@@ -74,6 +82,7 @@ struct Config {
 
   KernelRoots roots;  // with the privacy of what is found there
 
+  HeuristicsConfig heuristics;
   RecorderConfig recorder;
 
   LogLevel log_level = LogLevel::kInfo;

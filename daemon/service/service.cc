@@ -18,6 +18,7 @@
 #include "daemon/exporter/http_server.h"
 #include "daemon/exporter/own_metrics.h"
 #include "daemon/exporter/routes.h"
+#include "daemon/heuristics/assess.h"
 #include "daemon/service/collector_set.h"
 #include "daemon/service/culprit_watch.h"
 #include "daemon/service/ebpf_json.h"
@@ -148,6 +149,7 @@ class Service {
   Log log_;
   CollectorLog collector_log_;
   FlightRecorder recorder_;
+  heuristics::Heuristics heuristics_;  // outlives reloads: what it remembers
   Config config_;
   SystemClock clock_;
   OwnMetrics own_;
@@ -202,6 +204,9 @@ std::shared_ptr<Generation> Service::build(const Config& config,
   auto generation = std::make_shared<Generation>();
   generation->config = config;
   auto exports = exported(collectors);
+  if (config.heuristics.enabled) {
+    exports.push_back(verdicts_as_collector());
+  }
   generation->scheduler = std::make_unique<Scheduler>(
       options, std::move(collectors), clock_,
       [this](std::string_view collector, const Error* error) { collector_log_(collector, error); });
@@ -215,6 +220,12 @@ std::shared_ptr<Generation> Service::build(const Config& config,
           static_cast<void>(scheduler->request_run("process"));
         }
       });
+  if (config.heuristics.enabled) {
+    heuristics_.set_limits(config.heuristics.limits);
+    generation->scheduler->set_derived(
+        heuristics::Heuristics::kName,
+        [this](const Snapshot& snapshot) { return heuristics_.update(snapshot); });
+  }
   if (auto consumer = recorder_.consumer()) {
     generation->scheduler->on_snapshot(std::move(consumer));
   }
@@ -236,6 +247,7 @@ std::shared_ptr<Generation> Service::build(const Config& config,
   for (const CollectorInfo* info : registry_) {
     known.push_back(info->name);
   }
+  known.push_back(heuristics::Heuristics::kName);
   RouteOptions routes{.telemetry_path = config.telemetry_path,
                       .enable_lifecycle = config.enable_lifecycle,
                       .ebpf_json = ebpf_json,

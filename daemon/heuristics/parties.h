@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Who it is: from subjects to Parties, with everything that is known about a process; and who has which share of
+// what, for all detectors alike.
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "daemon/heuristics/scene.h"
+#include "daemon/heuristics/verdict.h"
+
+namespace tidegauge::heuristics {
+
+// A process of the top tables with its group, unit and container.
+Party party_of_process(const Scene& scene, std::string_view pid, std::string_view comm);
+Party party_of_group(std::string_view group);
+// The subject's labels and attributes of the same names as a Party's members.
+Party party_of(const Scene& scene, const Subject& subject);
+
+// The busiest thread of the process by name, if it uses at least half of the process's CPU time; "" otherwise.
+std::string busiest_thread(const Scene& scene, std::string_view pid, std::string_view comm, double seconds);
+
+struct Share {
+  const Subject* subject = nullptr;
+  double value = 0;  // mean over the window
+  double share = 0;  // of `total`
+};
+// Subjects of a signal by their mean over the last `seconds`, the largest first; those below `least_share` of the
+// total are left out. `total`: of all subjects where it is kUnknown.
+std::vector<Share> shares(const Scene& scene, Signal signal, double seconds, double total = kUnknown,
+                          double least_share = 0.05);
+
+// Who keeps a disk busy: processes where they are known and have a good part of their group's, else groups. Shares
+// are of the disk's attributed busy time. Without BPF: by bytes that processes read and wrote, of what the disk did;
+// then `is_guess` says so. At most `most`.
+struct DiskUsers {
+  std::vector<Party> parties;
+  bool is_guess = false;
+};
+DiskUsers disk_users(const Scene& scene, std::string_view device, double seconds, std::size_t most = 4);
+
+// The file that the group (or, where given, the process) writes, reads or synchronises most over the last seconds;
+// null when none is known.
+const Subject* busiest_file(const Scene& scene, Signal signal, std::string_view group, std::string_view pid,
+                            double seconds);
+
+// Mean time of a request of the disk over the last seconds, reads and writes; kUnknown when there were none.
+double disk_latency(const Scene& scene, const Subject& disk, double seconds, double ago = 0);
+double disk_requests(const Scene& scene, const Subject& disk, double seconds, double ago = 0);
+// Whether it is a whole disk with a queue of its own, no partition or pseudo device.
+bool is_whole_disk(const Scene& scene, const Subject& disk);
+
+// "sda: 492 w/s, 2.6 MiB/s, 1.76 ms" for texts.
+std::string disk_text(const Scene& scene, const Subject& disk, double seconds);
+
+}  // namespace tidegauge::heuristics
