@@ -494,18 +494,16 @@ class PageCacheThrash(Case):
         self.end("importer")
 
 
-class WriterStalled(Case):
-    """Case C. Nine tenths of the memory are a file in a tmpfs; then dd writes 512 bytes at a time."""
+class WriterSqueezed(Case):
+    """Case C as far as these kernels go along with it. Nine tenths of the memory are a file in a tmpfs, then dd writes 512 bytes
+    at a time: kswapd runs all the time, but dd's limit is its CPU, not the kernel."""
 
-    memory_mib = 384
     disks = (Disk(3072, "throttling.bps-total=60000000", "ext4"),)
-    verdicts = ({"verdict": "writer_stalled_in_kernel", "comm": "dd", "pid": "{pid}", "device": "vdb",
-                 "unreclaimable": "Shmem"},)
-    may = ("dirty_throttling", "direct_reclaim_stall", "memory_watermark_pressure", "oom_risk")
+    may = ("memory_watermark_pressure", "direct_reclaim_stall", "dirty_throttling", "oom_risk", "cpu_single_saturated")
     leave_mib = 28
 
     def prepare(self):
-        self.text("mkdir -p /mnt/ram; mount -t tmpfs -o size=95% ram /mnt/ram; cat /proc/meminfo | head -3")
+        self.text("mkdir -p /mnt/ram; mount -t tmpfs -o size=95% ram /mnt/ram")
 
     def run(self):
         self.text(f"free=$(awk '/MemAvailable/ {{print int($2 / 1024)}}' /proc/meminfo); "
@@ -518,6 +516,38 @@ class WriterStalled(Case):
     def finish(self):
         super().finish()
         self.text("rm /mnt/ram/filled /mnt/vdb/snapshot")
+
+
+class WriterStalled(WriterSqueezed):
+    """Case C. Most of the memory is a file in a tmpfs that belongs to a service, more than the service's memory.high; the dd
+    that writes its snapshot, 512 bytes at a time, sleeps in the kernel for what the file takes, and its disk has nothing to do."""
+
+    verdicts = ({"verdict": "writer_stalled_in_kernel", "comm": "dd", "pid": "{pid}", "device": "vdb", "unreclaimable": "Shmem",
+                 "cgroup": "/system.slice/store.service"},)
+    may = ("memory_watermark_pressure", "direct_reclaim_stall", "dirty_throttling", "oom_risk", "cgroup_memory_limit")
+    leave_mib = 90
+    group = "/sys/fs/cgroup/system.slice/store.service"
+
+    def prepare(self):
+        super().prepare()
+        self.text(f"cd /sys/fs/cgroup; echo +memory +io >cgroup.subtree_control; mkdir -p {self.group}; "
+                  "echo +memory +io >system.slice/cgroup.subtree_control; echo ok")
+
+    def run(self):
+        join = f"sh -c 'echo $PPID' >{self.group}/cgroup.procs;"
+        self.text(f"free=$(awk '/MemAvailable/ {{print int($2 / 1024)}}' /proc/meminfo); ({join} "
+                  f"exec dd if=/dev/zero of=/mnt/ram/filled bs=1M count=$((free - {self.leave_mib}))) 2>&1; "
+                  f"echo $(($(cat {self.group}/memory.current) * 9 / 10)) >{self.group}/memory.high", 200)
+        self.facts = {"filled": self.now(), "high": int(self.text(f"cat {self.group}/memory.high"))}
+        self.facts["pid"] = self.start("dd", "/usr/bin/dd if=/dev/zero of=/mnt/vdb/snapshot bs=512", before=join)
+        time.sleep(4)
+        self.watch(self.seconds - 12, "iostat -x", "pidstat -d", "sar -B")
+
+    def during(self, seconds):
+        super().during(seconds)
+        pid = self.pids["dd"]
+        self.facts["waits_in"] = self.text(f"cat /proc/{pid}/wchan; echo; grep State /proc/{pid}/status").split("\n")[:2]
+        self.facts["memory_events"] = self.text(f"cat {self.group}/memory.events")
 
 
 class DiskBurst(Case):
@@ -897,7 +927,7 @@ class CronBurst(Quiet):
 CASES = {
     "temp-file-churn": TempFileChurn, "temp-file-churn-fast": TempFileChurnFast, "sync-bound": SyncBound,
     "page-cache-thrash": PageCacheThrash,
-    "writer-stalled": WriterStalled, "disk-burst": DiskBurst, "cpu-single": CpuSingle, "cpu-contention": CpuContention,
+    "writer-stalled": WriterStalled, "writer-squeezed": WriterSqueezed, "disk-burst": DiskBurst, "cpu-single": CpuSingle, "cpu-contention": CpuContention,
     "memory-leak": MemoryLeak, "memory-leak-to-kill": MemoryLeakToKill, "dirty-throttling": DirtyThrottling,
     "memory-pressure": MemoryPressure, "swap-thrash": SwapThrash, "cgroup-limit": CgroupLimit, "random-reads": RandomReads,
     "disk-hung": DiskHung,
