@@ -153,11 +153,13 @@ enum class Signal : std::uint16_t {
   kGroupSyncSeconds,
   kGroupThreads,
   kGroupProcesses,
+  kGroupStarts,
   kGroupAnon,
   kGroupFile,
   kGroupShmem,
   kGroupSwap,
   kGroupReclaimStall,
+  kGroupLimitStall,  // of kGroupReclaimStall, for a cgroup's limit
   kGroupCompactionStall,
   kGroupThrottled,
   kGroupCacheRead,
@@ -195,6 +197,7 @@ enum class Signal : std::uint16_t {
   // kGroupDisk
   kGroupDiskBusy,
   kGroupDiskBytes,
+  kGroupDiskFaults,
   // kProcessDisk
   kProcessDiskBusy,
   kProcessDiskBytes,
@@ -224,6 +227,7 @@ enum class Signal : std::uint16_t {
   kCgroupHitHigh,
   kCgroupOomKills,
   kCgroupMajorFaults,
+  kCgroupRefaults,
   kCgroupScanned,
   kCgroupReclaimed,
   kCgroupPressureMemory,
