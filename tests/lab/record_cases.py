@@ -399,10 +399,10 @@ SLOW = "throttling.bps-total={0},throttling.iops-total={1}"
 
 class TempFileChurn(Case):
     """Case A. A web application's worker thread writes 60 files of 0.75 MB into /tmp/<uuid1>/, reads them back, removes them,
-    again and again; the container's /tmp is on a disk that does 14 MB/s."""
+    again and again; the container's /tmp is on a disk that does 6 MB/s."""
 
     suite = "trixie"
-    disks = (Disk(1024, SLOW.format(14_000_000, 600), "ext4"),)
+    disks = (Disk(1024, SLOW.format(6_000_000, 600), "ext4"),)
     verdicts = ({"verdict": "temp_file_churn", "comm": "flask", "pid": "{pid}", "thread": "{thread}",
                  "thread_comm": "word-worker", "device": "vdb", "directory": "/mnt/vdb",
                  "directory_of_process": "/tmp",
