@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "daemon/heuristics/cache_flow.h"
 #include "daemon/heuristics/detectors.h"
 #include "daemon/heuristics/leading_signal.h"
 #include "daemon/heuristics/memory_parties.h"
@@ -16,196 +17,17 @@ namespace tidegauge::heuristics {
 
 namespace {
 
-constexpr double kWindow = 6;  // seconds
-// Of what is reclaimed, reads must have filled this part: else something else wants the memory.
-constexpr double kReadShare = 0.5;
-// Anonymous memory that grows, or is swapped out, by this part of what is reclaimed explains the reclaim.
-constexpr double kAnonShare = 0.3;
-constexpr double kSwapShare = 0.1;
-// Seconds that threads wait, all together, per second: below, one thread loses less than a tenth of its time.
-constexpr double kWaitRatio = 0.1;
-// A disk that reads so much of what the busiest one reads takes part in filling the cache.
-constexpr double kFillingShare = 0.2;
-// How much more than usual, and at least, where a counter tells that pages had been in the cache before; the second
-// pair where none does, and programs that start fault as well.
-constexpr double kFactor = 5;
-constexpr double kLeastFaults = 5;
-constexpr double kFactorAlone = 10;
-constexpr double kLeastFaultsAlone = 10;
-constexpr double kReadFactor = 3;
-// Without MemTotal: 80 MB/s reclaimed.
-constexpr double kScanFactor = 20;
 constexpr std::size_t kMostVictims = 6;
-
-struct Flow {
-  double page_bytes = 4096;
-  double stolen = 0;    // pages per second
-  double stolen_bytes = 0;
-  double read_bytes = 0;
-  double majors = kUnknown;
-  double usual_majors = kUnknown;
-  double refaults = kUnknown;  // pages per second
-};
-
-struct Disks {
-  const Subject* leader = nullptr;
-  double leader_bytes = 0;  // read per second
-  double share = 0;         // of pgpgin, of all that fill
-  double other_bytes = 0;   // read from the others
-  double other_wait = 0;    // time their reads take, per second
-  std::vector<const Subject*> hurt;  // others that read much more than usual, the busiest first
-};
-
-bool is_stacked(std::string_view device) { return device.starts_with("dm-") || device.starts_with("md"); }
-
-double read_latency(const Scene& scene, const Subject& disk) {
-  const double reads = scene.mean(disk, Signal::kDiskReads, kWindow);
-  return reads > 0 ? scene.mean(disk, Signal::kDiskReadTime, kWindow) / reads : kUnknown;
-}
-
-// The cheap part: whether the cache is reclaimed and filled by reads at such a pace at all.
-bool read_flow(const DetectorInput& input, Flow& out) {
-  const Scene& scene = input.scene;
-  const double stolen = sum_known(scene.mean(Signal::kStolenKswapd, kWindow), scene.mean(Signal::kStolenDirect, kWindow));
-  const double scanned = sum_known(scene.mean(Signal::kScannedKswapd, kWindow), scene.mean(Signal::kScannedDirect, kWindow));
-  out.stolen = is_known(stolen) ? stolen : scanned;
-  if (!(out.stolen >= input.limits.scan_pages_per_second / 2)) {
-    return false;
-  }
-  out.page_bytes = page_bytes(input.memory);
-  out.stolen_bytes = out.stolen * out.page_bytes;
-  out.read_bytes = scene.mean(Signal::kPagedIn, kWindow);
-  const double total = scene.now(Signal::kMemTotal);
-  const double least = is_known(total) ? input.limits.cache_refill_ratio * total
-                                       : kScanFactor * input.limits.scan_pages_per_second * out.page_bytes;
-  return out.stolen_bytes >= least && out.read_bytes >= std::max(least / 2, kReadShare * out.stolen_bytes);
-}
-
-// Whether memory that is no page cache wants what is reclaimed.
-bool is_for_anon(const Scene& scene, const Flow& flow, const Taking& taking) {
-  const double swapped = scene.mean(Signal::kSwapOuts, kWindow);
-  return taking.net_bytes_per_second > kAnonShare * flow.stolen_bytes || swapped > kSwapShare * flow.stolen;
-}
-
-void find_disks(const Scene& scene, const Flow& flow, Disks& out) {
-  std::vector<std::pair<double, const Subject*>> all;
-  double most = 0;
-  for (const Subject* disk : scene.subjects(Kind::kDisk)) {
-    const double bytes = scene.mean(*disk, Signal::kDiskReadBytes, kWindow);
-    if (bytes > 0 && is_whole_disk(scene, *disk)) {
-      all.emplace_back(bytes, disk);
-      most = std::max(most, bytes);
-    }
-  }
-  std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) {
-    return a.first != b.first ? a.first > b.first : a.second->labels < b.second->labels;
-  });
-  double filling = 0;
-  double filling_stacked = 0;
-  for (const auto& [bytes, disk] : all) {
-    if (bytes < kFillingShare * most) {
-      continue;
-    }
-    (is_stacked(disk->label(0)) ? filling_stacked : filling) += bytes;
-    // The disk itself rather than what is stacked on it.
-    const bool is_below = out.leader != nullptr && is_stacked(out.leader->label(0)) && !is_stacked(disk->label(0)) &&
-                          bytes >= 0.9 * out.leader_bytes;
-    if (out.leader == nullptr || is_below) {
-      out.leader = disk;
-      out.leader_bytes = bytes;
-    }
-  }
-  out.share = std::min(std::max(filling, filling_stacked) / std::max(flow.read_bytes, 1.0), 1.0);
-  for (const auto& [bytes, disk] : all) {
-    if (bytes >= kFillingShare * most || is_stacked(disk->label(0))) {
-      continue;
-    }
-    out.other_bytes += bytes;
-    out.other_wait += Scene::sum(*disk, Signal::kDiskReadTime) > 0 ? scene.mean(*disk, Signal::kDiskReadTime, kWindow) : 0;
-    const double usual = usual_of(scene, *disk, Signal::kDiskReadBytes);
-    if (!is_known(usual) || bytes >= kReadFactor * usual) {
-      out.hurt.push_back(disk);
-    }
-  }
-  std::stable_sort(out.hurt.begin(), out.hurt.end(), [&](const Subject* a, const Subject* b) {
-    return scene.mean(*a, Signal::kDiskReadTime, kWindow) > scene.mean(*b, Signal::kDiskReadTime, kWindow);
-  });
-}
-
-struct Reader {
-  const Subject* group = nullptr;
-  Signal signal = Signal::kGroupCacheRead;
-  double bytes = 0;
-  double share = 0;  // of pgpgin
-};
-
-// The group that reads most of what fills the cache, where one reads half of it.
-Reader find_reader(const Scene& scene, const Flow& flow) {
-  Reader out;
-  out.signal = scene.has(Signal::kGroupCacheRead) ? Signal::kGroupCacheRead : Signal::kGroupRead;
-  const std::vector<Share> readers = shares(scene, out.signal, kWindow, flow.read_bytes, kReadShare);
-  if (!readers.empty()) {
-    out.group = readers.front().subject;
-    out.bytes = readers.front().value;
-    out.share = readers.front().share;
-  }
-  return out;
-}
-
-struct Hurt {
-  double wait = 0;         // seconds per second
-  double faults = kUnknown;  // major ones of those that do not fill
-  double latency = kUnknown;  // of the disk they wait for
-  bool is_counted = false;  // the kernel counts refaults
-  bool rose = false;
-};
-
-// What those lose that do not fill the cache.
-Hurt measure_hurt(const Scene& scene, const Flow& flow, const Disks& disks, const Reader& reader) {
-  Hurt out;
-  out.is_counted = is_known(flow.refaults);
-  out.faults = flow.majors;
-  if (reader.group != nullptr && is_known(flow.majors)) {
-    const double own = scene.mean(*reader.group, Signal::kGroupMajorFaults, kWindow);
-    out.faults = std::max(flow.majors - (is_known(own) ? own : 0), 0.0);
-  }
-  const Subject* waited_for = disks.hurt.empty() ? disks.leader : disks.hurt.front();
-  out.latency = waited_for == nullptr ? kUnknown : read_latency(scene, *waited_for);
-  const double again = out.is_counted ? std::min(out.faults, flow.refaults) : out.faults;
-  if (is_known(again) && is_known(out.latency)) {
-    out.wait = again * out.latency;
-  }
-  const double factor = out.is_counted ? kFactor : kFactorAlone;
-  const double least = out.is_counted ? kLeastFaults : kLeastFaultsAlone;
-  const double usual = is_known(flow.usual_majors) ? flow.usual_majors : 0;
-  out.rose = out.faults >= std::max(least, factor * usual);
-  if (!disks.hurt.empty()) {
-    // Readers that do not map their files have no faults; the share of what they read that had been there before.
-    const double pages = disks.other_bytes / flow.page_bytes;
-    const double share = out.is_counted ? std::min(flow.refaults / std::max(pages, 1.0), 1.0) : (out.rose ? 1.0 : 0.0);
-    const double wait = disks.other_wait * share;
-    if (out.is_counted && flow.refaults >= kLeastFaults && wait > out.wait) {
-      out.wait = wait;
-      out.rose = true;
-    } else if (out.rose) {
-      out.wait = std::max(out.wait, wait);
-    } else if (!out.is_counted && !is_known(flow.majors)) {
-      out.wait = disks.other_wait;
-      out.rose = true;
-    }
-  }
-  return out;
-}
 
 std::string since_usual(double usual, Unit unit) {
   return is_known(usual) ? " against " + figure(usual, unit) + " before" : "";
 }
 
-void add_causes(Finding& finding, const Scene& scene, const Disks& disks, const Reader& reader) {
+void add_causes(Finding& finding, const Scene& scene, const CacheDisks& disks, const CacheReader& reader) {
   Party cause;
   if (reader.group != nullptr) {
     const std::string& group = reader.group->label(0);
-    cause = member_of_group(scene, group, Signal::kProcessRead, reader.bytes, kWindow);
+    cause = member_of_group(scene, group, Signal::kProcessRead, reader.bytes, kCacheWindow);
     cause.group = group;
     cause.share = reader.share;
     cause.doing = "reads " + figure(reader.bytes, Unit::kBytesPerSecond);
@@ -213,7 +35,7 @@ void add_causes(Finding& finding, const Scene& scene, const Disks& disks, const 
       cause.doing += " from " + disks.leader->label(0);
     }
     cause.doing += ", " + figure(reader.share, Unit::kRatio) + " of all that is read";
-    if (const Subject* file = busiest_file(scene, Signal::kFileRead, group, cause.pid, kWindow)) {
+    if (const Subject* file = busiest_file(scene, Signal::kFileRead, group, cause.pid, kCacheWindow)) {
       cause.file = file->label(0);
     }
   } else if (disks.leader != nullptr) {
@@ -227,13 +49,12 @@ void add_causes(Finding& finding, const Scene& scene, const Disks& disks, const 
   finding.causes.push_back(std::move(cause));
 }
 
-void add_victims(Finding& finding, const Scene& scene, const Disks& disks, const Reader& reader) {
-  const double usual = 0;
-  for (const Share& one : shares(scene, Signal::kGroupMajorFaults, kWindow, kUnknown, 0.02)) {
-    if (one.subject == reader.group || one.value <= usual + 1 || finding.victims.size() == kMostVictims) {
+void add_victims(Finding& finding, const Scene& scene, const CacheDisks& disks, const CacheReader& reader) {
+  for (const Share& one : shares(scene, Signal::kGroupMajorFaults, kCacheWindow, kUnknown, 0.02)) {
+    if (one.subject == reader.group || one.value < 1 || finding.victims.size() == kMostVictims) {
       continue;
     }
-    Party party = member_of_group(scene, one.subject->label(0), Signal::kProcessMajorFaults, one.value, kWindow);
+    Party party = member_of_group(scene, one.subject->label(0), Signal::kProcessMajorFaults, one.value, kCacheWindow);
     party.group = one.subject->label(0);
     party.share = one.share;
     party.doing = "takes " + figure(one.value, Unit::kPerSecond) + " major faults";
@@ -241,14 +62,14 @@ void add_victims(Finding& finding, const Scene& scene, const Disks& disks, const
   }
   for (std::size_t i = 0; i < disks.hurt.size() && i < 4; ++i) {
     const Subject& disk = *disks.hurt[i];
-    if (!(scene.mean(disk, Signal::kDiskReadTime, kWindow) >= kWaitRatio / 2)) {
+    if (!(scene.mean(disk, Signal::kDiskReadTime, kCacheWindow) >= kWaitRatio / 2)) {
       continue;
     }
     Party party;
     party.device = disk.label(0);
-    const double busy = scene.mean(disk, Signal::kDiskBusy, kWindow);
-    party.doing = "reads " + figure(scene.mean(disk, Signal::kDiskReadBytes, kWindow), Unit::kBytesPerSecond) + ", " +
-                  figure(disk_latency(scene, disk, kWindow), Unit::kSeconds) + " a request";
+    const double busy = scene.mean(disk, Signal::kDiskBusy, kCacheWindow);
+    party.doing = "reads " + figure(scene.mean(disk, Signal::kDiskReadBytes, kCacheWindow), Unit::kBytesPerSecond) + ", " +
+                  figure(disk_latency(scene, disk, kCacheWindow), Unit::kSeconds) + " a request";
     if (is_known(busy)) {
       party.doing += ", busy " + figure(std::min(busy, 1.0), Unit::kRatio);
     }
@@ -256,7 +77,7 @@ void add_victims(Finding& finding, const Scene& scene, const Disks& disks, const
   }
 }
 
-void add_evidence(Finding& finding, const DetectorInput& input, const Flow& flow, const Disks& disks, const Hurt& hurt) {
+void add_evidence(Finding& finding, const DetectorInput& input, const CacheFlow& flow, const CacheDisks& disks, const CacheHurt& hurt) {
   const Scene& scene = input.scene;
   const double total = scene.now(Signal::kMemTotal);
   add_figure(finding, "time that others wait for pages, all threads together", hurt.wait, Unit::kRatio, kWaitRatio,
@@ -264,7 +85,7 @@ void add_evidence(Finding& finding, const DetectorInput& input, const Flow& flow
   add_figure(finding, "memory reclaimed per second, of all", flow.stolen_bytes / total, Unit::kRatio,
              input.limits.cache_refill_ratio, source_of(Signal::kStolenKswapd));
   add_figure(finding, "pages reclaimed (pgsteal)", flow.stolen, Signal::kStolenKswapd);
-  add_figure(finding, "pages scanned by kswapd (pgscank)", scene.mean(Signal::kScannedKswapd, kWindow),
+  add_figure(finding, "pages scanned by kswapd (pgscank)", scene.mean(Signal::kScannedKswapd, kCacheWindow),
              Signal::kScannedKswapd, input.limits.scan_pages_per_second);
   add_figure(finding, "read from disks (pgpgin)", flow.read_bytes, Signal::kPagedIn);
   if (disks.leader != nullptr) {
@@ -287,8 +108,8 @@ void add_evidence(Finding& finding, const DetectorInput& input, const Flow& flow
 }
 
 // The nodes' free memory against their marks: what it rules out, or that it does not.
-void judge_watermarks(Finding& finding, const DetectorInput& input, const Flow& flow) {
-  const double scanned = input.scene.mean(Signal::kScannedKswapd, kWindow);
+void judge_watermarks(Finding& finding, const DetectorInput& input, const CacheFlow& flow) {
+  const double scanned = input.scene.mean(Signal::kScannedKswapd, kCacheWindow);
   bool is_known_of_all = !input.memory.nodes.empty();
   bool is_far = is_known_of_all;
   double headroom = kUnknown;
@@ -320,7 +141,7 @@ void judge_watermarks(Finding& finding, const DetectorInput& input, const Flow& 
   }
 }
 
-void rule_out(Finding& finding, const DetectorInput& input, const Flow& flow, const Taking& taking) {
+void rule_out(Finding& finding, const DetectorInput& input, const CacheFlow& flow, const Taking& taking) {
   const Scene& scene = input.scene;
   if (scene.has(Signal::kAnonPages)) {
     finding.ruled_out.push_back(
@@ -335,9 +156,9 @@ void rule_out(Finding& finding, const DetectorInput& input, const Flow& flow, co
                                      " reclaimed: what was reclaimed was filled by reads again"});
     finding.unchecked.emplace_back("AnonPages: no /proc/meminfo at this time");
   }
-  const double in = scene.mean(Signal::kSwapIns, kWindow);
-  const double swapped = scene.mean(Signal::kSwapOuts, kWindow);
-  const double written = scene.mean(Signal::kPagedOut, kWindow);
+  const double in = scene.mean(Signal::kSwapIns, kCacheWindow);
+  const double swapped = scene.mean(Signal::kSwapOuts, kCacheWindow);
+  const double written = scene.mean(Signal::kPagedOut, kCacheWindow);
   if (is_known(swapped)) {
     finding.ruled_out.push_back({"swapping", figure(in, Unit::kPagesPerSecond) + " are swapped in and " +
                                                  figure(swapped, Unit::kPagesPerSecond) + " out"});
@@ -346,7 +167,7 @@ void rule_out(Finding& finding, const DetectorInput& input, const Flow& flow, co
                                                  figure(written, Unit::kBytesPerSecond) + ", " +
                                                  figure(flow.stolen_bytes, Unit::kBytesPerSecond) + " are reclaimed"});
   }
-  const double direct = scene.mean(Signal::kScannedDirect, kWindow);
+  const double direct = scene.mean(Signal::kScannedDirect, kCacheWindow);
   if (is_known(direct)) {
     if (direct <= 0.01 * flow.stolen) {
       finding.ruled_out.push_back({"failing allocations and direct reclaim",
@@ -361,9 +182,9 @@ void rule_out(Finding& finding, const DetectorInput& input, const Flow& flow, co
 }
 
 // Onsets, and which came first.
-void tell_order(Finding& finding, const Scene& scene, const Flow& flow, const Disks& disks) {
+void tell_order(Finding& finding, const Scene& scene, const CacheFlow& flow, const CacheDisks& disks) {
   const Subject& host = scene.host();
-  const auto stolen = onset_of(scene, host, Signal::kStolenKswapd, scene.mean(Signal::kStolenKswapd, kWindow));
+  const auto stolen = onset_of(scene, host, Signal::kStolenKswapd, scene.mean(Signal::kStolenKswapd, kCacheWindow));
   const auto faults = onset_of(scene, host, Signal::kMajorFaults, flow.majors, flow.usual_majors);
   const Signal refault_signal = scene.has(Signal::kRefaultsFile) ? Signal::kRefaultsFile : Signal::kRefaults;
   const auto refaults = onset_of(scene, host, refault_signal, flow.refaults);
@@ -379,7 +200,7 @@ void tell_order(Finding& finding, const Scene& scene, const Flow& flow, const Di
   timeline.add(faults, "major faults rise");
   for (std::size_t i = 0; i < disks.hurt.size() && i < 2; ++i) {
     timeline.add(onset_of(scene, *disks.hurt[i], Signal::kDiskReadBytes,
-                          scene.mean(*disks.hurt[i], Signal::kDiskReadBytes, kWindow),
+                          scene.mean(*disks.hurt[i], Signal::kDiskReadBytes, kCacheWindow),
                           usual_of(scene, *disks.hurt[i], Signal::kDiskReadBytes)),
                  "reads of " + disks.hurt[i]->label(0) + " rise");
   }
@@ -402,7 +223,7 @@ void tell_order(Finding& finding, const Scene& scene, const Flow& flow, const Di
   }
 }
 
-void say(Finding& finding, const Scene& scene, const Flow& flow, const Disks& disks, const Hurt& hurt) {
+void say(Finding& finding, const Scene& scene, const CacheFlow& flow, const CacheDisks& disks, const CacheHurt& hurt) {
   const Party& cause = finding.causes.front();
   std::string who = cause.text();
   if (!cause.group.empty() || !cause.comm.empty()) {
@@ -435,26 +256,26 @@ void say(Finding& finding, const Scene& scene, const Flow& flow, const Disks& di
 
 void detect_page_cache_thrash(const DetectorInput& input, Findings& out) {
   const Scene& scene = input.scene;
-  Flow flow;
+  CacheFlow flow;
   if (!read_flow(input, flow)) {
     return;
   }
-  const Taking taking = host_taking(scene, kWindow);
+  const Taking taking = host_taking(scene, kCacheWindow);
   const double total = scene.now(Signal::kMemTotal);
   // Where little is left for the cache, its pages are what is short, whoever reads.
   if (is_for_anon(scene, flow, taking) || available_bytes(scene) < input.limits.available_ratio * total) {
     return;
   }
-  flow.majors = scene.mean(Signal::kMajorFaults, kWindow);
+  flow.majors = scene.mean(Signal::kMajorFaults, kCacheWindow);
   flow.usual_majors = usual_of(scene, scene.host(), Signal::kMajorFaults);
-  flow.refaults = sum_known(scene.mean(Signal::kRefaultsFile, kWindow), scene.mean(Signal::kRefaults, kWindow));
-  Disks disks;
-  find_disks(scene, flow, disks);
-  const Reader reader = find_reader(scene, flow);
-  if (disks.share < kReadShare && reader.group == nullptr) {
+  flow.refaults = sum_known(scene.mean(Signal::kRefaultsFile, kCacheWindow), scene.mean(Signal::kRefaults, kCacheWindow));
+  const CacheDisks disks = find_disks(scene, flow);
+  const CacheReader reader = find_reader(scene, flow);
+  // Nobody in particular, or the reader's own disk alone and no reader: memory is too small for what is used.
+  if (reader.group == nullptr && (disks.share < kReadShare || disks.hurt.empty())) {
     return;
   }
-  const Hurt hurt = measure_hurt(scene, flow, disks, reader);
+  const CacheHurt hurt = measure_hurt(scene, flow, disks, reader);
   if (!hurt.rose || !(hurt.wait >= kWaitRatio)) {
     return;
   }

@@ -301,6 +301,14 @@ std::vector<Party> largest_parties(const Scene& scene, std::size_t most) {
   return out;
 }
 
+std::string lasted(const Scene& scene, const Finding& finding) {
+  return ", for " + format_duration(static_cast<double>(scene.boottime_ns() - finding.onset_ns) / 1e9) + ".";
+}
+
+std::string who_does(const Finding& finding) {
+  return finding.causes.empty() ? "" : "; " + finding.causes.front().text() + " " + finding.causes.front().doing;
+}
+
 void add_unchecked(Finding& finding, const Scene& scene, Signal signal, std::string_view what) {
   if (!scene.has(signal)) {
     finding.unchecked.emplace_back(what);

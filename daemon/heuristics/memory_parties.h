@@ -68,5 +68,8 @@ std::vector<Party> largest_parties(const Scene& scene, std::size_t most = 2);
 // "on kernels that ..." for each source that is missing: what the finding cannot know.
 void add_unchecked(Finding& finding, const Scene& scene, Signal signal, std::string_view what);
 std::string figure(double value, Unit unit);
+// ", for 12 s." since its onset, and "; dd (pid 7) writes 5 MiB/s" of its first cause: ends of a sentence.
+std::string lasted(const Scene& scene, const Finding& finding);
+std::string who_does(const Finding& finding);
 
 }  // namespace tidegauge::heuristics

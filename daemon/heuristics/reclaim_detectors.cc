@@ -24,11 +24,7 @@ constexpr double kMostOfIt = 0.5;
 constexpr double kTightFactor = 4;
 // Memory that only swap can take back, taken at this part of the pace of reclaim, is what reclaim is for.
 constexpr double kDemandShare = 0.3;
-constexpr double kPsiHeavy = 0.3;
 constexpr std::size_t kMostVictims = 4;
-// Blocks that are wanted most: 2 MiB for huge pages, 64 KiB for the kernel's own buffers, in pages of 4 KiB.
-constexpr std::size_t kHugeOrder = 9;
-constexpr int kNearOne = 500;  // thousandths; vm.extfrag_threshold: from here the kernel compacts instead of reclaiming
 
 double scanned_directly(const Scene& scene) { return scene.mean(Signal::kScannedDirect, kWindow); }
 
@@ -202,14 +198,6 @@ void name_causes(Finding& finding, const Scene& scene) {
   }
 }
 
-std::string for_long(const Scene& scene, const Finding& finding) {
-  return ", for " + format_duration(static_cast<double>(scene.boottime_ns() - finding.onset_ns) / 1e9) + ".";
-}
-
-std::string who_takes(const Finding& finding) {
-  return finding.causes.empty() ? "" : "; " + finding.causes.front().text() + " " + finding.causes.front().doing;
-}
-
 }  // namespace
 
 void detect_memory_watermark_pressure(const DetectorInput& input, Findings& out) {
@@ -256,7 +244,6 @@ void detect_memory_watermark_pressure(const DetectorInput& input, Findings& out)
   add_figure(finding, "memory taken that only swap takes back", taking.taken_bytes_per_second, Unit::kBytesPerSecond,
              std::nullopt, "node_memory_AnonPages_bytes, node_memory_Shmem_bytes");
   if (node != nullptr) {
-    finding.causes.empty() ? void() : void(finding.causes.front().zone = "node " + node->node);
     add_figure(finding, "free memory of node " + node->node + " above its low watermark",
                *node->watermarks.headroom_low_pages * page, Unit::kBytes, 0, "node_zoneinfo_low_pages");
     if (node->time_to_low_seconds) {
@@ -278,8 +265,8 @@ void detect_memory_watermark_pressure(const DetectorInput& input, Findings& out)
   timeline.add(onset_of(scene, scene.host(), Signal::kPressureMemory, pressure), "tasks wait for memory");
   finding.timeline = std::move(timeline).moments();
   finding.sentence = "Free memory is at its watermarks: kswapd scans " + figure(scanned, Unit::kPagesPerSecond) + " and only " +
-                     figure(available, Unit::kRatio) + " of all memory is available" + who_takes(finding) +
-                     for_long(scene, finding);
+                     figure(available, Unit::kRatio) + " of all memory is available" + who_does(finding) +
+                     lasted(scene, finding);
   finding.next_steps = {"sar -B 1", "cat /proc/zoneinfo", "cat /proc/pressure/memory", "ps aux --sort=-rss | head"};
   finding.confidence = std::min(finding.confidence, 0.9);
   out.push_back(std::move(finding));
@@ -343,213 +330,8 @@ void detect_direct_reclaim_stall(const DetectorInput& input, Findings& out) {
   finding.sentence = is_known(stall.all) && !finding.victims.empty()
                          ? "Allocations wait for memory: " + finding.victims.front().text() + " " + finding.victims.front().doing
                          : "Allocations wait for memory: " + figure(reclaims, Unit::kPerSecond) + " reclaim for themselves";
-  finding.sentence += who_takes(finding) + for_long(scene, finding);
+  finding.sentence += who_does(finding) + lasted(scene, finding);
   finding.next_steps = {"sar -B 1", "cat /proc/pressure/memory", "grep -E 'allocstall|pgscan' /proc/vmstat"};
-  finding.confidence = std::min(finding.confidence, 0.9);
-  out.push_back(std::move(finding));
-}
-
-void detect_memory_fragmentation(const DetectorInput& input, Findings& out) {
-  const Scene& scene = input.scene;
-  const Thresholds& limits = input.limits;
-  const double stalls = scene.mean(Signal::kCompactStalls, kWindow);
-  if (!(stalls >= limits.fragmentation_stalls_per_second)) {
-    return;
-  }
-  const double fails = scene.mean(Signal::kCompactFails, kWindow);
-  double stalled = kUnknown;
-  if (scene.has(Signal::kGroupCompactionStall)) {
-    stalled = 0;
-    for (const Subject* group : scene.subjects(Kind::kGroup)) {
-      stalled += Scene::sum(*group, Signal::kGroupCompactionStall);
-    }
-  }
-  // Compaction that succeeds and costs nothing is how huge pages come about.
-  const bool in_vain = fails >= stalls / 2;
-  if (is_known(stalled) ? stalled < limits.direct_stall_ratio : !in_vain) {
-    return;
-  }
-  // The zone from which allocations come: the largest one.
-  const ZoneFragmentation* worst = nullptr;
-  int index = -1000;
-  std::size_t order = 0;
-  double most_pages = 0;
-  for (const ZoneFragmentation& zone : input.memory.fragmentation) {
-    double pages = 0;
-    for (const ZoneReading& one : input.memory.zones) {
-      if (one.node == zone.node && one.zone == zone.zone) {
-        pages = one.managed_pages.value_or(one.present_pages.value_or(0));
-      }
-    }
-    if (zone.orders.empty() || pages < most_pages / 4) {
-      continue;
-    }
-    most_pages = std::max(most_pages, pages);
-    const std::size_t wanted = std::min(kHugeOrder, zone.orders.size() - 1);
-    if (zone.orders[wanted].fragmentation_index > index) {
-      index = zone.orders[wanted].fragmentation_index;
-      order = wanted;
-      worst = &zone;
-    }
-  }
-  if (worst == nullptr ? !in_vain : index < kNearOne) {
-    return;
-  }
-  Finding finding;
-  finding.id = VerdictId::kMemoryFragmentation;
-  finding.confidence = 0.5 + (worst != nullptr ? 0.15 : 0) + (is_known(stalled) ? 0.1 : 0) + (in_vain ? 0.1 : 0);
-  finding.onset_ns = onset_of(scene, scene.host(), Signal::kCompactStalls, stalls).value_or(scene.boottime_ns());
-  finding.onset_resolution_seconds = scene.tick_seconds();
-  for (const Share& one : shares(scene, Signal::kGroupCompactionStall, kWindow, kUnknown, 0.1)) {
-    Party party = party_of_group(one.subject->label(0));
-    party.share = one.share;
-    party.doing = "compacts memory for " + figure(one.value, Unit::kRatio) + " of the time";
-    finding.causes.push_back(party);
-    finding.victims.push_back(std::move(party));
-    if (finding.causes.size() == 3) {
-      break;
-    }
-  }
-  add_figure(finding, "allocations that compact memory (compact_stall)", stalls, Signal::kCompactStalls,
-             limits.fragmentation_stalls_per_second);
-  add_figure(finding, "of these, in vain (compact_fail)", fails, Signal::kCompactFails);
-  add_figure(finding, "page faults that got small pages instead of a huge one", scene.now(Signal::kThpFallbacks),
-             Signal::kThpFallbacks);
-  add_figure(finding, "time that threads compact memory, all together", stalled, Unit::kRatio, limits.direct_stall_ratio,
-             source_of(Signal::kGroupCompactionStall));
-  add_figure(finding, "free memory", scene.now(Signal::kMemFree), Signal::kMemFree);
-  std::string where;
-  if (worst != nullptr) {
-    where = " of " + std::to_string(1U << order) + " pages in zone " + worst->zone + " of node " + worst->node;
-    Party zone;
-    zone.zone = worst->zone;
-    zone.doing = "has its free memory in pieces";
-    finding.causes.push_back(std::move(zone));
-    add_figure(finding, "fragmentation index for blocks" + where, index / 1000.0, Unit::kNumber, kNearOne / 1000.0,
-               "node_buddyinfo_blocks");
-    finding.ruled_out.push_back({"too little memory", "the index is " + figure(index / 1000.0, Unit::kNumber) +
-                                                          "; 0 would be want of memory, 1 is memory in pieces"});
-  } else {
-    finding.unchecked.emplace_back("the free blocks: no /proc/buddyinfo at this time");
-  }
-  add_unchecked(finding, scene, Signal::kGroupCompactionStall, "who compacts, and for how long: needs BPF");
-  finding.sentence = "Free memory lies in pieces: " + figure(stalls, Unit::kPerSecond) + " allocations compact it" +
-                     (is_known(fails) ? ", " + figure(fails, Unit::kPerSecond) + " in vain" : "") +
-                     (where.empty() ? "" : ", for blocks" + where) + for_long(scene, finding);
-  finding.next_steps = {"cat /proc/buddyinfo", "grep -E 'compact|thp' /proc/vmstat",
-                        "cat /sys/kernel/mm/transparent_hugepage/defrag"};
-  finding.confidence = std::min(finding.confidence, 0.85);
-  out.push_back(std::move(finding));
-}
-
-namespace {
-
-// Swap's place is in no file that is read: the disk that moves what is swapped, both ways.
-const Subject* swap_disk(const Scene& scene, double in_bytes, double out_bytes) {
-  const Subject* best = nullptr;
-  double nearest = 1;
-  for (const Subject* disk : scene.subjects(Kind::kDisk)) {
-    const double read = scene.mean(*disk, Signal::kDiskReadBytes, kWindow);
-    const double written = scene.mean(*disk, Signal::kDiskWrittenBytes, kWindow);
-    if (!(read >= 0.7 * in_bytes) || !(written >= 0.7 * out_bytes)) {
-      continue;
-    }
-    const double off = std::abs(std::log(read / in_bytes)) + std::abs(std::log(written / out_bytes));
-    if (best == nullptr || off < nearest) {
-      nearest = off;
-      best = disk;
-    }
-  }
-  return best;
-}
-
-}  // namespace
-
-void detect_swap_thrash(const DetectorInput& input, Findings& out) {
-  const Scene& scene = input.scene;
-  const Thresholds& limits = input.limits;
-  const double in = scene.mean(Signal::kSwapIns, kWindow);
-  const double swapped = scene.mean(Signal::kSwapOuts, kWindow);
-  const double pressure = scene.mean(Signal::kPressureMemory, kWindow);
-  // A disk that can do no more pages than that makes the waits longer instead.
-  const double limit = limits.swap_pages_per_second * (pressure >= kPsiHeavy ? 0.25 : 1);
-  if (!(in >= limit) || !(swapped >= limit) ||
-      !(scene.share_at_least(scene.host(), Signal::kSwapIns, limit / 4, kWindow) >= kMostOfIt) ||
-      !(scene.share_at_least(scene.host(), Signal::kSwapOuts, limit / 4, kWindow) >= kMostOfIt)) {
-    return;
-  }
-  const double majors = scene.mean(Signal::kMajorFaults, kWindow);
-  const bool waits = is_known(pressure) ? pressure >= limits.pressure_memory_ratio : majors >= limit / 8;
-  if (!waits) {
-    return;
-  }
-  Finding finding;
-  finding.id = VerdictId::kSwapThrash;
-  finding.confidence = 0.75;
-  const auto began_in = onset_of(scene, scene.host(), Signal::kSwapIns, in);
-  const auto began_out = onset_of(scene, scene.host(), Signal::kSwapOuts, swapped);
-  finding.onset_ns = std::min(began_in.value_or(scene.boottime_ns()), began_out.value_or(scene.boottime_ns()));
-  // Swapping out alone is no thrash yet.
-  if (began_in && began_out) {
-    finding.onset_ns = std::max(*began_in, *began_out);
-  }
-  finding.onset_resolution_seconds = scene.tick_seconds();
-  const double page = page_bytes(input.memory);
-  const Subject* disk = swap_disk(scene, in * page, swapped * page);
-
-  for (const Share& one : shares(scene, Signal::kGroupMajorFaults, kWindow, kUnknown, 0.05)) {
-    if (finding.victims.size() == kMostVictims) {
-      break;
-    }
-    Party party = member_of_group(scene, one.subject->label(0), Signal::kProcessMajorFaults, one.value, kWindow);
-    party.group = one.subject->label(0);
-    party.share = one.share;
-    party.doing = "waits for " + figure(one.value, Unit::kPerSecond) + " pages a second from swap or files";
-    if (const double bytes = Scene::now(*one.subject, Signal::kGroupSwap); is_known(bytes) && bytes > 0) {
-      party.doing += ", has " + figure(bytes, Unit::kBytes) + " in swap";
-    }
-    finding.victims.push_back(std::move(party));
-  }
-  // What is resident and what is swapped of it is what it wants.
-  finding.causes = largest_parties(scene);
-  if (finding.causes.empty()) {
-    finding.unchecked.emplace_back("who has the memory: no process is seen to");
-  } else {
-    finding.confidence += 0.1;
-    if (disk != nullptr) {
-      finding.causes.front().device = disk->label(0);
-    }
-  }
-  add_figure(finding, "pages swapped in (pswpin)", in, Signal::kSwapIns, limit);
-  add_figure(finding, "pages swapped out (pswpout)", swapped, Signal::kSwapOuts, limit);
-  add_figure(finding, "major faults (majflt)", majors, Signal::kMajorFaults);
-  add_figure(finding, "time in which some task waits for memory (PSI)", pressure, Signal::kPressureMemory,
-             limits.pressure_memory_ratio);
-  add_figure(finding, "time in which all that could run wait for memory (PSI)", scene.mean(Signal::kPressureMemoryFull, kWindow),
-             Signal::kPressureMemoryFull);
-  add_figure(finding, "anonymous pages needed again after they were swapped out", scene.mean(Signal::kRefaultsAnon, kWindow),
-             Signal::kRefaultsAnon);
-  add_figure(finding, "swap that is free", scene.now(Signal::kSwapFree), Signal::kSwapFree);
-  add_figure(finding, "anonymous memory (AnonPages)", scene.now(Signal::kAnonPages), Signal::kAnonPages);
-  std::string where;
-  if (disk != nullptr) {
-    where = " on " + disk->label(0);
-    add_figure(finding, "time a request of " + disk->label(0) + " takes", disk_latency(scene, *disk, kWindow), Unit::kSeconds,
-               std::nullopt, "node_disk_read_time_seconds_total");
-  } else {
-    finding.unchecked.emplace_back("the disk of the swap space: none moves what is swapped");
-  }
-  add_unchecked(finding, scene, Signal::kPressureMemory, "time lost by waiting for memory: this kernel has no PSI");
-  finding.ruled_out.push_back({"idle memory swapped out once", figure(in, Unit::kPagesPerSecond) + " come back"});
-  Timeline timeline;
-  timeline.add(began_out, "pages are swapped out");
-  timeline.add(began_in, "and in again");
-  timeline.add(onset_of(scene, scene.host(), Signal::kPressureMemory, pressure), "tasks wait for memory");
-  finding.timeline = std::move(timeline).moments();
-  finding.sentence = "Memory is swapped back and forth" + where + ": " + figure(in, Unit::kPagesPerSecond) + " in, " +
-                     figure(swapped, Unit::kPagesPerSecond) + " out";
-  finding.sentence += who_takes(finding) + for_long(scene, finding);
-  finding.next_steps = {"vmstat 1", "sar -W 1", "grep VmSwap /proc/*/status"};
   finding.confidence = std::min(finding.confidence, 0.9);
   out.push_back(std::move(finding));
 }

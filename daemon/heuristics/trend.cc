@@ -14,6 +14,7 @@ constexpr std::size_t kLeastSamples = 8;
 constexpr std::size_t kMostSamples = 36;
 // A rise whose last third is slower than this share of its first one slows down; above it is noise.
 constexpr double kSteadyShare = 0.85;
+constexpr double kElbowShare = 0.1;  // of the whole rise; less is noise
 // From the median distance to the standard deviation of a normal distribution.
 constexpr double kMedianToDeviation = 1.4826;
 
@@ -153,17 +154,40 @@ double rise_began(std::span<const Sample> samples, double slack) {
   }
   // Backwards: what lies before the rise is no lower than where it began.
   double low = samples.back().value;
-  double since = samples.back().seconds;
+  std::size_t begin = samples.size() - 1;
   for (std::size_t i = samples.size(); i-- > 0;) {
     if (samples[i].value > low + slack) {
       break;
     }
     if (samples[i].value < low - slack / 2) {
       low = samples[i].value;
-      since = samples[i].seconds;
+      begin = i;
     }
   }
-  return since;
+  // What crept before it ran: the elbow, where it is farthest below the line from there to here.
+  const Sample& first = samples[begin];
+  const Sample& last = samples.back();
+  const double span = last.seconds - first.seconds;
+  double farthest = kElbowShare * (last.value - first.value);
+  std::size_t elbow = begin;
+  for (std::size_t i = begin; i < samples.size() && span > 0; ++i) {
+    const double line = first.value + (last.value - first.value) * (samples[i].seconds - first.seconds) / span;
+    if (line - samples[i].value > farthest) {
+      farthest = line - samples[i].value;
+      elbow = i;
+    }
+  }
+  return samples[elbow].seconds;
+}
+
+double largest_rise(std::span<const Sample> samples) {
+  double lowest = samples.empty() ? 0 : samples.front().value;
+  double rise = 0;
+  for (const Sample& sample : samples) {
+    lowest = std::min(lowest, sample.value);
+    rise = std::max(rise, sample.value - lowest);
+  }
+  return rise;
 }
 
 }  // namespace tidegauge::heuristics

@@ -38,7 +38,11 @@ std::optional<Trend> fit_trend(std::span<const Sample> samples);
 // infinite where it does not slow down clearly, 0 where it has stopped.
 double still_to_come(const Trend& trend);
 
-// When it began to rise: seconds of the last sample that was as low as all before it, give or take `slack`.
+// When it began to rise: seconds of the last sample that was as low as all before it, give or take `slack`, and after
+// which it no longer merely crept.
 double rise_began(std::span<const Sample> samples, double slack);
+
+// From a sample to a later one, at most.
+double largest_rise(std::span<const Sample> samples);
 
 }  // namespace tidegauge::heuristics
