@@ -102,8 +102,7 @@ std::vector<Share> of_device(std::vector<Share> all, std::string_view device) {
 }
 
 // Without BPF: who read and wrote most in the time, of what the disk did.
-DiskUsers guess_users(const Scene& scene, std::string_view device, double seconds,
-                      std::size_t most) {
+DiskUsers guess_users(const Scene& scene, std::string_view device, double seconds, std::size_t most) {
   DiskUsers out;
   out.is_guess = true;
   const Subject* disk = scene.find(Kind::kDisk, {device});
@@ -138,10 +137,8 @@ DiskUsers guess_users(const Scene& scene, std::string_view device, double second
 
 }  // namespace
 
-DiskUsers disk_users(const Scene& scene, std::string_view device, double seconds,
-                     std::size_t most) {
-  std::vector<Share> groups =
-      of_device(shares(scene, Signal::kGroupDiskBusy, seconds, kUnknown, 0), device);
+DiskUsers disk_users(const Scene& scene, std::string_view device, double seconds, std::size_t most) {
+  std::vector<Share> groups = of_device(shares(scene, Signal::kGroupDiskBusy, seconds, kUnknown, 0), device);
   double all = 0;
   for (const Share& group : groups) {
     all += group.value;
@@ -162,8 +159,7 @@ DiskUsers disk_users(const Scene& scene, std::string_view device, double seconds
     const Share* own = nullptr;
     for (const Share& process : processes) {
       if (process.subject->attribute("group") == name ||
-          party_of_process(scene, process.subject->label(1), process.subject->label(2)).group ==
-              name) {
+          party_of_process(scene, process.subject->label(1), process.subject->label(2)).group == name) {
         own = &process;
         break;
       }
@@ -189,8 +185,7 @@ const Subject* busiest_file(const Scene& scene, Signal signal, std::string_view 
   const Subject* best = nullptr;
   double most = 0;
   for (const Subject* file : scene.subjects(Kind::kFile)) {
-    const bool is_theirs =
-        !pid.empty() ? file->attribute("pid") == pid : file->attribute("group") == group;
+    const bool is_theirs = !pid.empty() ? file->attribute("pid") == pid : file->attribute("group") == group;
     if (!is_theirs) {
       continue;
     }
@@ -229,10 +224,8 @@ std::string disk_text(const Scene& scene, const Subject& disk, double seconds) {
            format_figure(scene.mean(disk, Signal::kDiskReadBytes, seconds), Unit::kBytesPerSecond);
   }
   if (is_known(writes) && writes > 0) {
-    out +=
-        std::string(out.ends_with(':') ? " " : ", ") + format_figure(writes, Unit::kNumber) +
-        " w/s, " +
-        format_figure(scene.mean(disk, Signal::kDiskWrittenBytes, seconds), Unit::kBytesPerSecond);
+    out += std::string(out.ends_with(':') ? " " : ", ") + format_figure(writes, Unit::kNumber) + " w/s, " +
+           format_figure(scene.mean(disk, Signal::kDiskWrittenBytes, seconds), Unit::kBytesPerSecond);
   }
   const double latency = disk_latency(scene, disk, seconds);
   if (is_known(latency)) {

@@ -44,8 +44,7 @@ void detect_disk_saturated(const DetectorInput& input, Findings& out) {
     const double queue = scene.mean(*disk, Signal::kDiskQueue, kWindow);
     const double latency = disk_latency(scene, *disk, kWindow);
     const double usual = usual_latency(scene, *disk);
-    const double slow =
-        is_known(usual) ? std::max(usual * limits.disk_latency_factor, kFastSeconds) : kSlowSeconds;
+    const double slow = is_known(usual) ? std::max(usual * limits.disk_latency_factor, kFastSeconds) : kSlowSeconds;
     // A full queue makes requests wait for one another; without one they are slow by themselves, and nothing waits.
     if (!(queue >= limits.disk_queue) || !(latency >= kFastSeconds)) {
       continue;
@@ -54,8 +53,8 @@ void detect_disk_saturated(const DetectorInput& input, Findings& out) {
     Finding finding;
     finding.id = VerdictId::kDiskSaturated;
     finding.instance = name;
-    finding.onset_ns = scene.at_least_since(*disk, busy_signal, limits.disk_busy_ratio * 0.8)
-                           .value_or(scene.boottime_ns());
+    finding.onset_ns =
+        scene.at_least_since(*disk, busy_signal, limits.disk_busy_ratio * 0.8).value_or(scene.boottime_ns());
     finding.onset_resolution_seconds = scene.tick_seconds();
     DiskUsers users = disk_users(scene, name, kWindow);
     finding.causes = std::move(users.parties);
@@ -70,18 +69,17 @@ void detect_disk_saturated(const DetectorInput& input, Findings& out) {
          "node_disk_io_time_weighted_seconds_total"},
         {"time a request takes (await)", latency, Unit::kSeconds, kFastSeconds,
          "node_disk_read_time_seconds_total, node_disk_write_time_seconds_total"},
-        {"bytes read", scene.mean(*disk, Signal::kDiskReadBytes, kWindow), Unit::kBytesPerSecond,
-         std::nullopt, "node_disk_read_bytes_total"},
-        {"bytes written", scene.mean(*disk, Signal::kDiskWrittenBytes, kWindow),
-         Unit::kBytesPerSecond, std::nullopt, "node_disk_written_bytes_total"},
+        {"bytes read", scene.mean(*disk, Signal::kDiskReadBytes, kWindow), Unit::kBytesPerSecond, std::nullopt,
+         "node_disk_read_bytes_total"},
+        {"bytes written", scene.mean(*disk, Signal::kDiskWrittenBytes, kWindow), Unit::kBytesPerSecond, std::nullopt,
+         "node_disk_written_bytes_total"},
     };
     if (users.is_guess) {
-      finding.unchecked.push_back(
-          "whose requests they are: no BPF, so processes are told by their own bytes");
+      finding.unchecked.push_back("whose requests they are: no BPF, so processes are told by their own bytes");
     }
-    finding.sentence = "Disk " + name + " is saturated: busy " + format_figure(busy, Unit::kRatio) +
-                       ", " + format_figure(queue, Unit::kNumber) +
-                       " requests queue and each takes " + format_figure(latency, Unit::kSeconds);
+    finding.sentence = "Disk " + name + " is saturated: busy " + format_figure(busy, Unit::kRatio) + ", " +
+                       format_figure(queue, Unit::kNumber) + " requests queue and each takes " +
+                       format_figure(latency, Unit::kSeconds);
     if (!finding.causes.empty()) {
       const Party& first = finding.causes.front();
       finding.sentence += "; " + first.text() + " " + first.doing;
