@@ -195,7 +195,12 @@ std::string duration_span(const Leak& leak, double left) {
   const double soon = left / (leak.trend.per_second + error);
   const double late =
       leak.trend.per_second > error ? left / (leak.trend.per_second - error) : kUnknown;
-  return format_duration(soon) + (is_known(late) ? " to " + format_duration(late) : " at least");
+  const std::string from = format_duration(soon);
+  if (!is_known(late)) {
+    return from + " at least";
+  }
+  const std::string to = format_duration(late);
+  return from == to ? from : from + " to " + to;
 }
 
 void report(const DetectorInput& input, const Subject* group, const Leak& leak, double left,

@@ -27,6 +27,7 @@ constexpr double kConsumedShare = 0.25;
 constexpr double kLittle = 3;  // times available_ratio
 constexpr double kGone = 0.6;  // times available_ratio: there is nothing to project any more
 constexpr double kStallFull = 0.05;
+constexpr double kAmple = 0.25;  // of all memory
 
 // ---- oom_kill ----
 constexpr double kYoungSeconds = 15;
@@ -153,6 +154,10 @@ void detect_oom_risk(const DetectorInput& input, Findings& out) {
   Finding finding;
   finding.id = VerdictId::kOomRisk;
   finding.confidence = falls ? std::min(0.6 + 0.3 * fall->consumed, 0.8) : 0.7;
+  // There is time to look.
+  if (falls && left_ratio > kAmple && fall->seconds > input.limits.oom_horizon_seconds / 2) {
+    finding.severity = Severity::kWarning;
+  }
   const double lasted = falls ? std::max(-fall->began, kWindow) : 60;
   finding.onset_ns = falls ? scene.boottime_ns() + static_cast<std::int64_t>(fall->began * 1e9)
                            : onset_of(scene, scene.host(), Signal::kScannedDirect, direct)

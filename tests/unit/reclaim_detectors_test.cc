@@ -335,6 +335,7 @@ TEST(DirectReclaim, WhoStallsAndWhoTakes) {
   host.vmstat("pgsteal_direct", 3000);
   host.vmstat("allocstall_normal", 60);
   host.vmstat("pgscan_kswapd", 9000);
+  host.psi(0.3, 0.1);
   host.rate("ebpf_memory", "tidegauge_reclaim_stall_seconds|_sum",
             {{"group", "shop"}, {"kind", "direct"}}, 0.3);
   host.group_anon("batch", 2 * kGiB);
