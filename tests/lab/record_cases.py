@@ -399,10 +399,10 @@ SLOW = "throttling.bps-total={0},throttling.iops-total={1}"
 
 class TempFileChurn(Case):
     """Case A. A web application's worker thread writes 60 files of 0.75 MB into /tmp/<uuid1>/, reads them back, removes them,
-    again and again; the container's /tmp is on a disk that does 14 MB/s."""
+    again and again; the container's /tmp is on a disk that does 6 MB/s."""
 
     suite = "trixie"
-    disks = (Disk(1024, SLOW.format(14_000_000, 600), "ext4"),)
+    disks = (Disk(1024, SLOW.format(6_000_000, 600), "ext4"),)
     verdicts = ({"verdict": "temp_file_churn", "comm": "flask", "pid": "{pid}", "thread": "{thread}",
                  "thread_comm": "word-worker", "device": "vdb", "directory": "/mnt/vdb",
                  "directory_of_process": "/tmp",
@@ -573,7 +573,7 @@ class CpuSingle(Case):
 
     def run(self):
         pid = self.start("encoder", "spin 1", comm="encoder", before="taskset -p 2 $(sh -c 'echo $PPID') >/dev/null;")
-        self.facts = {"pid": pid, "affinity": self.text(f"usleep 500000; taskset -p {pid}").strip()}
+        self.facts = {"pid": pid, "mask": self.text(f"usleep 500000; taskset -p {pid}").split()[-1]}
         self.watch(self.seconds - 8, "mpstat -P ALL", "pidstat -u", "pidstat -w")
 
 
@@ -594,7 +594,7 @@ class MemoryLeak(Case):
 
     suite = "trixie"
     disks = ()
-    calm_before, seconds, calm_after = 40, 310, 8
+    calm_before, seconds, calm_after = 30, 305, 5
     rate_kib = 256
     verdicts = ({"verdict": "memory_leak_suspected", "comm": "gunicorn", "pid": "{pid}", "kib_per_second": "{kib_per_second}",
                  "memory": "anonymous"},)
@@ -611,7 +611,7 @@ class MemoryLeak(Case):
 class MemoryLeakToKill(MemoryLeak):
     """Case E to its end. A worker's heap grows by 2.2 MiB a second until the kernel kills it."""
 
-    calm_before, seconds, calm_after = 45, 0, 25
+    calm_before, seconds, calm_after = 35, 0, 15
     rate_kib = 2200
     verdicts = ({"verdict": "oom_risk", "comm": "gunicorn", "pid": "{pid}", "until": "{killed}"},
                 {"verdict": "oom_kill", "comm": "gunicorn", "pid": "{pid}", "at": "{killed}"})
@@ -632,7 +632,7 @@ class WarmUp(Case):
     """Case E's counterpart. A program's memory grows fast, then slower, and levels off at 130 MiB: a cache that fills."""
 
     disks = ()
-    calm_before, seconds, calm_after = 30, 170, 5
+    calm_before, seconds, calm_after = 20, 140, 3
     verdicts = ()
 
     def run(self):
@@ -659,7 +659,7 @@ class MemoryPressure(Case):
     allocates has to wait until the cache is clean."""
 
     memory_mib = 384
-    calm_before, seconds, calm_after = 40, 60, 15
+    calm_before, seconds, calm_after = 35, 55, 12
     disks = (Disk(4096, "throttling.bps-total=40000000", "ext4"),)
     verdicts = ({"verdict": "memory_watermark_pressure", "comm": "batch"},
                 {"verdict": "direct_reclaim_stall", "comm": "batch", "pid": "{pid}"})
@@ -680,7 +680,7 @@ class SwapThrash(Case):
 
     suite = "trixie"
     memory_mib = 320
-    calm_before, seconds, calm_after = 40, 60, 15
+    calm_before, seconds, calm_after = 35, 55, 12
     disks = (Disk(512, SLOW.format(20_000_000, 500)),)
     verdicts = ({"verdict": "swap_thrash", "comm": "matrix", "pid": "{pid}", "device": "vdb"},)
     may = ("disk_saturated", "memory_watermark_pressure", "direct_reclaim_stall", "page_cache_thrash")
@@ -698,7 +698,7 @@ class CgroupLimit(Case):
     """A service with memory.max of 48 MiB holds 30 MiB and reads files of 200 MiB: it reclaims its own pages all the time, in
     a machine with plenty of free memory."""
 
-    calm_before, seconds, calm_after = 40, 60, 15
+    calm_before, seconds, calm_after = 35, 55, 12
     verdicts = ({"verdict": "cgroup_memory_limit", "cgroup": "/system.slice/report.service", "limit_bytes": 48 << 20},)
     may = ("direct_reclaim_stall", "disk_saturated")
 
@@ -722,7 +722,7 @@ class RandomReads(Case):
     """fio reads 4 KiB at random and directly, 32 at a time, from a disk that does 300 requests a second."""
 
     suite = "trixie"
-    calm_before, seconds, calm_after = 40, 60, 15
+    calm_before, seconds, calm_after = 35, 55, 12
     disks = (Disk(1024, "throttling.iops-total=300"),)
     verdicts = ({"verdict": "disk_saturated", "device": "vdb", "operation": "read", "comm": "fio"},)
     flags = "--iodepth=32"
@@ -740,7 +740,7 @@ class RandomReads(Case):
 class DiskHung(Case):
     """A disk answers nothing more for 60 s while a program writes to it and waits with fsync; then it goes on."""
 
-    calm_before, seconds, calm_after = 45, 60, 30
+    calm_before, seconds, calm_after = 35, 50, 20
     disks = (Disk(512, "id=data", "ext4"),)
     verdicts = ({"verdict": "disk_hung", "device": "vdb", "from": "{hung}", "until": "{answers}"},)
     may = ("sync_bound_process", "writer_stalled_in_kernel", "disk_saturated")
@@ -780,7 +780,7 @@ class DiskHung(Case):
 class Quiet(Case):
     """Nothing happens."""
 
-    calm_before, seconds, calm_after = 20, 70, 8
+    calm_before, seconds, calm_after = 15, 65, 6
 
     def run(self):
         pass
@@ -790,7 +790,7 @@ class Idle(Quiet):
     """A machine with redis-server and a sleeping program; nobody asks anything."""
 
     suite = "sid"
-    seconds = 100
+    seconds = 80
 
     def prepare(self):
         self.start("redis", "/usr/bin/redis-server --dir /mnt/vdb --save '' --loglevel warning")
@@ -830,7 +830,7 @@ class FullPageCache(Quiet):
     """Files are read until the memory is full of them; then the same 80 MiB over and over, from the cache."""
 
     suite = "trixie"
-    calm_before, seconds, calm_after = 20, 110, 12
+    calm_before, seconds, calm_after = 15, 95, 6
     disks = (Disk(1024, filesystem="ext4"),)
 
     def prepare(self):
@@ -845,7 +845,7 @@ class FullPageCache(Quiet):
 class DirectWithinLimits(RandomReads):
     """fio reads 4 KiB at random and directly, at 40 % of what the disk does."""
 
-    calm_before, seconds, calm_after = 20, 70, 8
+    calm_before, seconds, calm_after = 15, 65, 6
     disks = (Disk(1024, "throttling.iops-total=1000"),)
     flags = "--iodepth=2 --rate_iops=300"
     verdicts = ()
@@ -927,7 +927,8 @@ class CronBurst(Quiet):
 CASES = {
     "temp-file-churn": TempFileChurn, "temp-file-churn-fast": TempFileChurnFast, "sync-bound": SyncBound,
     "page-cache-thrash": PageCacheThrash,
-    "writer-stalled": WriterStalled, "writer-squeezed": WriterSqueezed, "disk-burst": DiskBurst, "cpu-single": CpuSingle, "cpu-contention": CpuContention,
+    "writer-stalled": WriterStalled, "writer-squeezed": WriterSqueezed, "disk-burst": DiskBurst,
+    "cpu-single": CpuSingle, "cpu-contention": CpuContention,
     "memory-leak": MemoryLeak, "memory-leak-to-kill": MemoryLeakToKill, "dirty-throttling": DirtyThrottling,
     "memory-pressure": MemoryPressure, "swap-thrash": SwapThrash, "cgroup-limit": CgroupLimit, "random-reads": RandomReads,
     "disk-hung": DiskHung,
