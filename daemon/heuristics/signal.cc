@@ -80,7 +80,7 @@ constexpr SignalInfo kInfos[] = {
     {Signal::kCpuInterrupts, Kind::kCpu, "interrupts", Unit::kRatio, How::kRate, Keep::kSeconds, 1, {{{"node_cpu_seconds_total", "mode=irq"}, {"node_cpu_seconds_total", "mode=softirq"}}}},
     {Signal::kCpuSteal, Kind::kCpu, "steal", Unit::kRatio, How::kRate, Keep::kSeconds, 1, {{{"node_cpu_seconds_total", "mode=steal"}}}},
     {Signal::kCpuIowait, Kind::kCpu, "iowait", Unit::kRatio, How::kRate, Keep::kSeconds, 1, {{{"node_cpu_seconds_total", "mode=iowait"}}}},
-    {Signal::kCpuIdle, Kind::kCpu, "idle", Unit::kRatio, How::kRate, Keep::kNow, 1, {{{"node_cpu_seconds_total", "mode=idle"}}}},
+    {Signal::kCpuIdle, Kind::kCpu, "idle", Unit::kRatio, How::kRate, Keep::kSeconds, 1, {{{"node_cpu_seconds_total", "mode=idle"}}}},
     {Signal::kCpuWaiting, Kind::kCpu, "waiting", Unit::kNumber, How::kRate, Keep::kNow, 1, {{{"node_schedstat_waiting_seconds_total"}}}},
     {Signal::kDiskReads, Kind::kDisk, "r/s", Unit::kPerSecond, How::kRate, Keep::kSeconds, 1, {{{"node_disk_reads_completed_total"}}}},
     {Signal::kDiskWrites, Kind::kDisk, "w/s", Unit::kPerSecond, How::kRate, Keep::kSeconds, 1, {{{"node_disk_writes_completed_total"}}}},
