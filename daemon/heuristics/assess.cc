@@ -12,7 +12,7 @@ namespace tidegauge::heuristics {
 namespace {
 
 // Nothing is said before: windows are not full yet, and the daemon's own start is not the host's trouble.
-constexpr double kWarmUpSeconds = 12;
+constexpr double kWarmUpSeconds = 30;
 
 }  // namespace
 

@@ -211,12 +211,27 @@ void detect_cpu_single_saturated(const DetectorInput& input, Findings& out) {
 void detect_cpu_contention(const DetectorInput& input, Findings& out) {
   const Scene& scene = input.scene;
   const Thresholds& limits = input.limits;
-  const double running = scene.mean(Signal::kRunning, kWindow);
   double count = 0;
   for (const Subject* cpu : scene.subjects(Kind::kCpu)) {
     count += is_known(Scene::now(*cpu, Signal::kCpuIdle)) ? 1 : 0;
   }
-  if (count == 0 || !(running >= limits.cpu_runnable_factor * count)) {
+  if (count == 0) {
+    return;
+  }
+  // How long tasks wait tells it exactly. The number of runnable ones is a sample of moments at which timers fire.
+  const double running = scene.mean(Signal::kRunning, kWindow);
+  double waiting = kUnknown;
+  for (const Subject* group : scene.subjects(Kind::kGroup)) {
+    const double delay = scene.mean(*group, Signal::kGroupRunDelay, kWindow);
+    if (is_known(delay)) {
+      waiting = known_or_0(waiting) + delay;
+    }
+  }
+  const bool is_exact = is_known(waiting) && scene.has(Signal::kGroupRunDelay);
+  if (!is_exact) {
+    waiting = running - count;
+  }
+  if (!(waiting >= limits.cpu_waiting_tasks * count)) {
     return;
   }
   const auto host_mean = [&](Signal signal) { return known_or_0(scene.mean(signal, kWindow)); };
@@ -283,7 +298,8 @@ void detect_cpu_contention(const DetectorInput& input, Findings& out) {
   const double steal = steal_cores / accounted;
   const double iowait = iowait_cores / accounted;
   finding.evidence = {
-      {"runnable tasks", running, Unit::kNumber, limits.cpu_runnable_factor * count, "node_procs_running"},
+      {"tasks that wait for a CPU, on average", waiting, Unit::kNumber, limits.cpu_waiting_tasks * count,
+       is_exact ? "tidegauge_group_run_queue_wait_seconds_total" : "node_procs_running"},
       {"time in which some task waits for a CPU", pressure, Unit::kRatio, limits.cpu_waiting_ratio,
        "node_pressure_cpu_waiting_seconds_total"},
       {"CPUs idle", idle, Unit::kRatio, std::nullopt, "node_cpu_seconds_total"},
@@ -292,7 +308,7 @@ void detect_cpu_contention(const DetectorInput& input, Findings& out) {
     finding.evidence.erase(finding.evidence.begin() + 1);
     finding.unchecked.emplace_back("for how much of the time tasks wait: this kernel has no PSI");
   }
-  if (!scene.has(Signal::kGroupRunDelay)) {
+  if (!is_exact) {
     finding.unchecked.emplace_back("who waits: run-queue waits of processes are not known");
   }
   finding.ruled_out.push_back({"waiting for disks", "iowait is " + share_text(iowait)});
@@ -302,8 +318,8 @@ void detect_cpu_contention(const DetectorInput& input, Findings& out) {
     finding.evidence.push_back({"CPU time that the hypervisor took", steal, Unit::kRatio, kNotable, "node_cpu_seconds_total"});
   }
   finding.confidence = is_known(pressure) && !finding.causes.empty() ? 0.9 : 0.7;
-  finding.sentence = format_figure(running, Unit::kNumber) + " tasks want to run on " + format_figure(count, Unit::kNumber) +
-                     " CPUs";
+  finding.sentence = format_figure(waiting, Unit::kNumber) + " tasks wait for " + format_figure(count, Unit::kNumber) +
+                     " CPUs at any time";
   if (!finding.causes.empty()) {
     finding.sentence += "; " + finding.causes.front().text() + " " + finding.causes.front().doing;
   }
