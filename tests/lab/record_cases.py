@@ -12,8 +12,10 @@ program, what is expected stands in the case.
 
 import argparse
 import base64
+import csv
 import datetime
 import inspect
+import io
 import json
 import re
 import shutil
@@ -199,6 +201,30 @@ def inline(value, indent):
     return f" {json.dumps(value, ensure_ascii=False)}\n"
 
 
+def dump(recording, family):
+    """(time, name, labels, value) of what was read anew."""
+    done = subprocess.run([lab.PROGRAMS["tidegauge"], "dump", recording, "--format", "csv", "--family", family],
+                          capture_output=True, text=True, check=True)
+    for when, name, labels, value in list(csv.reader(io.StringIO(done.stdout)))[1:]:
+        yield datetime.datetime.fromisoformat(when.replace("Z", "+00:00")).timestamp(), name, labels, float(value)
+
+
+def settled(recording, begin):
+    """The second from which on the CPUs idle, two thirds of their time over five seconds: the daemon, which loads its BPF
+    programs, has started."""
+    idle, whole = {}, {}
+    for when, _, labels, value in dump(recording, "node_cpu_seconds_total"):
+        whole[when] = whole.get(when, 0) + value
+        if 'mode="idle"' in labels:
+            idle[when] = idle.get(when, 0) + value
+    times = sorted(whole)
+    for i in range(len(times) - 5):
+        was, now = times[i], times[i + 5]
+        if whole[now] > whole[was] and (idle[now] - idle[was]) / (whole[now] - whole[was]) > 0.67:
+            return round(was - begin, 1)
+    return 0
+
+
 # ---- a recording
 
 class Case:
@@ -356,9 +382,7 @@ class Case:
             self.log(missing)
 
     def write_truth(self, kernel, target, started, ended, measured, reports):
-        done = subprocess.run([lab.PROGRAMS["tidegauge"], "dump", target, "--format", "csv", "--family", "node_load1"], capture_output=True, text=True, check=True)
-        times = [datetime.datetime.fromisoformat(line.split(",")[0].replace("Z", "+00:00")).timestamp()
-                 for line in done.stdout.splitlines()[1:]]
+        times = [sample[0] for sample in dump(target, "node_load1")]
         begin, end = min(times), max(times)
         for of in (measured, *reports.values()):
             of["from_seconds"], of["to_seconds"] = round(of["from"] - begin, 1), round(of["to"] - begin, 1)
@@ -371,7 +395,8 @@ class Case:
                                       f", {disk.options or 'not throttled'}")
                       for letter, disk in zip("abcdefg", (Disk(256, self.usr_options), *self.disks))},
             "daemon_flags": " ".join(DAEMON[2:]),
-            "recording": {"bytes": target.stat().st_size, "begin": begin, "end": end, "seconds": round(end - begin, 1)},
+            "recording": {"bytes": target.stat().st_size, "begin": begin, "end": end, "seconds": round(end - begin, 1),
+                          "settled_seconds": settled(target, begin)},
             "program": {"started": started, "ended": ended, "started_seconds": round(started - begin, 1),
                         "ended_seconds": round(ended - begin, 1), **self.facts},
             "verdicts": verdicts, "may": list(self.may),
