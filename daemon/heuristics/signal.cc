@@ -82,8 +82,8 @@ constexpr SignalInfo kInfos[] = {
     {Signal::kCpuIowait, Kind::kCpu, "iowait", Unit::kRatio, How::kRate, Keep::kSeconds, 1, {{{"node_cpu_seconds_total", "mode=iowait"}}}},
     {Signal::kCpuIdle, Kind::kCpu, "idle", Unit::kRatio, How::kRate, Keep::kSeconds, 1, {{{"node_cpu_seconds_total", "mode=idle"}}}},
     {Signal::kCpuWaiting, Kind::kCpu, "waiting", Unit::kNumber, How::kRate, Keep::kNow, 1, {{{"node_schedstat_waiting_seconds_total"}}}},
-    {Signal::kDiskReads, Kind::kDisk, "r/s", Unit::kPerSecond, How::kRate, Keep::kSeconds, 1, {{{"node_disk_reads_completed_total"}}}},
-    {Signal::kDiskWrites, Kind::kDisk, "w/s", Unit::kPerSecond, How::kRate, Keep::kSeconds, 1, {{{"node_disk_writes_completed_total"}}}},
+    {Signal::kDiskReads, Kind::kDisk, "r/s", Unit::kPerSecond, How::kRate, Keep::kBoth, 1, {{{"node_disk_reads_completed_total"}}}},
+    {Signal::kDiskWrites, Kind::kDisk, "w/s", Unit::kPerSecond, How::kRate, Keep::kBoth, 1, {{{"node_disk_writes_completed_total"}}}},
     {Signal::kDiskReadBytes, Kind::kDisk, "rkB/s", Unit::kBytesPerSecond, How::kRate, Keep::kSeconds, 1, {{{"node_disk_read_bytes_total"}}}},
     {Signal::kDiskWrittenBytes, Kind::kDisk, "wkB/s", Unit::kBytesPerSecond, How::kRate, Keep::kSeconds, 1, {{{"node_disk_written_bytes_total"}}}},
     {Signal::kDiskReadTime, Kind::kDisk, "read_time", Unit::kRatio, How::kRate, Keep::kBoth, 1, {{{"node_disk_read_time_seconds_total"}}}},
@@ -93,6 +93,7 @@ constexpr SignalInfo kInfos[] = {
     {Signal::kDiskQueue, Kind::kDisk, "aqu-sz", Unit::kNumber, How::kRate, Keep::kSeconds, 1, {{{"node_disk_io_time_weighted_seconds_total"}}}},
     {Signal::kDiskFlushes, Kind::kDisk, "f/s", Unit::kPerSecond, How::kRate, Keep::kSeconds, 1, {{{"node_disk_flush_requests_total"}}}},
     {Signal::kDiskFlushTime, Kind::kDisk, "flush_time", Unit::kRatio, How::kRate, Keep::kNow, 1, {{{"node_disk_flush_requests_time_seconds_total"}}}},
+    {Signal::kDiskDiscards, Kind::kDisk, "d/s", Unit::kPerSecond, How::kRate, Keep::kSeconds, 1, {{{"node_disk_discards_completed_total"}}}},
     {Signal::kDiskExactBusy, Kind::kDisk, "busy", Unit::kRatio, How::kRate, Keep::kSeconds, 1, {{{"tidegauge_block_busy_seconds_total"}}}},
     {Signal::kDiskErrors, Kind::kDisk, "errors", Unit::kPerSecond, How::kRate, Keep::kNow, 1, {{{"tidegauge_block_request_errors_total"}}}},
     {Signal::kDiskPeakBusy, Kind::kDisk, "peak_busy", Unit::kRatio, How::kGauge, Keep::kSeconds, 1, {{{"tidegauge_block_second_peak_busy_ratio"}}}},
@@ -105,7 +106,7 @@ constexpr SignalInfo kInfos[] = {
     {Signal::kGroupMajorFaults, Kind::kGroup, "major_faults", Unit::kPerSecond, How::kRate, Keep::kSeconds, 1, {{{"tidegauge_group_page_faults_total", "kind=major"}}}},
     {Signal::kGroupRead, Kind::kGroup, "storage_read", Unit::kBytesPerSecond, How::kRate, Keep::kSeconds, 1, {{{"tidegauge_group_storage_read_bytes_total"}}}},
     {Signal::kGroupWritten, Kind::kGroup, "storage_written", Unit::kBytesPerSecond, How::kRate, Keep::kSeconds, 1, {{{"tidegauge_group_storage_written_bytes_total"}}}},
-    {Signal::kGroupCancelled, Kind::kGroup, "storage_cancelled", Unit::kBytesPerSecond, How::kRate, Keep::kNow, 1, {{{"tidegauge_group_storage_cancelled_bytes_total"}}}},
+    {Signal::kGroupCancelled, Kind::kGroup, "storage_cancelled", Unit::kBytesPerSecond, How::kRate, Keep::kSeconds, 1, {{{"tidegauge_group_storage_cancelled_bytes_total"}}}},
     {Signal::kGroupSyscallRead, Kind::kGroup, "syscall_read", Unit::kBytesPerSecond, How::kRate, Keep::kNow, 1, {{{"tidegauge_group_syscall_read_bytes_total"}}}},
     {Signal::kGroupSyscallWritten, Kind::kGroup, "syscall_written", Unit::kBytesPerSecond, How::kRate, Keep::kSeconds, 1, {{{"tidegauge_group_syscall_written_bytes_total"}}}},
     {Signal::kGroupIoDelay, Kind::kGroup, "io_delay", Unit::kRatio, How::kRate, Keep::kNow, 1, {{{"tidegauge_group_block_io_delay_seconds_total"}}}},
@@ -169,12 +170,13 @@ constexpr SignalInfo kInfos[] = {
     {Signal::kDirectoryCreated, Kind::kDirectory, "created", Unit::kPerSecond, How::kRate, Keep::kSeconds, 1, {{{"tidegauge_directory_files_created_total"}}}},
     {Signal::kDirectoryDeleted, Kind::kDirectory, "deleted", Unit::kPerSecond, How::kRate, Keep::kSeconds, 1, {{{"tidegauge_directory_files_deleted_total"}}}},
     {Signal::kDirectoryDeletedBytes, Kind::kDirectory, "deleted_bytes", Unit::kBytesPerSecond, How::kRate, Keep::kSeconds, 1, {{{"tidegauge_deleted_file_bytes_total"}}}},
-    {Signal::kDirectoryUnstored, Kind::kDirectory, "deleted_unstored", Unit::kBytesPerSecond, How::kRate, Keep::kNow, 1, {{{"tidegauge_deleted_file_unstored_bytes_total"}}}},
+    {Signal::kDirectoryUnstored, Kind::kDirectory, "deleted_unstored", Unit::kBytesPerSecond, How::kRate, Keep::kSeconds, 1, {{{"tidegauge_deleted_file_unstored_bytes_total"}}}},
     {Signal::kCgroupUsage, Kind::kCgroup, "usage", Unit::kBytes, How::kGauge, Keep::kNow, 1, {{{"tidegauge_cgroup_memory_usage_bytes"}}}},
     {Signal::kCgroupLimit, Kind::kCgroup, "limit", Unit::kBytes, How::kGauge, Keep::kNow, 1, {{{"tidegauge_cgroup_memory_limit_bytes"}}}},
     {Signal::kCgroupHigh, Kind::kCgroup, "high", Unit::kBytes, How::kGauge, Keep::kNow, 1, {{{"tidegauge_cgroup_memory_high_bytes"}}}},
     {Signal::kCgroupAnon, Kind::kCgroup, "anon", Unit::kBytes, How::kGauge, Keep::kNow, 1, {{{"tidegauge_cgroup_memory_anon_bytes"}}}},
     {Signal::kCgroupFile, Kind::kCgroup, "file", Unit::kBytes, How::kGauge, Keep::kNow, 1, {{{"tidegauge_cgroup_memory_file_bytes"}}}},
+    {Signal::kCgroupShmem, Kind::kCgroup, "shmem", Unit::kBytes, How::kGauge, Keep::kNow, 1, {{{"tidegauge_cgroup_memory_shmem_bytes"}}}},
     {Signal::kCgroupHitMax, Kind::kCgroup, "hit_max", Unit::kPerSecond, How::kRate, Keep::kSeconds, 1, {{{"tidegauge_cgroup_memory_events_total", "event=max"}}}},
     {Signal::kCgroupHitHigh, Kind::kCgroup, "hit_high", Unit::kPerSecond, How::kRate, Keep::kSeconds, 1, {{{"tidegauge_cgroup_memory_events_total", "event=high"}}}},
     {Signal::kCgroupOomKills, Kind::kCgroup, "oom_kills", Unit::kPerSecond, How::kRate, Keep::kSeconds, 1, {{{"tidegauge_cgroup_memory_events_total", "event=oom_kill"}}}},
@@ -190,6 +192,8 @@ constexpr SignalInfo kInfos[] = {
     {Signal::kStuckThreads, Kind::kStuck, "threads", Unit::kNumber, How::kGauge, Keep::kSeconds, 1, {{{"tidegauge_stuck_threads"}}}},
     {Signal::kStuckLongest, Kind::kStuck, "longest", Unit::kSeconds, How::kGauge, Keep::kNow, 1, {{{"tidegauge_stuck_threads_longest_seconds"}}}},
     {Signal::kOomVictimTime, Kind::kOomVictim, "time", Unit::kSeconds, How::kInfo, Keep::kNow, 1, {{{"tidegauge_oom_victim_timestamp_seconds"}}}},
+    {Signal::kLifetimeFiles, Kind::kLifetime, "deleted_of_known_age", Unit::kPerSecond, How::kRate, Keep::kSeconds, 1, {{{"tidegauge_file_lifetime_seconds", "", "_count"}}}},
+    {Signal::kPeakUserRatio, Kind::kPeakUser, "peak_user", Unit::kRatio, How::kInfo, Keep::kNow, 1, {{{"tidegauge_block_peak_user_ratio"}}}},
 };
 
 constexpr bool is_in_order() {
@@ -233,12 +237,15 @@ constexpr std::string_view kCgroupLabels[] = {"cgroup"};
 constexpr std::string_view kNodeLabels[] = {"node"};
 constexpr std::string_view kStuckLabels[] = {"group", "wchan"};
 constexpr std::string_view kOomVictimLabels[] = {"number", "pid", "comm", "group"};
+constexpr std::string_view kLifetimeLabels[] = {"group"};
+constexpr std::string_view kPeakUserLabels[] = {"device", "group", "pid", "comm"};
 
 constexpr std::span<const std::string_view> kLabels[kKinds] = {
     {},               kCpuLabels,        kDiskLabels,   kDiskOperationLabels,
     kGroupLabels,     kProcessLabels,    kThreadLabels, kGroupDiskLabels,
     kProcessDiskLabels, kSyncLabels,     kFileLabels,   kDirectoryLabels,
-    kCgroupLabels,    kNodeLabels,       kStuckLabels,  kOomVictimLabels};
+    kCgroupLabels,    kNodeLabels,       kStuckLabels,  kOomVictimLabels,
+    kLifetimeLabels,  kPeakUserLabels};
 
 }  // namespace
 

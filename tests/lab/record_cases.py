@@ -12,8 +12,10 @@ program, what is expected stands in the case.
 
 import argparse
 import base64
+import csv
 import datetime
 import inspect
+import io
 import json
 import re
 import shutil
@@ -199,6 +201,36 @@ def inline(value, indent):
     return f" {json.dumps(value, ensure_ascii=False)}\n"
 
 
+def dump(recording, family):
+    """(time, name, labels, value) of what was read anew."""
+    done = subprocess.run([lab.PROGRAMS["tidegauge"], "dump", recording, "--format", "csv", "--family", family],
+                          capture_output=True, text=True, check=True)
+    for when, name, labels, value in list(csv.reader(io.StringIO(done.stdout)))[1:]:
+        yield datetime.datetime.fromisoformat(when.replace("Z", "+00:00")).timestamp(), name, labels, float(value)
+
+
+def settled(recording, begin):
+    """The second from which on the CPUs idle, two thirds of their time over five seconds: the daemon, which loads its BPF
+    programs, has started."""
+    idle, whole = {}, {}
+    for when, _, labels, value in dump(recording, "node_cpu_seconds_total"):
+        whole[when] = whole.get(when, 0) + value
+        if 'mode="idle"' in labels:
+            idle[when] = idle.get(when, 0) + value
+    times = sorted(whole)
+    for i in range(len(times) - 5):
+        was, now = times[i], times[i + 5]
+        if whole[now] > whole[was] and (idle[now] - idle[was]) / (whole[now] - whole[was]) > 0.67:
+            return round(was - begin, 1)
+    return 0
+
+
+def waited_for_cpu(recording, since):
+    """The largest share of ten seconds in which some task waited for a CPU: much, where this machine had little CPU of its host."""
+    samples = [(when, value) for when, _, _, value in dump(recording, "node_pressure_cpu_waiting_seconds_total") if when >= since]
+    return max((round((b[1] - a[1]) / (b[0] - a[0]), 2) for a, b in zip(samples, samples[10:])), default=0)
+
+
 # ---- a recording
 
 class Case:
@@ -213,6 +245,7 @@ class Case:
     disks = (Disk(1024, filesystem="ext4"),)
     modules = ()
     compiler = False
+    settles = True  # what goes wrong waits until the daemon has started
     verdicts = ()  # dicts: verdict, and what it must name
     may = ()       # verdicts that may be as true, but are not what the case is about; no other may be active at any time
     notes = ""
@@ -231,17 +264,17 @@ class Case:
         return float(self.text("now +%s.%N"))
 
     def start(self, name, command, comm=None, before=""):
-        """In the background, with its output in /run; its pid. The shell becomes the command."""
+        """In the background, a group of its own, with its output in /run; its pid. The shell becomes the command."""
         if comm:
             before += f"mkdir -p /run/bin; ln -sf /bin/lab_incidents /run/bin/{comm}; "
             command = f"/run/bin/{comm} {command}"
-        pid = int(self.text(f"({before} exec {command}) </dev/null >/run/{name}.out 2>/run/{name}.err & echo $!"))
+        pid = int(self.text(f"({before} exec setsid {command}) </dev/null >/run/{name}.out 2>/run/{name}.err & echo $!"))
         self.pids[name] = pid
         return pid
 
     def end(self, *names):
         for name in names:
-            self.machine.run(f"kill -9 {self.pids.pop(name)}")
+            self.machine.run(f"kill -9 -{self.pids.pop(name)}")
 
     def state(self):
         each = "".join(f"echo '== io {name}'; cat /proc/{pid}/io; "
@@ -325,11 +358,22 @@ class Case:
         self.daemon = self.pids.pop("daemon")
         self.text("until wget -q -O - http://127.0.0.1:10070/metrics | grep -q ebpf_program_info; do usleep 500000; done", 120)
 
+    def settle(self, seconds=90):
+        """Until the CPUs idle: to load its BPF programs takes the daemon long here."""
+        deadline, idle, whole = time.monotonic() + seconds, 0, 0
+        while self.settles and time.monotonic() < deadline:
+            time.sleep(4)
+            now = [int(word) for word in self.text("head -n 1 /proc/stat", 120).split()[1:]]
+            idle, was_idle, whole, was_whole = now[3], idle, sum(now), whole
+            if was_whole and idle - was_idle > 0.75 * (whole - was_whole):
+                break
+
     def make(self, kernel):
         self.mount()
         self.prepare()
         self.text("sync; usleep 100000")
         self.start_daemon()
+        self.settle()
         time.sleep(self.calm_before)
         started = self.now()
         self.run()
@@ -356,12 +400,14 @@ class Case:
             self.log(missing)
 
     def write_truth(self, kernel, target, started, ended, measured, reports):
-        done = subprocess.run([lab.PROGRAMS["tidegauge"], "dump", target, "--format", "csv", "--family", "node_load1"], capture_output=True, text=True, check=True)
-        times = [datetime.datetime.fromisoformat(line.split(",")[0].replace("Z", "+00:00")).timestamp()
-                 for line in done.stdout.splitlines()[1:]]
+        times = [sample[0] for sample in dump(target, "node_load1")]
         begin, end = min(times), max(times)
         for of in (measured, *reports.values()):
             of["from_seconds"], of["to_seconds"] = round(of["from"] - begin, 1), round(of["to"] - begin, 1)
+        settles = min(settled(target, begin), round(started - begin, 1))
+        waited = waited_for_cpu(target, begin + settles)
+        if waited > 0.4 and "cpu_contention" not in self.may:
+            self.may = (*self.may, "cpu_contention")  # of the host's making
         filled = {"pid": self.facts.get("pid"), **self.facts}
         verdicts = [{key: self.fill(value, filled) for key, value in verdict.items()} for verdict in self.verdicts]
         truth = {
@@ -371,7 +417,8 @@ class Case:
                                       f", {disk.options or 'not throttled'}")
                       for letter, disk in zip("abcdefg", (Disk(256, self.usr_options), *self.disks))},
             "daemon_flags": " ".join(DAEMON[2:]),
-            "recording": {"bytes": target.stat().st_size, "begin": begin, "end": end, "seconds": round(end - begin, 1)},
+            "recording": {"bytes": target.stat().st_size, "begin": begin, "end": end, "seconds": round(end - begin, 1),
+                          "settled_seconds": settles, "cpu_waiting_10s_max": waited},
             "program": {"started": started, "ended": ended, "started_seconds": round(started - begin, 1),
                         "ended_seconds": round(ended - begin, 1), **self.facts},
             "verdicts": verdicts, "may": list(self.may),
@@ -856,6 +903,7 @@ class Boot(Quiet):
 
     suite = "bullseye"
     calm_before, seconds, calm_after = 1, 60, 5
+    settles = False
 
     def run(self):
         self.start("redis", "/usr/bin/redis-server --dir /mnt/vdb --appendonly yes --loglevel warning")
