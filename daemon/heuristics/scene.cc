@@ -453,9 +453,10 @@ void Scene::keep_subject(Subject& subject) {
     if (info.keep == Keep::kNow) {
       continue;
     }
+    const bool is_large = info.unit == Unit::kBytes ? value >= kLargeShare * total : value > 0;
     if (info.keep != Keep::kMinutes) {
       std::unique_ptr<Track>& track = subject.tracks[i];
-      if (!track && value > 0) {
+      if (!track && is_large) {
         if (make_room()) {
           track = std::make_unique<Track>(0);
           kept_.emplace_back(&subject, static_cast<std::uint16_t>(i));
@@ -469,7 +470,6 @@ void Scene::keep_subject(Subject& subject) {
     }
     if (info.keep != Keep::kSeconds) {
       std::unique_ptr<MinuteTrack>& minutes = subject.minutes[i];
-      const bool is_large = info.unit == Unit::kBytes ? value >= kLargeShare * total : value > 0;
       if (!minutes && is_large && minute_tracks_ < kMaxMinuteTracks) {
         minutes = std::make_unique<MinuteTrack>();
         ++minute_tracks_;

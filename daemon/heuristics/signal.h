@@ -156,11 +156,13 @@ enum class Signal : std::uint16_t {
   kGroupSyncSeconds,
   kGroupThreads,
   kGroupProcesses,
+  kGroupStarts,
   kGroupAnon,
   kGroupFile,
   kGroupShmem,
   kGroupSwap,
   kGroupReclaimStall,
+  kGroupLimitStall,  // of kGroupReclaimStall, for a cgroup's limit
   kGroupCompactionStall,
   kGroupThrottled,
   kGroupCacheRead,
@@ -198,6 +200,7 @@ enum class Signal : std::uint16_t {
   // kGroupDisk
   kGroupDiskBusy,
   kGroupDiskBytes,
+  kGroupDiskFaults,
   // kProcessDisk
   kProcessDiskBusy,
   kProcessDiskBytes,
@@ -228,6 +231,7 @@ enum class Signal : std::uint16_t {
   kCgroupHitHigh,
   kCgroupOomKills,
   kCgroupMajorFaults,
+  kCgroupRefaults,
   kCgroupScanned,
   kCgroupReclaimed,
   kCgroupPressureMemory,
