@@ -295,6 +295,10 @@ void detect_cpu_contention(const DetectorInput& input, Findings& out) {
     party.doing = "waits for a CPU " + format_figure(victim.value, Unit::kSeconds) + " in every second, its threads together";
     finding.victims.push_back(std::move(party));
   }
+  // That the daemon itself takes the CPUs is no trouble of the host's: loading BPF programs on a slow machine, once.
+  if (all > 0 && known_or_0(scene.now(Signal::kOwnCpu)) >= all / 2) {
+    return;
+  }
   const double steal = steal_cores / accounted;
   const double iowait = iowait_cores / accounted;
   finding.evidence = {

@@ -74,6 +74,7 @@ constexpr SignalInfo kInfos[] = {
     {Signal::kUninterruptible, Kind::kHost, "uninterruptible_threads", Unit::kNumber, How::kGauge, Keep::kSeconds, 1, {{{"tidegauge_uninterruptible_threads"}}}},
     {Signal::kProcesses, Kind::kHost, "processes", Unit::kNumber, How::kGauge, Keep::kNow, 1, {{{"tidegauge_processes"}}}},
     {Signal::kSwappiness, Kind::kHost, "vm.swappiness", Unit::kNumber, How::kGauge, Keep::kNow, 1, {{{"node_sysctl_vm_swappiness"}}}},
+    {Signal::kOwnCpu, Kind::kHost, "own_cpu", Unit::kCores, How::kRate, Keep::kNow, 1, {{{"process_cpu_seconds_total"}}}},
     {Signal::kHostRelease, Kind::kHost, "kernel_release", Unit::kNumber, How::kInfo, Keep::kNow, 1, {{{"node_uname_info"}}}},
     {Signal::kCpuUser, Kind::kCpu, "user", Unit::kRatio, How::kRate, Keep::kSeconds, 1, {{{"node_cpu_seconds_total", "mode=user"}, {"node_cpu_seconds_total", "mode=nice"}}}},
     {Signal::kCpuSystem, Kind::kCpu, "system", Unit::kRatio, How::kRate, Keep::kSeconds, 1, {{{"node_cpu_seconds_total", "mode=system"}}}},
