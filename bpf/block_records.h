@@ -90,6 +90,29 @@ struct tg_block_forgotten {
   __u32 zero;
 };
 
+/* What a device did in TG_WINDOW_NS of CLOCK_MONOTONIC. There is one of each in which it had an event; what it did
+ * in others follows from the next one. */
+struct tg_block_window {
+  __u64 number;      /* its time over TG_WINDOW_NS; 0: none yet */
+  __u32 busy_before; /* windows right before it, without an event, that were busy throughout */
+  __u32 busy_ns;
+  __u32 requests;         /* that ended */
+  __u32 user_thousandths; /* at least so much of what ended in it was of this one */
+  __u32 owner;
+  __u32 tgid; /* TG_WINDOW_NOBODY | reason: of no process */
+};
+#define TG_WINDOW_NS 50000000
+#define TG_WINDOWS 128 /* 6.4 s until they are read; a power of two */
+#define TG_WINDOW_NOBODY 0x80000000U
+
+/* Candidates for who was busiest in a window, with at least their time (Misra and Gries, 1982). Each of more than
+ * a fifth of it all is among them. */
+struct tg_block_user {
+  __u64 who; /* owner << 32 | tgid, as in the window */
+  __u64 ns;  /* 0: a free place */
+};
+#define TG_WINDOW_USERS 4
+
 /* Under its number: major << 20 | minor as the kernel has it; of hidden disks, which have none, the
  * upper half of the numbers. */
 struct tg_block_device {
@@ -109,6 +132,11 @@ struct tg_block_device {
   __u64 operation_in_flight[TG_BLOCK_OPERATIONS];
   struct tg_block_times times[TG_BLOCK_OPERATIONS];
   char name[32];
+  __u64 window_end_ns;
+  struct tg_block_window window; /* the present one */
+  __u64 users_ns;                /* all time that was shared out in it */
+  struct tg_block_user users[TG_WINDOW_USERS];
+  struct tg_block_window windows[TG_WINDOWS]; /* those before, by number */
   struct tg_block_issued issued[TG_ISSUED_SETS * TG_ISSUED_WAYS];
 };
 #define TG_VIRTUAL_SHIFT 12
