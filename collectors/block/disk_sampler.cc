@@ -61,7 +61,7 @@ DiskSampler::DiskSampler(const KernelFiles& files, DiskBursts& bursts)
     thread_ = std::thread([this] { run(); });
     ::pthread_setname_np(thread_.native_handle(), "disk-sampler");
   } catch (const std::system_error& error) {  // the system has no thread to give
-    last_ = system_error(error.code().value(), "thread disk-sampler");
+    no_thread_ = system_error(error.code().value(), "thread disk-sampler");
   }
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
@@ -77,10 +77,11 @@ DiskSampler::~DiskSampler() {
   }
 }
 
-Result<void> DiskSampler::with(const std::function<void()>& look) {
+Result<void> DiskSampler::with(const std::function<void()>& use) {
   const std::lock_guard lock(mutex_);
-  look();
-  return last_;
+  auto looked = look(steady_ns());
+  use();
+  return looked && !thread_.joinable() ? no_thread_ : looked;
 }
 
 std::int64_t DiskSampler::take_cpu_ns() {
@@ -99,7 +100,7 @@ void DiskSampler::run() {
   const std::uint64_t started_ns = steady_ns();
   while (!ends_) {
     const std::uint64_t now_ns = steady_ns();
-    last_ = look(now_ns);
+    static_cast<void>(look(now_ns));  // with() tells of errors
     const std::int64_t cpu_ns = thread_cpu_ns();
     const auto cost_ns = static_cast<std::uint64_t>(cpu_ns - std::exchange(cpu_ns_, cpu_ns));
     const std::uint64_t period =

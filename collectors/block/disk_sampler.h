@@ -24,8 +24,8 @@ class DiskSampler {
   DiskSampler(const DiskSampler&) = delete;
   DiskSampler& operator=(const DiskSampler&) = delete;
 
-  // Calls it while the thread does not write. An error of the last look.
-  Result<void> with(const std::function<void()>& look);
+  // Looks once more, by the caller's thread, and calls `use` while the other one does not write.
+  Result<void> with(const std::function<void()>& use);
   // CPU time of the thread since the last call.
   std::int64_t take_cpu_ns();
 
@@ -43,7 +43,7 @@ class DiskSampler {
   std::mutex mutex_;
   std::condition_variable changed_;
   bool ends_ = false;
-  Result<void> last_;
+  Result<void> no_thread_;  // why
   std::int64_t cpu_ns_ = 0;
   std::int64_t cpu_taken_ns_ = 0;
   std::thread thread_;
