@@ -24,16 +24,16 @@ constexpr std::string_view kPeakBusyHelp =
 constexpr std::string_view kPeakRequestsHelp =
     "Requests that ended in any 100 ms of the last minute, at most, times ten.";
 constexpr std::string_view kPeakTimeHelp =
-    "When the window of tidegauge_block_peak_busy_ratio began.";
+    "When the busiest 100 ms of the last minute began; of several of at least 90 % the last.";
 constexpr std::string_view kSecondBusyHelp =
     "As tidegauge_block_peak_busy_ratio, since the collector ran before.";
 constexpr std::string_view kSecondRequestsHelp =
     "As tidegauge_block_peak_requests_per_second, since the collector ran before.";
 constexpr std::string_view kUserHelp =
-    "Who the device was busiest for in the window of tidegauge_block_peak_busy_ratio: at least "
-    "this share of the time of the requests that ended in it. A request of several pieces counts "
-    "for whose the first is; reasons as in tidegauge_block_attributed_busy_seconds_total. Without "
-    "BPF nobody knows.";
+    "Who the device was busiest for in the window of tidegauge_block_peak_timestamp_seconds: at "
+    "least this share of the time of the requests that ended in it. A request of several pieces "
+    "counts for whose the first is; reasons as in tidegauge_block_attributed_busy_seconds_total. "
+    "Without BPF nobody knows.";
 
 // Behind the histogram.
 enum WindowColumn : std::size_t {
@@ -147,7 +147,7 @@ void DiskBursts::fill_disk(Disk& disk, std::int64_t realtime_ns, const NameOf& n
   set(kLost, windows.lost());
   set(kBursts, windows.bursts());
   const DiskWindows::Peak peak = windows.peak();
-  set(kPeakBusy, peak.busy_ns);
+  set(kPeakBusy, peak.most_busy_ns);
   set(kPeakRequests, peak.most_requests * kPairsPerSecond);
   if (peak.number != 0) {
     set(kPeakTime, static_cast<std::uint64_t>(peak.realtime_ms));

@@ -94,6 +94,15 @@ DiskWindows::Slot& DiskWindows::slot_of(std::uint64_t number) {
   return slot;
 }
 
+// `pair` is the later one.
+bool DiskWindows::is_higher(const Peak& pair, const Peak& than) {
+  if (pair.busy_ns >= kBurstNs && than.busy_ns >= kBurstNs &&
+      pair.number - than.number >= kSecondWindows) {
+    return true;
+  }
+  return std::pair(pair.busy_ns, pair.requests) > std::pair(than.busy_ns, than.requests);
+}
+
 void DiskWindows::note_peak(const DiskWindow& window) {
   const std::uint64_t busy_ns = last_->busy_ns + window.busy_ns;
   const std::uint64_t requests = last_->requests + window.requests;
@@ -111,16 +120,21 @@ void DiskWindows::note_peak(const DiskWindow& window) {
   }
   Slot& slot = slot_of(window.number);
   Peak& peak = slot.peak;
-  peak.most_requests = std::max(peak.most_requests, requests);
-  if (busy_ns == 0 || std::pair(busy_ns, requests) <= std::pair(peak.busy_ns, peak.requests)) {
+  Peak pair;
+  pair.number = window.number;
+  pair.busy_ns = busy_ns;
+  pair.requests = requests;
+  pair.most_busy_ns = std::max(peak.most_busy_ns, busy_ns);
+  pair.most_requests = std::max(peak.most_requests, requests);
+  if (busy_ns == 0 || !is_higher(pair, peak)) {
+    peak.most_busy_ns = pair.most_busy_ns;
+    peak.most_requests = pair.most_requests;
     return;
   }
   const bool is_last_busier = last_->user.thousandths != 0 &&
                               (window.user.thousandths == 0 || last_->busy_ns > window.busy_ns);
-  peak.number = window.number;
-  peak.busy_ns = busy_ns;
-  peak.requests = requests;
-  peak.user = is_last_busier ? last_->user : window.user;
+  pair.user = is_last_busier ? last_->user : window.user;
+  peak = std::move(pair);
   slot.is_settled = false;
 }
 
@@ -151,19 +165,25 @@ void DiskWindows::settle(std::int64_t realtime_ns,
 }
 
 DiskWindows::Peak DiskWindows::peak() const {
-  const Peak* best = nullptr;
+  const Peak none;
+  const Peak* best = &none;
+  std::uint64_t most_busy_ns = 0;
   std::uint64_t most_requests = 0;
-  for (const Slot& slot : slots_) {
-    if (slot.slot + kSlots <= next_ / kSlotWindows) {
+  // The oldest first.
+  const std::uint64_t present = next_ / kSlotWindows;
+  for (std::uint64_t number = std::max(present, kSlots) - kSlots + 1; number <= present; ++number) {
+    const Slot& slot = slots_[number % kSlots];
+    if (slot.slot != number || slot.peak.most_busy_ns + slot.peak.most_requests == 0) {
       continue;
     }
+    most_busy_ns = std::max(most_busy_ns, slot.peak.most_busy_ns);
     most_requests = std::max(most_requests, slot.peak.most_requests);
-    if (best == nullptr || std::pair(slot.peak.busy_ns, slot.peak.requests) >
-                               std::pair(best->busy_ns, best->requests)) {
+    if (is_higher(slot.peak, *best)) {
       best = &slot.peak;
     }
   }
-  Peak out = best != nullptr ? *best : Peak{};
+  Peak out = *best;
+  out.most_busy_ns = most_busy_ns;
   out.most_requests = most_requests;
   return out;
 }

@@ -48,11 +48,14 @@ class DiskWindows {
   static constexpr std::uint64_t kSlotWindows = 100;
   static constexpr std::uint64_t kSlots = 13;
 
+  // The busiest pair, with the most that any pair had. Of pairs that were busy for 90 % in different seconds the last:
+  // so who makes a burst is told, whatever was before.
   struct Peak {
-    std::uint64_t number = 0;         // of the second window; 0: none
-    std::uint64_t busy_ns = 0;        // of kPairNs
-    std::uint64_t requests = 0;       // in these windows
-    std::uint64_t most_requests = 0;  // in any two
+    std::uint64_t number = 0;  // of the second window; 0: none
+    std::uint64_t busy_ns = 0;
+    std::uint64_t requests = 0;
+    std::uint64_t most_busy_ns = 0;
+    std::uint64_t most_requests = 0;
     WindowUser user;
     std::int64_t realtime_ms = 0;  // when it began; by settle()
     WindowUserName name;           // by settle()
@@ -77,7 +80,7 @@ class DiskWindows {
 
   // Once per pass. realtime_ns: of the clock's zero. Names who is new among the peaks.
   void settle(std::int64_t realtime_ns, const std::function<WindowUserName(WindowUser)>& name_of);
-  // The busiest within the last minute.
+  // Of the last minute.
   [[nodiscard]] Peak peak() const;
   // The most since the last call; as before when no window has ended.
   PassPeak take_pass_peak();
@@ -105,6 +108,7 @@ class DiskWindows {
   void step_same(std::uint64_t until, std::uint64_t busy_ns);
   void count_pair(std::uint64_t busy_ns, std::uint64_t pairs);
   void note_peak(const DiskWindow& window);
+  static bool is_higher(const Peak& pair, const Peak& than);
   void look_for_burst(std::uint64_t busy_ns);
   Slot& slot_of(std::uint64_t number);
 

@@ -9,6 +9,23 @@ namespace tidegauge {
 
 namespace {
 
+// As the kernel does when the next one begins.
+tg_block_window present_window(const tg_block_device& device) {
+  tg_block_window out = device.window;
+  const auto* most =
+      std::max_element(std::begin(device.users), std::end(device.users),
+                       [](const tg_block_user& a, const tg_block_user& b) { return a.ns < b.ns; });
+  if (device.users_ns != 0) {
+    out.owner = static_cast<std::uint32_t>(most->who >> 32U);
+    out.tgid = static_cast<std::uint32_t>(most->who);
+    out.user_thousandths = static_cast<std::uint32_t>(most->ns * 1000 / device.users_ns);
+  }
+  if (device.in_flight != 0 && device.last_ns < device.window_end_ns) {  // up to its end, if so
+    out.busy_ns += static_cast<std::uint32_t>(device.window_end_ns - device.last_ns);
+  }
+  return out;
+}
+
 // In the order of their numbers. Without a lock a copy may be torn: a number from nowhere is none.
 std::vector<tg_block_window> windows_of(const tg_block_device& device, std::uint64_t present) {
   const auto is_known = [present](const tg_block_window& window) {
@@ -19,10 +36,7 @@ std::vector<tg_block_window> windows_of(const tg_block_device& device, std::uint
   std::copy_if(std::begin(device.windows), std::end(device.windows), std::back_inserter(out),
                is_known);
   if (is_known(device.window)) {
-    out.push_back(device.window);
-    if (device.in_flight != 0 && device.last_ns < device.window_end_ns) {  // up to its end, if so
-      out.back().busy_ns += static_cast<std::uint32_t>(device.window_end_ns - device.last_ns);
-    }
+    out.push_back(present_window(device));
   }
   std::sort(out.begin(), out.end(),
             [](const tg_block_window& a, const tg_block_window& b) { return a.number < b.number; });

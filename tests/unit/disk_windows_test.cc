@@ -152,6 +152,27 @@ TEST(DiskWindows, PeaksAreNamedAndDated) {
   EXPECT_EQ(windows.peak().realtime_ms, peak.realtime_ms);
 }
 
+TEST(DiskWindows, TheLastBurstTellsWho) {
+  DiskWindows windows = started();
+  const auto burst = [&](std::uint64_t number, std::uint64_t busy_ns, std::uint32_t who) {
+    const WindowUser user{.owner = who, .tgid = who, .thousandths = 900};
+    windows.add(window(number, busy_ns, 10 - who, user));
+    windows.add(window(number + 1, busy_ns, 10 - who, user));
+    windows.idle_until(number + 20);
+    windows.settle(0, name_of);
+    return windows.peak();
+  };
+  EXPECT_EQ(burst(kFirst, kWindow / 2, 1).user.owner, 1U);
+  EXPECT_EQ(burst(kFirst + 20, kWindow, 2).user.owner, 2U);
+  const DiskWindows::Peak third = burst(kFirst + 40, kWindow / 10 * 9, 3);  // in the same slot
+  EXPECT_EQ(third.user.owner, 3U);
+  EXPECT_EQ(third.name.pid, "3");
+  EXPECT_EQ(third.most_busy_ns, DiskWindows::kPairNs) << "the highest stays";
+  EXPECT_EQ(third.most_requests, 18U);
+  EXPECT_EQ(burst(kFirst + 200, kWindow, 4).user.owner, 4U) << "in another slot";
+  EXPECT_EQ(burst(kFirst + 300, kWindow / 10 * 8, 5).user.owner, 4U) << "no burst";
+}
+
 TEST(DiskWindows, WhatEndsLaterTellsWhoItWas) {
   DiskWindows windows = started();
   const WindowUser user{.owner = 3, .tgid = 33, .thousandths = 1000};

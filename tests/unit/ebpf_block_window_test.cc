@@ -162,7 +162,10 @@ TEST(FoldWindows, TornCopiesAreBounded) {
       window.busy_ns = static_cast<std::uint32_t>(random());
       window.user_thousandths = static_cast<std::uint32_t>(random());
     }
-    raw.window.number = random();
+    raw.window.number = turn % 2 == 0 ? random() : kFirst + 50;
+    raw.users[1].ns = random();
+    raw.users_ns = random() % 100;
+    raw.in_flight = random() % 2;
     raw.last_ns = random();
     fold_windows(raw, at(100), true, out);
     ASSERT_EQ(out.next(), kFirst + 99);
@@ -187,6 +190,21 @@ TEST(FoldWindows, UsersOnlyWhereTheyAreKnown) {
     EXPECT_EQ(out.peak().user.thousandths, is_attributed ? 800U : 0U);
     EXPECT_EQ(out.peak().user.tgid, is_attributed ? 42U : 0U);
   }
+}
+
+// Its user is among the candidates until the next event.
+TEST(FoldWindows, TheLastWindowOfABurst) {
+  Device device;
+  DiskWindows out;
+  device.event(at(0), 1);
+  device.event(at(1, kWindow / 2), 0, 3);
+  device.raw().users[0] = {.who = 5ULL << 32U | 50U, .ns = 100};
+  device.raw().users[2] = {.who = 7ULL << 32U | 70U, .ns = 300};
+  device.raw().users_ns = 500;
+  fold_windows(device.raw(), at(9), true, out);
+  EXPECT_EQ(out.peak().user.owner, 7U);
+  EXPECT_EQ(out.peak().user.tgid, 70U);
+  EXPECT_EQ(out.peak().user.thousandths, 600U);
 }
 
 // However events and looks fall, the busy time of windows is that of the device.
