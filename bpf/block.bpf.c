@@ -170,7 +170,7 @@ static __always_inline void advance(struct tg_block_device* device, __u64 now) {
     ADD(device->busy_ns, passed);
     ADD(device->virtual_time, (passed << TG_VIRTUAL_SHIFT) / in_flight);
   }
-  pass_windows(device, now, in_flight ? passed : 0);
+  pass_windows(device, now, in_flight ? passed : 0, in_flight);
 }
 
 static __always_inline __u64 rounded_ns(__u64 virtual) {
@@ -470,7 +470,7 @@ static __always_inline int request_left(struct request* request, int is_complete
   ADD(device->in_flight, -1);
   ADD(*in_flight, -1);
   const __u64 share = device->virtual_time - issued.virtual_start;
-  count_user(device, user, rounded_ns(share));
+  count_user(device, user, issued.virtual_start);
   if (is_complete) {
     ADD(device->window.requests, 1);
     ADD(*device_count, 1);

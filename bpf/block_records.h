@@ -97,7 +97,7 @@ struct tg_block_window {
   __u32 busy_before; /* windows right before it, without an event, that were busy throughout */
   __u32 busy_ns;
   __u32 requests;         /* that ended */
-  __u32 user_thousandths; /* at least so much of what ended in it was of this one */
+  __u32 user_thousandths; /* of its busy time, at least, were for this one */
   __u32 owner;
   __u32 tgid; /* TG_WINDOW_NOBODY | reason: of no process */
 };
@@ -107,11 +107,14 @@ struct tg_block_window {
 
 /* Candidates for who was busiest in a window, with at least their time (Misra and Gries, 1982). Each of more than
  * a fifth of it all is among them. */
-struct tg_block_user {
-  __u64 who; /* owner << 32 | tgid, as in the window */
-  __u64 ns;  /* 0: a free place */
-};
 #define TG_WINDOW_USERS 4
+struct tg_block_users {
+  __u64 number;        /* of the window */
+  __u64 virtual_begin; /* virtual_time then */
+  __u64 virtual_end;
+  __u64 who[TG_WINDOW_USERS]; /* owner << 32 | tgid, as in the window */
+  __u64 ns[TG_WINDOW_USERS];  /* 0: a free place */
+};
 
 /* Under its number: major << 20 | minor as the kernel has it; of hidden disks, which have none, the
  * upper half of the numbers. */
@@ -134,8 +137,9 @@ struct tg_block_device {
   char name[32];
   __u64 window_end_ns;
   struct tg_block_window window; /* the present one */
-  __u64 users_ns;                /* all time that was shared out in it */
-  struct tg_block_user users[TG_WINDOW_USERS];
+  /* Of it, and of the one before: what ends now was in both. */
+  struct tg_block_users users;
+  struct tg_block_users users_before;
   struct tg_block_window windows[TG_WINDOWS]; /* those before, by number */
   struct tg_block_issued issued[TG_ISSUED_SETS * TG_ISSUED_WAYS];
 };

@@ -30,10 +30,11 @@ constexpr std::string_view kSecondBusyHelp =
 constexpr std::string_view kSecondRequestsHelp =
     "As tidegauge_block_peak_requests_per_second, since the collector ran before.";
 constexpr std::string_view kUserHelp =
-    "Who the device was busiest for in the window of tidegauge_block_peak_timestamp_seconds: at "
-    "least this share of the time of the requests that ended in it. A request of several pieces "
-    "counts for whose the first is; reasons as in tidegauge_block_attributed_busy_seconds_total. "
-    "Without BPF nobody knows.";
+    "Who the device was busiest for in the window of tidegauge_block_peak_timestamp_seconds, and "
+    "at least which share of its busy time; each moment is divided among the requests the device "
+    "has. A request of several pieces counts for whose the first is, and for the last 50 to 100 ms "
+    "of its time; reasons as in tidegauge_block_attributed_busy_seconds_total. Without BPF nobody "
+    "knows.";
 
 // Behind the histogram.
 enum WindowColumn : std::size_t {

@@ -2,6 +2,7 @@
 #include "collectors/block/disk_windows.h"
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 namespace tidegauge {
@@ -100,7 +101,20 @@ bool DiskWindows::is_higher(const Peak& pair, const Peak& than) {
       pair.number - than.number >= kSecondWindows) {
     return true;
   }
-  return std::pair(pair.busy_ns, pair.requests) > std::pair(than.busy_ns, than.requests);
+  return std::tie(pair.busy_ns, pair.user.thousandths, pair.requests) >
+         std::tie(than.busy_ns, than.user.thousandths, than.requests);
+}
+
+WindowUser DiskWindows::user_of(const DiskWindow& a, const DiskWindow& b) {
+  const std::uint64_t busy_ns = a.busy_ns + b.busy_ns;
+  std::uint64_t of_a = a.busy_ns * a.user.thousandths;
+  std::uint64_t of_b = b.busy_ns * b.user.thousandths;
+  if (a.user.owner == b.user.owner && a.user.tgid == b.user.tgid) {
+    of_a += std::exchange(of_b, 0);
+  }
+  WindowUser out = of_a >= of_b ? a.user : b.user;
+  out.thousandths = busy_ns == 0 ? 0 : static_cast<std::uint32_t>(std::max(of_a, of_b) / busy_ns);
+  return out;
 }
 
 void DiskWindows::note_peak(const DiskWindow& window) {
@@ -111,19 +125,13 @@ void DiskWindows::note_peak(const DiskWindow& window) {
   }
   pass_.busy_ns = std::max(pass_.busy_ns, busy_ns);
   pass_.requests = std::max(pass_.requests, requests);
-  // What was busy without an end belongs to who ends next, within a second.
-  Slot& before = slot_of(last_->number);
-  if (window.user.thousandths != 0 && before.peak.number != 0 &&
-      before.peak.user.thousandths == 0 && window.number - before.peak.number <= kSecondWindows) {
-    before.peak.user = window.user;
-    before.is_settled = false;
-  }
   Slot& slot = slot_of(window.number);
   Peak& peak = slot.peak;
   Peak pair;
   pair.number = window.number;
   pair.busy_ns = busy_ns;
   pair.requests = requests;
+  pair.user = user_of(*last_, window);
   pair.most_busy_ns = std::max(peak.most_busy_ns, busy_ns);
   pair.most_requests = std::max(peak.most_requests, requests);
   if (busy_ns == 0 || !is_higher(pair, peak)) {
@@ -131,9 +139,6 @@ void DiskWindows::note_peak(const DiskWindow& window) {
     peak.most_requests = pair.most_requests;
     return;
   }
-  const bool is_last_busier = last_->user.thousandths != 0 &&
-                              (window.user.thousandths == 0 || last_->busy_ns > window.busy_ns);
-  pair.user = is_last_busier ? last_->user : window.user;
   peak = std::move(pair);
   slot.is_settled = false;
 }

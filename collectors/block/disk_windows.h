@@ -48,7 +48,7 @@ class DiskWindows {
   static constexpr std::uint64_t kSlotWindows = 100;
   static constexpr std::uint64_t kSlots = 13;
 
-  // The busiest pair, with the most that any pair had. Of pairs that were busy for 90 % in different seconds the last:
+  // The busiest pair, of equals that of which is known best for whom it was, with the most that any pair had. Of pairs that were busy for 90 % in different seconds the last:
   // so who makes a burst is told, whatever was before.
   struct Peak {
     std::uint64_t number = 0;  // of the second window; 0: none
@@ -108,6 +108,7 @@ class DiskWindows {
   void step_same(std::uint64_t until, std::uint64_t busy_ns);
   void count_pair(std::uint64_t busy_ns, std::uint64_t pairs);
   void note_peak(const DiskWindow& window);
+  static WindowUser user_of(const DiskWindow& a, const DiskWindow& b);
   static bool is_higher(const Peak& pair, const Peak& than);
   void look_for_burst(std::uint64_t busy_ns);
   Slot& slot_of(std::uint64_t number);

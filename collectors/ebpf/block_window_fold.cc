@@ -9,20 +9,25 @@ namespace tidegauge {
 
 namespace {
 
-// As the kernel does when the next one begins.
+// As the kernel does when the window after the next begins.
+void name_user(const tg_block_users& users, tg_block_window& window) {
+  const auto* most = std::max_element(std::begin(users.ns), std::end(users.ns));
+  if (*most == 0 || window.busy_ns == 0) {
+    return;
+  }
+  const std::uint64_t who = users.who[most - std::begin(users.ns)];
+  window.owner = static_cast<std::uint32_t>(who >> 32U);
+  window.tgid = static_cast<std::uint32_t>(who);
+  window.user_thousandths =
+      static_cast<std::uint32_t>(std::min<std::uint64_t>(*most * 1000 / window.busy_ns, 1000));
+}
+
 tg_block_window present_window(const tg_block_device& device) {
   tg_block_window out = device.window;
-  const auto* most =
-      std::max_element(std::begin(device.users), std::end(device.users),
-                       [](const tg_block_user& a, const tg_block_user& b) { return a.ns < b.ns; });
-  if (device.users_ns != 0) {
-    out.owner = static_cast<std::uint32_t>(most->who >> 32U);
-    out.tgid = static_cast<std::uint32_t>(most->who);
-    out.user_thousandths = static_cast<std::uint32_t>(most->ns * 1000 / device.users_ns);
-  }
   if (device.in_flight != 0 && device.last_ns < device.window_end_ns) {  // up to its end, if so
     out.busy_ns += static_cast<std::uint32_t>(device.window_end_ns - device.last_ns);
   }
+  name_user(device.users, out);
   return out;
 }
 
@@ -33,8 +38,14 @@ std::vector<tg_block_window> windows_of(const tg_block_device& device, std::uint
   };
   std::vector<tg_block_window> out;
   out.reserve(TG_WINDOWS + 1);
-  std::copy_if(std::begin(device.windows), std::end(device.windows), std::back_inserter(out),
-               is_known);
+  for (const tg_block_window& window : device.windows) {
+    if (is_known(window)) {
+      out.push_back(window);
+      if (window.number == device.users_before.number) {
+        name_user(device.users_before, out.back());
+      }
+    }
+  }
   if (is_known(device.window)) {
     out.push_back(present_window(device));
   }
@@ -49,7 +60,7 @@ void fold_windows(const tg_block_device& device, std::uint64_t now_ns, bool is_a
                   DiskWindows& out) {
   // An event may have looked at the clock after us.
   const std::uint64_t present = now_ns / TG_WINDOW_NS + 1;
-  const std::uint64_t limit = std::max<std::uint64_t>(present, 2) - 2;
+  const std::uint64_t limit = std::max<std::uint64_t>(present, 3) - 3;
   if (out.started() && device.in_flight == 0 && device.window.number < out.next()) {
     out.idle_until(limit);
     return;

@@ -12,8 +12,9 @@ namespace tidegauge {
 
 static_assert(DiskWindow::kNs == TG_WINDOW_NS);
 
-// `device`: a copy that was made after `now_ns` (CLOCK_MONOTONIC). All windows count that ended at least one before it:
-// an event that looked at the clock before may yet be under way. is_attributed: whether the users in it mean anything.
+// `device`: a copy that was made after `now_ns` (CLOCK_MONOTONIC). All windows count that ended at least two before it:
+// an event that looked at the clock before may yet be under way, and who a window was for shows when requests end.
+// is_attributed: whether the users in it mean anything.
 void fold_windows(const tg_block_device& device, std::uint64_t now_ns, bool is_attributed,
                   DiskWindows& out);
 

@@ -144,8 +144,8 @@ TEST(DiskWindows, PeaksAreNamedAndDated) {
   windows.settle(5'000'000'000, name_of);
   const DiskWindows::Peak peak = windows.peak();
   EXPECT_EQ(peak.number, kFirst + 1);
-  EXPECT_EQ(peak.name, name_of(high)) << "of the busier window";
-  EXPECT_EQ(peak.user.thousandths, 900U);
+  EXPECT_EQ(peak.name.pid, "22") << "of the busier window";
+  EXPECT_EQ(peak.user.thousandths, 600U);
   EXPECT_EQ(peak.realtime_ms, 5'000 + static_cast<std::int64_t>(kFirst) * 50);
   // A clock that is set changes nothing of what was.
   windows.settle(9'000'000'000, name_of);
@@ -173,22 +173,37 @@ TEST(DiskWindows, TheLastBurstTellsWho) {
   EXPECT_EQ(burst(kFirst + 300, kWindow / 10 * 8, 5).user.owner, 4U) << "no burst";
 }
 
-TEST(DiskWindows, WhatEndsLaterTellsWhoItWas) {
+TEST(DiskWindows, TheUserOfAPair) {
+  const auto user_of = [](const DiskWindow& a, const DiskWindow& b) {
+    DiskWindows windows = started();
+    windows.add(a);
+    windows.add(b);
+    return windows.peak().user;
+  };
+  const WindowUser one{.owner = 1, .tgid = 10, .thousandths = 800};
+  const WindowUser other{.owner = 2, .tgid = 20, .thousandths = 600};
+  WindowUser user = user_of(window(kFirst, kWindow, 1, one), window(kFirst + 1, kWindow, 1, one));
+  EXPECT_EQ(user.thousandths, 800U);
+  user = user_of(window(kFirst, kWindow / 2, 1, one), window(kFirst + 1, kWindow, 1, other));
+  EXPECT_EQ(user.owner, 2U) << "0.4 of a window against 0.6";
+  EXPECT_EQ(user.thousandths, 400U) << "of the busy time of both";
+  user = user_of(window(kFirst, kWindow, 1), window(kFirst + 1, kWindow, 1, one));
+  EXPECT_EQ(user.owner, 1U);
+  EXPECT_EQ(user.thousandths, 400U);
+  EXPECT_EQ(user_of(window(kFirst, kWindow), window(kFirst + 1, kWindow)).thousandths, 0U);
+}
+
+TEST(DiskWindows, OfEqualPairsTheOneThatIsKnownBest) {
   DiskWindows windows = started();
   const WindowUser user{.owner = 3, .tgid = 33, .thousandths = 1000};
-  windows.busy_until(kFirst + 4);  // one long request
-  windows.settle(0, name_of);
-  EXPECT_EQ(windows.peak().name, WindowUserName{});
-  windows.add(window(kFirst + 4, kWindow / 2, 1, user));
+  windows.busy_until(kFirst + 4);  // one long request; told of its last two windows
+  windows.add(window(kFirst + 4, kWindow, 0, user));
+  windows.add(window(kFirst + 5, kWindow / 2, 1, user));
   windows.settle(0, name_of);
   EXPECT_EQ(windows.peak().busy_ns, DiskWindows::kPairNs);
+  EXPECT_EQ(windows.peak().number, kFirst + 4);
   EXPECT_EQ(windows.peak().name, name_of(user));
-  // But not after long.
-  DiskWindows others = started();
-  others.busy_until(kFirst + 4);
-  others.add(window(kFirst + 50, kWindow / 2, 1, user));
-  others.settle(0, name_of);
-  EXPECT_EQ(others.peak().name, WindowUserName{});
+  EXPECT_EQ(windows.peak().user.thousandths, 500U);
 }
 
 TEST(DiskWindows, ThePeakSinceTheLastLook) {
@@ -223,7 +238,7 @@ TEST(DiskWindows, NumbersFromNowhereAreBounded) {
   windows.add(window(kFirst, ~0ULL, 1, {.owner = 1, .tgid = 1, .thousandths = ~0U}));
   windows.add(window(kFirst + 1, ~0ULL, 1));
   EXPECT_EQ(windows.busy_ns(), DiskWindows::kPairNs);
-  EXPECT_EQ(windows.peak().user.thousandths, 1000U);
+  EXPECT_EQ(windows.peak().user.thousandths, 500U);
 }
 
 // A year of one state is as quick as a minute, and counts the same as window by window.

@@ -71,10 +71,10 @@ TEST(FoldWindows, ARequestOverAnEdge) {
   device.event(at(1, 40), 0, 1);
   fold_windows(device.raw(), at(10), true, out);
   EXPECT_EQ(out.busy_ns(), 140U);
-  EXPECT_EQ(out.next(), kFirst + 9);
+  EXPECT_EQ(out.next(), kFirst + 8);
   EXPECT_EQ(out.peak().most_requests, 1U);
   fold_windows(device.raw(), at(20), true, out);
-  EXPECT_EQ(out.next(), kFirst + 19) << "idle ones have no event";
+  EXPECT_EQ(out.next(), kFirst + 18) << "idle ones have no event";
   EXPECT_EQ(out.busy_ns(), 140U);
 }
 
@@ -100,7 +100,7 @@ TEST(FoldWindows, WhileADeviceHangsItIsBusy) {
   device.event(at(2, kWindow / 2), 1);
   for (std::uint64_t now = 3; now < 400; now += 20) {
     fold_windows(device.raw(), at(now), true, out);
-    EXPECT_EQ(out.next(), kFirst + now - 1);
+    EXPECT_EQ(out.next(), kFirst + now - 2);
   }
   const std::uint64_t before = out.busy_ns();
   EXPECT_GT(before, 370 * kWindow);
@@ -123,14 +123,14 @@ TEST(FoldWindows, LateLooks) {
     device.event(at(i), 1);
     device.event(at(i, 10), 0, 1);
   }
-  fold_windows(device.raw(), at(5'102), true, out);
+  fold_windows(device.raw(), at(5'103), true, out);
   EXPECT_EQ(out.lost(), 0U);
   EXPECT_EQ(out.next(), kFirst + 5'101);
   for (std::uint64_t i = 5'200; i < 5'600; ++i) {
     device.event(at(i), 1);
     device.event(at(i, 10), 0, 1);
   }
-  fold_windows(device.raw(), at(5'602), true, out);
+  fold_windows(device.raw(), at(5'603), true, out);
   EXPECT_EQ(out.lost(), 5'600U - 128 - 5'101) << "of these it cannot be told";
   EXPECT_EQ(out.next(), kFirst + 5'601);
 }
@@ -142,10 +142,10 @@ TEST(FoldWindows, ClocksThatDiffer) {
   device.event(at(0, 10), 0, 1);
   device.event(at(8), 1);  // later than the look's time
   fold_windows(device.raw(), at(7, 5), true, out);
-  EXPECT_EQ(out.next(), kFirst + 6) << "idle before, busy since: not before";
+  EXPECT_EQ(out.next(), kFirst + 5) << "idle before, busy since: not before";
   EXPECT_EQ(out.busy_ns(), 10U);
   fold_windows(device.raw(), at(3), true, out);  // goes back
-  EXPECT_EQ(out.next(), kFirst + 6);
+  EXPECT_EQ(out.next(), kFirst + 5);
 }
 
 TEST(FoldWindows, TornCopiesAreBounded) {
@@ -163,12 +163,13 @@ TEST(FoldWindows, TornCopiesAreBounded) {
       window.user_thousandths = static_cast<std::uint32_t>(random());
     }
     raw.window.number = turn % 2 == 0 ? random() : kFirst + 50;
-    raw.users[1].ns = random();
-    raw.users_ns = random() % 100;
+    raw.users.ns[1] = random();
+    raw.users_before.ns[2] = random();
+    raw.users_before.number = kFirst + random() % 300;
     raw.in_flight = random() % 2;
     raw.last_ns = random();
     fold_windows(raw, at(100), true, out);
-    ASSERT_EQ(out.next(), kFirst + 99);
+    ASSERT_EQ(out.next(), kFirst + 98);
     ASSERT_LE(out.busy_ns(), 100 * kWindow);
     ASSERT_LE(out.peak().user.thousandths, 1000U);
   }
@@ -187,24 +188,29 @@ TEST(FoldWindows, UsersOnlyWhereTheyAreKnown) {
     window.tgid = 42;
     window.user_thousandths = 800;
     fold_windows(device.raw(), at(9), is_attributed, out);
-    EXPECT_EQ(out.peak().user.thousandths, is_attributed ? 800U : 0U);
+    EXPECT_EQ(out.peak().user.thousandths, is_attributed ? 400U : 0U) << "of two windows";
     EXPECT_EQ(out.peak().user.tgid, is_attributed ? 42U : 0U);
   }
 }
 
-// Its user is among the candidates until the next event.
-TEST(FoldWindows, TheLastWindowOfABurst) {
+// Their users are among the candidates until two more windows have begun.
+TEST(FoldWindows, TheLastWindowsOfABurst) {
   Device device;
   DiskWindows out;
   device.event(at(0), 1);
   device.event(at(1, kWindow / 2), 0, 3);
-  device.raw().users[0] = {.who = 5ULL << 32U | 50U, .ns = 100};
-  device.raw().users[2] = {.who = 7ULL << 32U | 70U, .ns = 300};
-  device.raw().users_ns = 500;
-  fold_windows(device.raw(), at(9), true, out);
+  tg_block_device& raw = device.raw();
+  raw.users_before.number = kFirst;
+  raw.users_before.who[1] = 7ULL << 32U | 70U;
+  raw.users_before.ns[1] = kWindow;
+  raw.users.who[0] = 5ULL << 32U | 50U;
+  raw.users.ns[0] = 100;
+  raw.users.who[2] = 7ULL << 32U | 70U;
+  raw.users.ns[2] = kWindow / 4;
+  fold_windows(raw, at(9), true, out);
   EXPECT_EQ(out.peak().user.owner, 7U);
   EXPECT_EQ(out.peak().user.tgid, 70U);
-  EXPECT_EQ(out.peak().user.thousandths, 600U);
+  EXPECT_EQ(out.peak().user.thousandths, 833U) << "all of one window, half of half a one";
 }
 
 // However events and looks fall, the busy time of windows is that of the device.
