@@ -98,7 +98,7 @@ class Bursts(block_case.Case):
 
     def check_bursts(self, attempt):
         begin, started = self.after(), time.time()
-        told = self.bursts(f"blkburst{attempt}", 150, 3, 4)
+        told = self.bursts(f"blkburst{attempt}", 150, 4, 4)
         end, seconds = self.after(), time.time() - started
         windows, mean, high = self.grown(begin, end)
         peak, bursts = self.value(end, "peak_busy_ratio"), self.value(end, "bursts_total") - self.value(begin, "bursts_total")
