@@ -34,6 +34,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 struct tg_block_losses losses = {};
 
 const volatile __u32 has_lock = 1;
+const volatile __u32 has_windows = 1;
 const volatile __u32 page_shift = 12;
 
 #define LOCK(device)                  \
@@ -99,6 +100,7 @@ struct {
 } journal_owners SEC(".maps");
 
 #include "block_owners.bpf.h"
+#include "block_windows.bpf.h"
 #include "dirty_pages.bpf.h"
 
 #define REQ_OP_MASK 0xFF /* include/linux/blk_types.h */
@@ -168,6 +170,7 @@ static __always_inline void advance(struct tg_block_device* device, __u64 now) {
     ADD(device->busy_ns, passed);
     ADD(device->virtual_time, (passed << TG_VIRTUAL_SHIFT) / in_flight);
   }
+  pass_windows(device, now, in_flight ? passed : 0, in_flight);
 }
 
 static __always_inline __u64 rounded_ns(__u64 virtual) {
@@ -209,6 +212,38 @@ static __always_inline int keep_elsewhere(struct tg_block_device* device,
   }
   __sync_fetch_and_add(&losses.requests, 1);
   return -1;
+}
+
+/* Who counts as having caused it in the window in which it ends: of one with several bios the owner of the first,
+ * of pages that several dirtied the one who dirtied most. */
+static __always_inline __u64 user_of(struct request* request,
+                                     const struct tg_block_issued* issued) {
+  const __u64 bio = (__u64)BPF_CORE_READ(request, bio);
+  if (!bio && issued->operation == TG_BLOCK_FLUSH) {
+    return window_user(issued->flush_owner, issued->flush_tgid, issued->flush_reason);
+  }
+  struct bio_tag* tag = bio ? find_tag(bio) : 0;
+  if (!tag) {
+    return window_user(0, 0, TG_BLOCK_UNKNOWN);
+  }
+  if (tag->who.reason != SHARED) {
+    return window_user(tag->who.owner, tag->who.tgid, tag->who.reason);
+  }
+  struct bio_shares* shares = shares_of(bio);
+  if (!shares || shares->bio != bio) {
+    return window_user(0, 0, TG_BLOCK_UNKNOWN);
+  }
+  __u64 who = window_user(0, 0, TG_BLOCK_UNKNOWN);
+  __u32 most = 0;
+#pragma unroll
+  for (__u32 i = 0; i < MAX_PARTS; i++) {
+    const struct bio_part* part = &shares->part[i];
+    if (i < shares->parts && part->weight > most) {
+      most = part->weight;
+      who = window_user(part->who.owner, part->who.tgid, part->who.reason);
+    }
+  }
+  return who;
 }
 
 /* A request that went back to the queue untold, or whose end was not seen: it was counted as in flight all the
@@ -424,6 +459,7 @@ static __always_inline int request_left(struct request* request, int is_complete
   KEEP(device_count);
   KEEP(queue_count);
   KEEP(in_flight);
+  const __u64 user = has_windows ? user_of(request, &issued) : 0;
   LOCK(device);
   if (place->request != (__u64)request) { /* block_request_forgotten was faster */
     UNLOCK(device);
@@ -434,7 +470,9 @@ static __always_inline int request_left(struct request* request, int is_complete
   ADD(device->in_flight, -1);
   ADD(*in_flight, -1);
   const __u64 share = device->virtual_time - issued.virtual_start;
+  count_user(device, user, issued.virtual_start);
   if (is_complete) {
+    ADD(device->window.requests, 1);
     ADD(*device_count, 1);
     ADD(times->device_ns, device_ns);
     ADD(times->bytes, issued.bytes);

@@ -90,6 +90,32 @@ struct tg_block_forgotten {
   __u32 zero;
 };
 
+/* What a device did in TG_WINDOW_NS of CLOCK_MONOTONIC. There is one of each in which it had an event; what it did
+ * in others follows from the next one. */
+struct tg_block_window {
+  __u64 number;      /* its time over TG_WINDOW_NS; 0: none yet */
+  __u32 busy_before; /* windows right before it, without an event, that were busy throughout */
+  __u32 busy_ns;
+  __u32 requests;         /* that ended */
+  __u32 user_thousandths; /* of its busy time, at least, were for this one */
+  __u32 owner;
+  __u32 tgid; /* TG_WINDOW_NOBODY | reason: of no process */
+};
+#define TG_WINDOW_NS 50000000
+#define TG_WINDOWS 128 /* 6.4 s until they are read; a power of two */
+#define TG_WINDOW_NOBODY 0x80000000U
+
+/* Candidates for who was busiest in a window, with at least their time (Misra and Gries, 1982). Each of more than
+ * a fifth of it all is among them. */
+#define TG_WINDOW_USERS 4
+struct tg_block_users {
+  __u64 number;        /* of the window */
+  __u64 virtual_begin; /* virtual_time then */
+  __u64 virtual_end;
+  __u64 who[TG_WINDOW_USERS]; /* owner << 32 | tgid, as in the window */
+  __u64 ns[TG_WINDOW_USERS];  /* 0: a free place */
+};
+
 /* Under its number: major << 20 | minor as the kernel has it; of hidden disks, which have none, the
  * upper half of the numbers. */
 struct tg_block_device {
@@ -109,6 +135,12 @@ struct tg_block_device {
   __u64 operation_in_flight[TG_BLOCK_OPERATIONS];
   struct tg_block_times times[TG_BLOCK_OPERATIONS];
   char name[32];
+  __u64 window_end_ns;
+  struct tg_block_window window; /* the present one */
+  /* Of it, and of the one before: what ends now was in both. */
+  struct tg_block_users users;
+  struct tg_block_users users_before;
+  struct tg_block_window windows[TG_WINDOWS]; /* those before, by number */
   struct tg_block_issued issued[TG_ISSUED_SETS * TG_ISSUED_WAYS];
 };
 #define TG_VIRTUAL_SHIFT 12

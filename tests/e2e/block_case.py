@@ -106,6 +106,8 @@ def place_request(path, request):
 class Case(harness.TestCase):
     """One daemon for all tests of a class: what they look at has names of its own, or has grown since."""
 
+    wrapper = ()  # of the daemon
+
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
@@ -116,7 +118,7 @@ class Case(harness.TestCase):
         folder = tempfile.TemporaryDirectory(prefix="tidegauge-e2e-")
         cls.addClassCleanup(folder.cleanup)
         port = harness.free_port()
-        cls.daemon = harness.Daemon([harness.TIDEGAUGE, "serve", "--config.file=", f"--web.listen-address=127.0.0.1:{port}", *FLAGS],
+        cls.daemon = harness.Daemon([*cls.wrapper, harness.TIDEGAUGE, "serve", "--config.file=", f"--web.listen-address=127.0.0.1:{port}", *FLAGS],
                                     folder.name, "tidegauge", port=port)
         cls.addClassCleanup(cls.daemon.stop)
         cls.daemon.wait_ready("/-/ready", 10)
@@ -196,6 +198,21 @@ class Case(harness.TestCase):
         device = done.stdout.strip()
         self.addCleanup(subprocess.run, ["losetup", "--detach", device], check=False)
         return device
+
+    def slow_down(self, device, operations_per_second, operation):
+        """A control group whose members read from a disk, or write to it, so slowly; how to enter it."""
+        number = Path(f"/sys/block/{device}/dev").read_text().strip()
+        root = Path("/sys/fs/cgroup/blkio")
+        group = root / f"tidegauge-e2e-{os.getpid()}"
+        if not (root / "cgroup.procs").exists():
+            self.skipTest("no blkio control group (v1)")
+        group.mkdir()
+        self.addCleanup(group.rmdir)
+        limit = group / f"blkio.throttle.{operation}_iops_device"
+        if not limit.exists():
+            self.skipTest("this kernel throttles no block devices")
+        limit.write_text(f"{number} {operations_per_second}")
+        return lambda: (group / "cgroup.procs").write_text(str(os.getpid()))
 
     def mount(self, device, kind):
         where = self.directory / "mounted"

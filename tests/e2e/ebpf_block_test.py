@@ -167,21 +167,6 @@ class LongBlockTest(Checks):
         self.assertGreaterEqual(ours, 0.99 * 40_000 * 4096)
         self.assertLess(unknown, 0.01 * (known + unknown))
 
-    def slow_down(self, device, operations_per_second):
-        """A control group whose members read so slowly from a disk; how to enter it."""
-        number = Path(f"/sys/block/{device}/dev").read_text().strip()
-        root = Path("/sys/fs/cgroup/blkio")
-        group = root / f"tidegauge-e2e-{os.getpid()}"
-        if not (root / "cgroup.procs").exists():
-            self.skipTest("no blkio control group (v1)")
-        group.mkdir()
-        self.addCleanup(group.rmdir)
-        limit = group / "blkio.throttle.read_iops_device"
-        if not limit.exists():
-            self.skipTest("this kernel throttles no block devices")
-        limit.write_text(f"{number} {operations_per_second}")
-        return lambda: (group / "cgroup.procs").write_text(str(os.getpid()))
-
     def test_latency_against_fio(self):
         fio = shutil.which("fio")
         if fio is None:
@@ -190,7 +175,7 @@ class LongBlockTest(Checks):
         device = os.path.basename(path)
         # So slow that what fio adds by waking up is small beside it. The disk below is throttled: to the loop
         # device that is time on the device.
-        enter = self.slow_down(disk, 250)
+        enter = self.slow_down(disk, 250, "read")
         begin = self.settled()
         for depth in (1, 8):
             done = subprocess.run([fio, "--name=read", f"--filename={path}", "--rw=randread", "--bs=4k", "--direct=1", "--ioengine=libaio",
