@@ -183,7 +183,7 @@ std::string since_text(const Json& verdict, const Json& report) {
     return out + " for " + span_text(*lasted);
   }
   if (onset && now) {
-    out += ", " + span_text(*now - *onset) + " ago";
+    out += ", " + span_text(*now - *onset) + (report.contains("found") ? " before the end" : " ago");
   }
   return out;
 }

@@ -50,9 +50,9 @@ std::shared_ptr<const Section> Heuristics::update(const Snapshot& snapshot) {
   if (!scene_.update(snapshot)) {
     return section_;
   }
-  memory_->model.update(snapshot);
   Conditions::Changes changes;
   if (scene_.boottime_ns() > loaded_boottime_ns_) {
+    memory_->model.update(snapshot);
     changes = look();
   }
   auto section = std::make_shared<Section>();
@@ -89,6 +89,7 @@ std::string Heuristics::save() const {
   put_number(out, kStateVersion);
   put_number(out, std::max(scene_.boottime_ns(), loaded_boottime_ns_));
   conditions_.save(out);
+  memory_->model.save(out);
   return out;
 }
 
@@ -97,11 +98,13 @@ bool Heuristics::load(std::string_view state) {
   std::uint32_t version = 0;
   std::int64_t boottime_ns = 0;
   Conditions conditions;
+  MemoryModel model;
   if (!take_number(state, version) || version != kStateVersion || !take_number(state, boottime_ns) ||
-      boottime_ns < 0 || !conditions.load(state) || !state.empty()) {
+      boottime_ns < 0 || !conditions.load(state) || !model.load(state)) {
     return false;
   }
   conditions_ = std::move(conditions);
+  memory_->model = std::move(model);
   loaded_boottime_ns_ = boottime_ns;
   return true;
 }

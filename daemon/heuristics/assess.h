@@ -50,8 +50,8 @@ class Heuristics {
   // Snapshot than the one before changes nothing and gives the last Section.
   std::shared_ptr<const Section> update(const Snapshot& snapshot);
 
-  // Bytes from which a later one goes on: what verdicts there are, since when, and how often they began. Not the
-  // history that they were found in. Bounded. Any thread.
+  // Bytes from which a later one goes on: what verdicts there are, since when, how often they began, and the memory
+  // model. Not the history that they were found in. Bounded. Any thread.
   [[nodiscard]] std::string save() const;
   // False, and nothing changes, where they are not what save() made. Until a Snapshot is newer than they are, update()
   // leaves the verdicts as loaded: the recorder saves them a few Snapshots late. Before the first update().

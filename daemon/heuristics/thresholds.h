@@ -33,6 +33,7 @@ struct Thresholds {
   // CPUs
   double cpu_busy_ratio = 0.95;
   double cpu_waiting_ratio = 0.2;
+  double cpu_runnable_factor = 2;
   double iowait_ratio = 0.3;
 
   friend bool operator==(const Thresholds&, const Thresholds&) = default;
@@ -94,6 +95,8 @@ inline constexpr ThresholdInfo kThresholds[] = {
      "Busy share of a CPU from which it is saturated: the timer's samples leave a few percent open."},
     {&Thresholds::cpu_waiting_ratio, "cpu_waiting_ratio", 0.01, 1,
      "Share of the time in which some task waits for a CPU (PSI)."},
+    {&Thresholds::cpu_runnable_factor, "cpu_runnable_factor", 1, 100,
+     "Runnable tasks per CPU from which they are too many: at two, one runs and one waits on each."},
     {&Thresholds::iowait_ratio, "iowait_ratio", 0.05, 1, "Share of a CPU's time in iowait that wants an explanation."},
 };
 

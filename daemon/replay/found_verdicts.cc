@@ -2,10 +2,27 @@
 #include "daemon/replay/found_verdicts.h"
 
 #include <algorithm>
+#include <utility>
+#include <vector>
 
 namespace tidegauge::replay {
 
 using heuristics::Verdict;
+
+namespace {
+
+// How sure it is and, of the same, how far its first figure is beyond its threshold.
+std::pair<double, double> strength_of(const Verdict& verdict) {
+  const heuristics::Finding& finding = verdict.finding;
+  double ratio = 0;
+  if (!finding.evidence.empty() && finding.evidence.front().threshold.value_or(0) > 0) {
+    const heuristics::Evidence& first = finding.evidence.front();
+    ratio = heuristics::is_known(first.value) ? first.value / *first.threshold : 0;
+  }
+  return {finding.confidence, ratio};
+}
+
+}  // namespace
 
 void FoundVerdicts::look(const heuristics::Report& report) {
   const auto find = [this](std::uint64_t number) {
@@ -17,7 +34,7 @@ void FoundVerdicts::look(const heuristics::Report& report) {
       if (now.number > last_number_) {
         fresh.push_back(&now);
       }
-    } else if (now.finding.confidence > at->finding.confidence) {
+    } else if (strength_of(now) > strength_of(*at)) {
       *at = now;
     } else {
       at->severity = std::max(at->severity, now.severity);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// Every verdict of a span of time, from Reports tick by tick, each as it was when it was surest. Bounded.
+// Every verdict of a span of time, from Reports tick by tick, each as it was when it was surest and strongest. Bounded.
 
 #include <cstddef>
 #include <cstdint>

@@ -87,7 +87,8 @@ void ReplayHeuristics::warm_up(const std::string& path, const RecordingWalk& wal
 void ReplayHeuristics::begin(const Snapshot& snapshot, const recording::Checkpoint& checkpoint) {
   has_begun_ = true;
   const auto state = checkpoint.find(kHeuristicsState);
-  if (state == checkpoint.end()) {
+  // From the daemon's first tick on the Snapshots alone say everything.
+  if (state == checkpoint.end() || snapshot.ticks <= 1) {
     return;
   }
   auto loaded = std::make_unique<Heuristics>(limits_);
