@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
 #include <string_view>
 #include <utility>
@@ -183,7 +184,8 @@ std::string since_text(const Json& verdict, const Json& report) {
     return out + " for " + span_text(*lasted);
   }
   if (onset && now) {
-    out += ", " + span_text(*now - *onset) + (report.contains("found") ? " before the end" : " ago");
+    out +=
+        ", " + span_text(*now - *onset) + (report.contains("found") ? " before the end" : " ago");
   }
   return out;
 }
@@ -268,7 +270,8 @@ void add_whole(Page& page, const Json& verdict, const Json& report) {
   page.paragraph("  ", text_of(verdict, "sentence"));
   page.blank();
   std::string since = since_text(verdict, report);
-  if (const auto resolution = number_of(verdict, "onset_resolution_seconds"); resolution && *resolution > 0) {
+  if (const auto resolution = number_of(verdict, "onset_resolution_seconds");
+      resolution && *resolution > 0) {
     since += " (+- " + span_text(*resolution) + ")";
   }
   if (const auto delay = number_of(verdict, "detection_delay_seconds"); delay && *delay > 0) {
@@ -319,8 +322,8 @@ void add_recent(Page& page, const Json& list) {
   page.line("Ended lately");
   for (const Json& verdict : list) {
     page.line("  " + time_text(text_of(verdict, "onset")) + " for " +
-              span_text(number_of(verdict, "lasted_seconds").value_or(0)) + ": " + name_of(verdict) +
-              ", " + text_of(verdict, "severity"));
+              span_text(number_of(verdict, "lasted_seconds").value_or(0)) + ": " +
+              name_of(verdict) + ", " + text_of(verdict, "severity"));
   }
 }
 

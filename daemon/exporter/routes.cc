@@ -88,8 +88,8 @@ std::variant<HttpResponse, HttpPending> Routes::handle(const HttpRequest& reques
   }
   const bool known_path = request.path == options_.telemetry_path || request.path == "/" ||
                           (options_.ebpf_json && request.path == "/api/v1/ebpf") ||
-                          request.path == "/api/v1/verdicts" ||
-                          request.path == "/-/healthy" || request.path == "/-/ready";
+                          request.path == "/api/v1/verdicts" || request.path == "/-/healthy" ||
+                          request.path == "/-/ready";
   if (!known_path) {
     return text_response(404, "not found\n");
   }

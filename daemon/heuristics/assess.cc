@@ -99,8 +99,9 @@ bool Heuristics::load(std::string_view state) {
   std::int64_t boottime_ns = 0;
   Conditions conditions;
   MemoryModel model;
-  if (!take_number(state, version) || version != kStateVersion || !take_number(state, boottime_ns) ||
-      boottime_ns < 0 || !conditions.load(state) || !model.load(state)) {
+  if (!take_number(state, version) || version != kStateVersion ||
+      !take_number(state, boottime_ns) || boottime_ns < 0 || !conditions.load(state) ||
+      !model.load(state)) {
     return false;
   }
   conditions_ = std::move(conditions);

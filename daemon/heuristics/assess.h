@@ -54,7 +54,7 @@ class Heuristics {
   // model. Not the history that they were found in. Bounded. Any thread.
   [[nodiscard]] std::string save() const;
   // False, and nothing changes, where they are not what save() made. Until a Snapshot is newer than they are, update()
-  // leaves the verdicts as loaded: the recorder saves them a few Snapshots late. Before the first update().
+  // leaves the verdicts as loaded: the recorder saves them a few Snapshots late. Not during update().
   bool load(std::string_view state);
   // Boot time of the Snapshot behind which the loaded bytes were saved; 0 without them.
   [[nodiscard]] std::int64_t loaded_boottime_ns() const { return loaded_boottime_ns_; }

@@ -28,19 +28,15 @@ class Writer {
   explicit Writer(std::string& out) : out_(out) {}
 
   template <class T>
-    requires std::is_arithmetic_v<T>
-  void value(T number) {
-    put_number(out_, number);
-  }
+  requires std::is_arithmetic_v<T>
+  void value(T number) { put_number(out_, number); }
   void value(bool flag) { put_number(out_, static_cast<std::uint8_t>(flag)); }
   void value(const std::string& text) {
     put_text(out_, std::string_view(text).substr(0, kMaxTextBytes));
   }
   template <class T>
-    requires std::is_enum_v<T>
-  void value(T number, T /*greatest*/) {
-    put_number(out_, static_cast<std::uint8_t>(number));
-  }
+  requires std::is_enum_v<T>
+  void value(T number, T /*greatest*/) { put_number(out_, static_cast<std::uint8_t>(number)); }
   template <class T>
   void value(const std::optional<T>& maybe) {
     value(maybe.has_value());
@@ -67,10 +63,8 @@ class Reader {
   explicit Reader(std::string_view& in) : in_(in) {}
 
   template <class T>
-    requires std::is_arithmetic_v<T>
-  void value(T& number) {
-    is_good_ = is_good_ && take_number(in_, number);
-  }
+  requires std::is_arithmetic_v<T>
+  void value(T& number) { is_good_ = is_good_ && take_number(in_, number); }
   void value(bool& flag) {
     std::uint8_t byte = 0;
     value(byte);
@@ -79,7 +73,7 @@ class Reader {
   }
   void value(std::string& text) { is_good_ = is_good_ && take_text(in_, text, kMaxTextBytes); }
   template <class T>
-    requires std::is_enum_v<T>
+  requires std::is_enum_v<T>
   void value(T& number, T greatest) {
     std::uint8_t byte = 0;
     value(byte);
@@ -249,9 +243,9 @@ bool Conditions::load(std::string_view& in) {
     reader.value(state.gone_seconds);
     pass_verdict(reader, state.verdict, kMaxItems);
     const Finding& finding = state.verdict.finding;
-    const auto same = std::count_if(loaded.states_.begin(), loaded.states_.end(), [&](const State& one) {
-      return one.verdict.finding.id == finding.id;
-    });
+    const auto same =
+        std::count_if(loaded.states_.begin(), loaded.states_.end(),
+                      [&](const State& one) { return one.verdict.finding.id == finding.id; });
     reader.require(is_possible(state.verdict) && is_length(state.held_seconds) &&
                    is_length(state.gone_seconds) && state.verdict.is_active() &&
                    state.verdict.number <= loaded.number_ && loaded.find(finding) == nullptr &&
@@ -263,7 +257,8 @@ bool Conditions::load(std::string_view& in) {
   std::vector<Verdict> recent;
   reader.list(recent, kMaxRecent, [&](Verdict& verdict) {
     pass_verdict(reader, verdict, kMaxItems);
-    reader.require(is_possible(verdict) && !verdict.is_active() && verdict.number <= loaded.number_);
+    reader.require(is_possible(verdict) && !verdict.is_active() &&
+                   verdict.number <= loaded.number_);
   });
   if (!reader.is_good()) {
     return false;

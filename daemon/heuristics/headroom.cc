@@ -94,8 +94,9 @@ void add_cpus(const Scene& scene, const Thresholds& limits, std::vector<Evidence
   if (count == 0) {
     return;
   }
-  add(out, "CPUs busy, of " + std::to_string(count), std::min(sum / static_cast<double>(count), 1.0),
-      Unit::kRatio, std::nullopt, "node_cpu_seconds_total");
+  add(out, "CPUs busy, of " + std::to_string(count),
+      std::min(sum / static_cast<double>(count), 1.0), Unit::kRatio, std::nullopt,
+      "node_cpu_seconds_total");
   add(out, "busiest CPU: " + busiest, std::min(most, 1.0), Unit::kRatio, limits.cpu_busy_ratio,
       "node_cpu_seconds_total");
 }
@@ -108,8 +109,9 @@ void add_disks(const Scene& scene, const Thresholds& limits, std::vector<Evidenc
   };
   std::vector<Disk> disks;
   for (const Subject* disk : scene.subjects(Kind::kDisk)) {
-    const Signal signal = is_known(Scene::now(*disk, Signal::kDiskExactBusy)) ? Signal::kDiskExactBusy
-                                                                              : Signal::kDiskBusy;
+    const Signal signal = is_known(Scene::now(*disk, Signal::kDiskExactBusy))
+                              ? Signal::kDiskExactBusy
+                              : Signal::kDiskBusy;
     if (!is_known(Scene::now(*disk, signal)) || !is_whole_disk(scene, *disk)) {
       continue;
     }
@@ -136,21 +138,21 @@ std::vector<Evidence> headroom(const Scene& scene, const Thresholds& limits) {
   add_memory(scene, limits, out);
   add_cpus(scene, limits, out);
   add_disks(scene, limits, out);
-  add(out, "time in which tasks wait for a CPU", scene.mean(Signal::kPressureCpu, kWindow), Unit::kRatio,
-      limits.cpu_waiting_ratio, "node_pressure_cpu_waiting_seconds_total");
-  add(out, "time in which tasks wait for I/O", scene.mean(Signal::kPressureIo, kWindow), Unit::kRatio,
-      std::nullopt, "node_pressure_io_waiting_seconds_total");
+  add(out, "time in which tasks wait for a CPU", scene.mean(Signal::kPressureCpu, kWindow),
+      Unit::kRatio, limits.cpu_waiting_ratio, "node_pressure_cpu_waiting_seconds_total");
+  add(out, "time in which tasks wait for I/O", scene.mean(Signal::kPressureIo, kWindow),
+      Unit::kRatio, std::nullopt, "node_pressure_io_waiting_seconds_total");
   add(out, "time in which tasks wait for memory", scene.mean(Signal::kPressureMemory, kWindow),
       Unit::kRatio, limits.pressure_memory_ratio, "node_pressure_memory_waiting_seconds_total");
   return out;
 }
 
 std::vector<std::string> missing_sources(const Snapshot& snapshot) {
-  struct Source {
+  struct Teller {
     std::string_view collector;
     std::string_view tells;
   };
-  constexpr Source kSources[] = {
+  constexpr Teller kTellers[] = {
       {"meminfo", "how much memory there is"},
       {"vmstat", "whether memory is reclaimed"},
       {"zoneinfo", "how far memory is from its watermarks"},
@@ -165,7 +167,7 @@ std::vector<std::string> missing_sources(const Snapshot& snapshot) {
       {"ebpf_memory", "who waits for memory and who fills the page cache"},
   };
   std::vector<std::string> out;
-  for (const Source& source : kSources) {
+  for (const Teller& source : kTellers) {
     const SnapshotEntry* entry = snapshot.find(source.collector);
     if (entry != nullptr && (entry->section || !entry->status.ran)) {
       continue;  // it is there, or will be

@@ -54,10 +54,12 @@ Json party_json(const Party& party) {
   Json out;
   out["text"] = sentence_json(party.text());
   const std::pair<const char*, const std::string*> names[] = {
-      {"pid", &party.pid},         {"comm", &party.comm},           {"thread", &party.thread},
-      {"group", &party.group},     {"unit", &party.unit},           {"container", &party.container},
-      {"file", &party.file},       {"directory", &party.directory}, {"device", &party.device},
-      {"zone", &party.zone},       {"cpu", &party.cpu},             {"cgroup", &party.cgroup},
+      {"pid", &party.pid},       {"comm", &party.comm},
+      {"thread", &party.thread}, {"group", &party.group},
+      {"unit", &party.unit},     {"container", &party.container},
+      {"file", &party.file},     {"directory", &party.directory},
+      {"device", &party.device}, {"zone", &party.zone},
+      {"cpu", &party.cpu},       {"cgroup", &party.cgroup},
   };
   for (const auto& [key, value] : names) {
     if (!value->empty()) {
@@ -128,9 +130,9 @@ Json head_json(const Verdict& verdict) {
 
 // The worst of those that are active; "ok" without any.
 std::string_view severity_of(const std::vector<Verdict>& active) {
-  const auto worst = std::max_element(
-      active.begin(), active.end(),
-      [](const Verdict& a, const Verdict& b) { return a.severity < b.severity; });
+  const auto worst =
+      std::max_element(active.begin(), active.end(),
+                       [](const Verdict& a, const Verdict& b) { return a.severity < b.severity; });
   return worst == active.end() ? "ok" : severity_name(worst->severity);
 }
 
@@ -143,7 +145,8 @@ Json verdict_json(const Verdict& verdict) {
   out["victims"] = list_json(finding.victims, party_json);
   out["evidence"] = list_json(finding.evidence, evidence_json);
   out["ruled_out"] = list_json(finding.ruled_out, [](const RuledOut& one) {
-    return Json{{"alternative", name_json(one.alternative)}, {"because", sentence_json(one.because)}};
+    return Json{{"alternative", name_json(one.alternative)},
+                {"because", sentence_json(one.because)}};
   });
   out["unchecked"] = list_json(finding.unchecked, sentence_json);
   out["timeline"] = timeline_json(verdict);

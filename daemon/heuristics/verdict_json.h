@@ -23,7 +23,8 @@ nlohmann::ordered_json verdict_json(const Verdict& verdict);
 
 // Verdicts in this order; those that would make it too long come without their lists ("is_short"), and from some
 // number on not at all. `bytes` is what may be used, and becomes less.
-nlohmann::ordered_json verdicts_json(const std::vector<const Verdict*>& verdicts, std::size_t& bytes);
+nlohmann::ordered_json verdicts_json(const std::vector<const Verdict*>& verdicts,
+                                     std::size_t& bytes);
 
 // Everything but the verdicts: host, kernel, time, severity, headroom, what could not be checked.
 nlohmann::ordered_json report_frame(const Report& report);

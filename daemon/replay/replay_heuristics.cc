@@ -62,7 +62,7 @@ Thresholds thresholds_of(const recording::Checkpoint& checkpoint) {
 void ReplayHeuristics::rewind() {
   heuristics_ = std::make_unique<Heuristics>();
   limits_ = {};
-  has_begun_ = false;
+  ticks_.reset();
   runs_ = 0;
 }
 
@@ -84,17 +84,17 @@ void ReplayHeuristics::warm_up(const std::string& path, const RecordingWalk& wal
   }
 }
 
-void ReplayHeuristics::begin(const Snapshot& snapshot, const recording::Checkpoint& checkpoint) {
-  has_begun_ = true;
+// The history stays, where there is one.
+void ReplayHeuristics::resume(const Snapshot& snapshot, const recording::Checkpoint& checkpoint) {
   const auto state = checkpoint.find(kHeuristicsState);
   // From the daemon's first tick on the Snapshots alone say everything.
   if (state == checkpoint.end() || snapshot.ticks <= 1) {
     return;
   }
-  auto loaded = std::make_unique<Heuristics>(limits_);
-  if (loaded->load(state->second) &&
-      std::abs(loaded->loaded_boottime_ns() - snapshot.boottime_ns) <= kStateReachNs) {
-    heuristics_ = std::move(loaded);
+  Heuristics loaded;
+  if (loaded.load(state->second) &&
+      std::abs(loaded.loaded_boottime_ns() - snapshot.boottime_ns) <= kStateReachNs) {
+    heuristics_->load(state->second);
   }
 }
 
@@ -107,9 +107,11 @@ SnapshotPtr ReplayHeuristics::apply(const SnapshotPtr& snapshot,
     limits_ = limits;
     heuristics_->set_limits(limits);
   }
-  if (!has_begun_) {
-    begin(*snapshot, checkpoint);
+  // At the beginning, and behind what is damaged.
+  if (!ticks_ || snapshot->ticks != *ticks_ + 1) {
+    resume(*snapshot, checkpoint);
   }
+  ticks_ = snapshot->ticks;
   auto kept = std::make_shared<Kept>(Kept{*snapshot, snapshot});
   std::vector<SnapshotEntry>& entries = kept->snapshot.entries;
   auto at = std::ranges::find(entries, Heuristics::kName, &SnapshotEntry::collector);

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// Recorded Snapshots through the heuristics that live ones go through. Thresholds are those of the recording, and its
-// first checkpoint says which verdicts there were; docs/recording.md says what a replay from the middle lacks.
+// Recorded Snapshots through the heuristics that live ones go through. Thresholds are those of the recording;
+// where Snapshots are missing before one, its checkpoint says which verdicts there were; docs/recording.md says what a replay from the middle lacks.
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -44,11 +45,11 @@ class ReplayHeuristics {
   }
 
  private:
-  void begin(const Snapshot& snapshot, const recording::Checkpoint& checkpoint);
+  void resume(const Snapshot& snapshot, const recording::Checkpoint& checkpoint);
 
   std::unique_ptr<heuristics::Heuristics> heuristics_;
   heuristics::Thresholds limits_;
-  bool has_begun_ = false;
+  std::optional<std::uint64_t> ticks_;  // of the last Snapshot
   std::uint64_t runs_ = 0;
 };
 

@@ -55,8 +55,8 @@ void ReplayHandler::make_generation(const Snapshot& snapshot, bool node_families
   RouteOptions routes;
   routes.verdicts_json = [this] { return verdicts_json(); };
   generation_.routes =
-      std::make_unique<Routes>(std::move(routes), generation_.collectors->exported(), known_, *pinned_,
-                               *generation_.exposition, own_, [] {});
+      std::make_unique<Routes>(std::move(routes), generation_.collectors->exported(), known_,
+                               *pinned_, *generation_.exposition, own_, [] {});
   generation_.routes->set_ready(true);
 }
 

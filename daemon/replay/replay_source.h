@@ -27,7 +27,7 @@ class ReplaySource final : public SnapshotSource {
   struct Turn {
     SnapshotPtr snapshot;  // null before the first
     bool node_families = true;
-    std::shared_ptr<const heuristics::Report> report;  // null: it has no verdicts
+    std::shared_ptr<const heuristics::Report> report = nullptr;  // none: no verdicts
   };
   void publish(Turn turn);
   [[nodiscard]] Turn turn() const;

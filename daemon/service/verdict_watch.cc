@@ -15,9 +15,19 @@ using heuristics::Severity;
 using heuristics::Verdict;
 
 constexpr std::int64_t kLeastBetweenTriggersNs = 600'000'000'000;
-// Lines of the log have an end.
-constexpr std::size_t kMaxSentenceBytes = 1024;
-constexpr std::size_t kMaxNameBytes = 256;
+// A line of the log that is too long is none.
+constexpr std::size_t kMaxSentenceBytes = 800;
+constexpr std::size_t kMaxNameBytes = 200;
+
+// Without what the log would need six characters each for.
+std::string log_text(std::string_view raw, std::size_t max_bytes) {
+  std::string out = sanitize_label(raw, max_bytes);
+  for (char& c : out) {
+    const auto byte = static_cast<unsigned char>(c);
+    c = byte < 0x20 || byte == 0x7F ? '?' : c;
+  }
+  return out;
+}
 
 }  // namespace
 
@@ -42,9 +52,9 @@ void VerdictWatch::tell() {
 
 void VerdictWatch::log(const Verdict& verdict) {
   const heuristics::Finding& finding = verdict.finding;
-  const std::string sentence = sanitize_label(finding.sentence, kMaxSentenceBytes);
-  const std::string instance = sanitize_label(finding.instance, kMaxNameBytes);
-  const std::string subject = sanitize_label(
+  const std::string sentence = log_text(finding.sentence, kMaxSentenceBytes);
+  const std::string instance = log_text(finding.instance, kMaxNameBytes);
+  const std::string subject = log_text(
       finding.causes.empty() ? std::string() : finding.causes.front().text(), kMaxNameBytes);
   const std::string confidence =
       heuristics::format_figure(finding.confidence, heuristics::Unit::kNumber);

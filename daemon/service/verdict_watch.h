@@ -36,7 +36,7 @@ class VerdictWatch {
   Log& log_;
   Trigger trigger_;
   std::mutex mutex_;
-  std::vector<heuristics::Verdict> changed_;  // guarded by mutex_
+  std::vector<heuristics::Verdict> changed_;                        // guarded by mutex_
   std::array<std::int64_t, heuristics::kVerdicts> triggered_ns_{};  // boot time; 0: never
 };
 

@@ -62,8 +62,7 @@ TEST(VerdictJson, OfAnEndedOne) {
 TEST(VerdictJson, ReportHasSeverityHeadroomAndTheLastThatEndedFirst) {
   Report report = sample_report();
   EXPECT_EQ(report_json(report)["severity"], "ok");
-  report.active = {sample_verdict(),
-                   testing::bare_verdict(VerdictId::kDiskBurst, Severity::kInfo)};
+  report.active = {sample_verdict(), testing::bare_verdict(VerdictId::kDiskBurst, Severity::kInfo)};
   auto early = testing::ended(sample_verdict(), 100);
   auto late = testing::ended(sample_verdict(), 50);
   late.number = 9;
@@ -85,7 +84,8 @@ TEST(VerdictJson, HostileTextsAreAsciiAndValid) {
   verdict.finding.sentence = std::string(100'000, '\xfe');
   verdict.finding.confidence = std::numeric_limits<double>::infinity();
   const std::string text = json_text(verdict_json(verdict));
-  EXPECT_TRUE(std::ranges::all_of(text, [](char c) { return c == '\n' || (c >= ' ' && c <= '~'); }));
+  EXPECT_TRUE(
+      std::ranges::all_of(text, [](char c) { return c == '\n' || (c >= ' ' && c <= '~'); }));
   EXPECT_EQ(std::ranges::count(text, '\n'), 1);
   EXPECT_TRUE(Json::parse(text)["confidence"].is_null());
 }

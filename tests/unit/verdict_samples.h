@@ -43,7 +43,10 @@ inline heuristics::Verdict sample_verdict() {
   finding.victims = {victim};
   finding.evidence = {
       {"pages reclaimed", 180'000, Unit::kPagesPerSecond, 1000, "node_vmstat_pgsteal_kswapd"},
-      {"time a request of vgca0 takes, mean of reads and writes", 0.00009, Unit::kSeconds, {},
+      {"time a request of vgca0 takes, mean of reads and writes",
+       0.00009,
+       Unit::kSeconds,
+       {},
        "node_disk_read_time_seconds_total, node_disk_write_time_seconds_total"},
       {"nobody knows", kUnknown, Unit::kRatio, 0.5, ""},
   };
@@ -52,7 +55,8 @@ inline heuristics::Verdict sample_verdict() {
   finding.timeline = {{finding.onset_ns - 9'800'000'000, "vgca0 is read at 700 MiB/s"},
                       {finding.onset_ns, "kswapd reclaims file pages"}};
   finding.sentence =
-      "The page cache is thrashed: python reads 700 MiB/s of new data from vgca0, so 13.2 GiB of cached files "
+      "The page cache is thrashed: python reads 700 MiB/s of new data from vgca0, so 13.2 GiB of "
+      "cached files "
       "were dropped, and everybody else reads theirs again from sda.";
   finding.next_steps = {"pidstat -d 1", "sar -B 1"};
   out.severity = Severity::kCritical;

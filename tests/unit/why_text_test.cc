@@ -30,8 +30,8 @@ Json wrong_report() {
   Report report = sample_report();
   report.active = {sample_verdict(),
                    testing::bare_verdict(VerdictId::kDiskSaturated, Severity::kWarning)};
-  report.recent = {std::make_shared<const heuristics::Verdict>(testing::ended(
-      testing::bare_verdict(VerdictId::kCpuContention, Severity::kWarning), 20))};
+  report.recent = {std::make_shared<const heuristics::Verdict>(
+      testing::ended(testing::bare_verdict(VerdictId::kCpuContention, Severity::kWarning), 20))};
   return heuristics::report_json(report);
 }
 
@@ -88,7 +88,10 @@ INSTANTIATE_TEST_SUITE_P(All, GoldenWhy, ::testing::Values("nothing", "wrong", "
 
 TEST(WhyText, NamesOfUntrustedUsersDoNoHarm) {
   heuristics::Verdict verdict = sample_verdict();
-  const std::string hostile = "\x1b]0;x\x07\x9b" "31m\r\n\t\xe2\x80\xae\xf0\x9f\x92\xa9\xff" + std::string(300, 'w');
+  const std::string hostile =
+      "\x1b]0;x\x07\x9b"
+      "31m\r\n\t\xe2\x80\xae\xf0\x9f\x92\xa9\xff" +
+      std::string(300, 'w');
   verdict.finding.causes[0].comm = verdict.finding.instance = verdict.finding.sentence = hostile;
   verdict.finding.evidence[0].what = verdict.finding.evidence[0].source = hostile;
   verdict.finding.timeline[0].what = verdict.finding.next_steps[0] = hostile;
@@ -111,7 +114,11 @@ TEST(WhyText, NamesOfUntrustedUsersDoNoHarm) {
 // What a daemon of another version or nobody in particular may send.
 TEST(WhyText, TakesAnyDocument) {
   const char* const documents[] = {
-      "null", "[]", "7", "{}", R"({"time":1,"severity":[],"active":{}})",
+      "null",
+      "[]",
+      "7",
+      "{}",
+      R"({"time":1,"severity":[],"active":{}})",
       R"({"time":"2026","severity":"critical","active":[1,null,{"evidence":7,"causes":[[]]}]})",
       R"({"found":[{"timeline":[{"offset_seconds":1e300}],"lasted_seconds":-1e300}],"damages":1e99})",
       R"({"active":[{"evidence":[{"text":"x","threshold_text":7}],"confidence":1e99}],"recent":[{}]})"};
@@ -120,7 +127,8 @@ TEST(WhyText, TakesAnyDocument) {
     expect_narrow(why_text(json, true, Charset::kAscii));
     expect_narrow(why_text(json, false, Charset::kAscii));
     why_exit_code(json);
-    EXPECT_EQ(is_why_report(json), std::string_view(document).find("\"2026\"") != std::string::npos);
+    EXPECT_EQ(is_why_report(json),
+              std::string_view(document).find("\"2026\"") != std::string::npos);
   }
 }
 
