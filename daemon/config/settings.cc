@@ -322,6 +322,13 @@ constexpr Setting kSettings[] = {
      "",
      nullptr,
      set_recorder_boolean<&RecorderConfig::trigger_over_http>},
+    {"recorder",
+     {"trigger_on_verdict", "recorder.trigger-on-verdict", OptionType::kBool, "true",
+      "Whether a verdict of severity warning or critical that begins asks for an incident file, each "
+      "verdict once in ten minutes at most."},
+     "",
+     nullptr,
+     set_recorder_boolean<&RecorderConfig::trigger_on_verdict>},
 
     {"log", choice("level", "log.level", "info", "The least severity that is written.", kLogLevels),
      "", nullptr,

@@ -151,6 +151,22 @@ TEST(CommandFlags, OfRecordingsWrongOnes) {
   EXPECT_EQ(error_of({"replay", "x", "--raw"}), "--raw is a flag of `tidegauge dump`");
 }
 
+TEST(CommandFlags, OfWhy) {
+  const auto live = parse({"why", "--json", "--all", "--web.listen-address=:1"});
+  ASSERT_TRUE(live) << live.error().message;
+  EXPECT_EQ(live->command, Command::kWhy);
+  EXPECT_TRUE(live->options.why.json && live->options.why.all);
+  EXPECT_EQ(live->options.recording.file, "");
+  const auto replayed = parse({"why", "--replay", "x.tgrec", "--from", "-5m", "--to=-1m"});
+  ASSERT_TRUE(replayed) << replayed.error().message;
+  EXPECT_EQ(replayed->options.recording.file, "x.tgrec");
+  EXPECT_TRUE(replayed->options.recording.from->is_before_end);
+  EXPECT_EQ(error_of({"why", "--from=-5m"}), "--from goes with --replay");
+  EXPECT_EQ(error_of({"why", "--replay="}), "--replay: expected a recording, got \"\"");
+  EXPECT_EQ(error_of({"why", "x"}), "unexpected argument \"x\"");
+  EXPECT_EQ(error_of({"replay", "x", "--all"}), "--all is a flag of `tidegauge why`");
+}
+
 TEST(CommandFlags, HelpNamesThem) {
   const std::string help = help_text(all_collectors());
   for (const CommandFlag& flag : command_flags()) {
