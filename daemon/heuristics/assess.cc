@@ -9,6 +9,13 @@
 
 namespace tidegauge::heuristics {
 
+namespace {
+
+// Nothing is said before: windows are not full yet, and the daemon's own start is not the host's trouble.
+constexpr double kWarmUpSeconds = 30;
+
+}  // namespace
+
 struct Heuristics::Memory {
   MemoryModel model;
 };
@@ -39,8 +46,10 @@ std::shared_ptr<const Section> Heuristics::update(const Snapshot& snapshot) {
   memory_->model.update(snapshot);
   Findings findings;
   const DetectorInput input{scene_, memory_->model.reading(), limits_};
-  for (const Detector detector : all_detectors()) {
-    detector(input, findings);
+  if (scene_.observed_seconds() >= kWarmUpSeconds) {
+    for (const Detector detector : all_detectors()) {
+      detector(input, findings);
+    }
   }
   const Conditions::Changes changes = conditions_.update(
       std::move(findings), scene_.boottime_ns(), scene_.realtime_ns(), scene_.tick_seconds());

@@ -109,6 +109,7 @@ enum class Signal : std::uint16_t {
   kUninterruptible,
   kProcesses,
   kSwappiness,
+  kOwnCpu,  // of this daemon
   kHostRelease,  // info: release
   // kCpu
   kCpuUser,
@@ -156,11 +157,13 @@ enum class Signal : std::uint16_t {
   kGroupSyncSeconds,
   kGroupThreads,
   kGroupProcesses,
+  kGroupStarts,
   kGroupAnon,
   kGroupFile,
   kGroupShmem,
   kGroupSwap,
   kGroupReclaimStall,
+  kGroupLimitStall,  // of kGroupReclaimStall, for a cgroup's limit
   kGroupCompactionStall,
   kGroupThrottled,
   kGroupCacheRead,
@@ -198,6 +201,7 @@ enum class Signal : std::uint16_t {
   // kGroupDisk
   kGroupDiskBusy,
   kGroupDiskBytes,
+  kGroupDiskFaults,
   // kProcessDisk
   kProcessDiskBusy,
   kProcessDiskBytes,
@@ -228,6 +232,7 @@ enum class Signal : std::uint16_t {
   kCgroupHitHigh,
   kCgroupOomKills,
   kCgroupMajorFaults,
+  kCgroupRefaults,
   kCgroupScanned,
   kCgroupReclaimed,
   kCgroupPressureMemory,

@@ -33,7 +33,7 @@ struct Thresholds {
   // CPUs
   double cpu_busy_ratio = 0.95;
   double cpu_waiting_ratio = 0.2;
-  double cpu_runnable_factor = 2;
+  double cpu_waiting_tasks = 0.75;
   double iowait_ratio = 0.3;
 
   friend bool operator==(const Thresholds&, const Thresholds&) = default;
@@ -95,8 +95,9 @@ inline constexpr ThresholdInfo kThresholds[] = {
      "Busy share of a CPU from which it is saturated: the timer's samples leave a few percent open."},
     {&Thresholds::cpu_waiting_ratio, "cpu_waiting_ratio", 0.01, 1,
      "Share of the time in which some task waits for a CPU (PSI)."},
-    {&Thresholds::cpu_runnable_factor, "cpu_runnable_factor", 1, 100,
-     "Runnable tasks per CPU from which they are too many: at two, one runs and one waits on each."},
+    {&Thresholds::cpu_waiting_tasks, "cpu_waiting_tasks", 0.1, 100,
+     "Tasks that wait for each CPU, on average, from which there are too few CPUs: three that want to run all the time on "
+     "two CPUs make 0.5."},
     {&Thresholds::iowait_ratio, "iowait_ratio", 0.05, 1, "Share of a CPU's time in iowait that wants an explanation."},
 };
 

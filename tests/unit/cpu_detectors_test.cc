@@ -26,6 +26,7 @@ class CpuHost {
         host_.add("cpu", "node_cpu_seconds_total", {{"cpu", name}, {"mode", "idle"}}, (1 - busy_[cpu]) * tick);
       }
       for (auto& [labels, cores] : processes_) {
+        host_.set("process", "tidegauge_process_start_time_seconds", labels, 1);
         FakeHost::Labels user = labels;
         user.emplace_back("mode", "user");
         host_.add("process", "tidegauge_process_cpu_seconds_total", user, cores * tick);
