@@ -292,14 +292,14 @@ bool is_churn(const Scene& scene, const Thresholds& limits, Churn& churn) {
 // is seen of files that live for seconds; it may also be one file that is cut again and again.
 bool is_cancelled(const Scene& scene, Churn& churn) {
   constexpr double kCancelled = 0.3;
-  constexpr double kOften = 0.3;  // of the seconds: it comes with each batch of files
+  constexpr double kSeenOften = 0.3;  // of the seconds: it comes with each batch of files
   const double cancelled = mean_or_0(scene, *churn.group, Signal::kGroupCancelled, kChurnWindow);
   if (cancelled <= 0) {
     return false;
   }
   churn.written = mean_or_0(scene, *churn.group, Signal::kGroupWritten, kChurnWindow);
   const double seen = scene.share_at_least(*churn.group, Signal::kGroupWritten, churn.written / 4, kChurnWindow);
-  if (churn.written <= 0 || cancelled < kCancelled * churn.written || !(seen >= kOften) || !is_costly(scene, churn)) {
+  if (churn.written <= 0 || cancelled < kCancelled * churn.written || !(seen >= kSeenOften) || !is_costly(scene, churn)) {
     return false;
   }
   const double waiting = scene.mean(Signal::kPressureIo, kChurnWindow);
