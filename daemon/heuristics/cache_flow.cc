@@ -18,7 +18,9 @@ constexpr double kReadFactor = 3;  // times what it usually reads, from which a 
 // Without MemTotal: 80 MB/s reclaimed.
 constexpr double kScanFactor = 20;
 
-bool is_stacked(std::string_view device) { return device.starts_with("dm-") || device.starts_with("md"); }
+bool is_stacked(std::string_view device) {
+  return device.starts_with("dm-") || device.starts_with("md");
+}
 
 }  // namespace
 
@@ -29,8 +31,10 @@ double read_latency(const Scene& scene, const Subject& disk) {
 
 bool read_flow(const DetectorInput& input, CacheFlow& out) {
   const Scene& scene = input.scene;
-  const double stolen = sum_known(scene.mean(Signal::kStolenKswapd, kCacheWindow), scene.mean(Signal::kStolenDirect, kCacheWindow));
-  const double scanned = sum_known(scene.mean(Signal::kScannedKswapd, kCacheWindow), scene.mean(Signal::kScannedDirect, kCacheWindow));
+  const double stolen = sum_known(scene.mean(Signal::kStolenKswapd, kCacheWindow),
+                                  scene.mean(Signal::kStolenDirect, kCacheWindow));
+  const double scanned = sum_known(scene.mean(Signal::kScannedKswapd, kCacheWindow),
+                                   scene.mean(Signal::kScannedDirect, kCacheWindow));
   out.stolen = is_known(stolen) ? stolen : scanned;
   if (!(out.stolen >= input.limits.scan_pages_per_second / 2)) {
     return false;
@@ -39,14 +43,17 @@ bool read_flow(const DetectorInput& input, CacheFlow& out) {
   out.stolen_bytes = out.stolen * out.page_bytes;
   out.read_bytes = scene.mean(Signal::kPagedIn, kCacheWindow);
   const double total = scene.now(Signal::kMemTotal);
-  const double least = is_known(total) ? input.limits.cache_refill_ratio * total
-                                       : kScanFactor * input.limits.scan_pages_per_second * out.page_bytes;
-  return out.stolen_bytes >= least && out.read_bytes >= std::max(least / 2, kReadShare * out.stolen_bytes);
+  const double least = is_known(total)
+                           ? input.limits.cache_refill_ratio * total
+                           : kScanFactor * input.limits.scan_pages_per_second * out.page_bytes;
+  return out.stolen_bytes >= least &&
+         out.read_bytes >= std::max(least / 2, kReadShare * out.stolen_bytes);
 }
 
 bool is_for_anon(const Scene& scene, const CacheFlow& flow, const Taking& taking) {
   const double swapped = scene.mean(Signal::kSwapOuts, kCacheWindow);
-  return taking.net_bytes_per_second > kAnonShare * flow.stolen_bytes || swapped > kSwapShare * flow.stolen;
+  return taking.net_bytes_per_second > kAnonShare * flow.stolen_bytes ||
+         swapped > kSwapShare * flow.stolen;
 }
 
 CacheDisks find_disks(const Scene& scene, const CacheFlow& flow) {
@@ -71,8 +78,8 @@ CacheDisks find_disks(const Scene& scene, const CacheFlow& flow) {
     }
     (is_stacked(disk->label(0)) ? filling_stacked : filling) += bytes;
     // The disk itself rather than what is stacked on it.
-    const bool is_below = out.leader != nullptr && is_stacked(out.leader->label(0)) && !is_stacked(disk->label(0)) &&
-                          bytes >= 0.9 * out.leader_bytes;
+    const bool is_below = out.leader != nullptr && is_stacked(out.leader->label(0)) &&
+                          !is_stacked(disk->label(0)) && bytes >= 0.9 * out.leader_bytes;
     if (out.leader == nullptr || is_below) {
       out.leader = disk;
       out.leader_bytes = bytes;
@@ -84,14 +91,17 @@ CacheDisks find_disks(const Scene& scene, const CacheFlow& flow) {
       continue;
     }
     out.other_bytes += bytes;
-    out.other_wait += Scene::sum(*disk, Signal::kDiskReadTime) > 0 ? scene.mean(*disk, Signal::kDiskReadTime, kCacheWindow) : 0;
+    out.other_wait += Scene::sum(*disk, Signal::kDiskReadTime) > 0
+                          ? scene.mean(*disk, Signal::kDiskReadTime, kCacheWindow)
+                          : 0;
     const double usual = usual_of(scene, *disk, Signal::kDiskReadBytes);
     if (!is_known(usual) || bytes >= kReadFactor * usual) {
       out.hurt.push_back(disk);
     }
   }
   std::stable_sort(out.hurt.begin(), out.hurt.end(), [&](const Subject* a, const Subject* b) {
-    return scene.mean(*a, Signal::kDiskReadTime, kCacheWindow) > scene.mean(*b, Signal::kDiskReadTime, kCacheWindow);
+    return scene.mean(*a, Signal::kDiskReadTime, kCacheWindow) >
+           scene.mean(*b, Signal::kDiskReadTime, kCacheWindow);
   });
   return out;
 }
@@ -99,7 +109,8 @@ CacheDisks find_disks(const Scene& scene, const CacheFlow& flow) {
 CacheReader find_reader(const Scene& scene, const CacheFlow& flow) {
   CacheReader out;
   out.signal = scene.has(Signal::kGroupCacheRead) ? Signal::kGroupCacheRead : Signal::kGroupRead;
-  const std::vector<Share> readers = shares(scene, out.signal, kCacheWindow, flow.read_bytes, kReadShare);
+  const std::vector<Share> readers =
+      shares(scene, out.signal, kCacheWindow, flow.read_bytes, kReadShare);
   if (!readers.empty()) {
     out.group = readers.front().subject;
     out.bytes = readers.front().value;
@@ -109,7 +120,8 @@ CacheReader find_reader(const Scene& scene, const CacheFlow& flow) {
 }
 
 // What those lose that do not fill the cache.
-CacheHurt measure_hurt(const Scene& scene, const CacheFlow& flow, const CacheDisks& disks, const CacheReader& reader) {
+CacheHurt measure_hurt(const Scene& scene, const CacheFlow& flow, const CacheDisks& disks,
+                       const CacheReader& reader) {
   CacheHurt out;
   out.is_counted = is_known(flow.refaults);
   out.faults = flow.majors;
@@ -130,7 +142,8 @@ CacheHurt measure_hurt(const Scene& scene, const CacheFlow& flow, const CacheDis
   if (!disks.hurt.empty()) {
     // Readers that do not map their files have no faults; the share of what they read that had been there before.
     const double pages = disks.other_bytes / flow.page_bytes;
-    const double share = out.is_counted ? std::min(flow.refaults / std::max(pages, 1.0), 1.0) : (out.rose ? 1.0 : 0.0);
+    const double share = out.is_counted ? std::min(flow.refaults / std::max(pages, 1.0), 1.0)
+                                        : (out.rose ? 1.0 : 0.0);
     const double wait = disks.other_wait * share;
     if (out.is_counted && flow.refaults >= kLeastFaults && wait > out.wait) {
       out.wait = wait;

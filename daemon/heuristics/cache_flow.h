@@ -28,7 +28,7 @@ inline constexpr double kLeastFaultsAlone = 10;
 
 struct CacheFlow {
   double page_bytes = 4096;
-  double stolen = 0;    // pages per second
+  double stolen = 0;  // pages per second
   double stolen_bytes = 0;
   double read_bytes = 0;
   double majors = kUnknown;
@@ -38,10 +38,10 @@ struct CacheFlow {
 
 struct CacheDisks {
   const Subject* leader = nullptr;
-  double leader_bytes = 0;  // read per second
-  double share = 0;         // of pgpgin, of all that fill
-  double other_bytes = 0;   // read from the others
-  double other_wait = 0;    // time their reads take, per second
+  double leader_bytes = 0;           // read per second
+  double share = 0;                  // of pgpgin, of all that fill
+  double other_bytes = 0;            // read from the others
+  double other_wait = 0;             // time their reads take, per second
   std::vector<const Subject*> hurt;  // others that read much more than usual, the busiest first
 };
 
@@ -53,10 +53,10 @@ struct CacheReader {
 };
 
 struct CacheHurt {
-  double wait = 0;         // seconds per second
-  double faults = kUnknown;  // major ones of those that do not fill
+  double wait = 0;            // seconds per second
+  double faults = kUnknown;   // major ones of those that do not fill
   double latency = kUnknown;  // of the disk they wait for
-  bool is_counted = false;  // the kernel counts refaults
+  bool is_counted = false;    // the kernel counts refaults
   bool rose = false;
 };
 
@@ -67,7 +67,8 @@ bool is_for_anon(const Scene& scene, const CacheFlow& flow, const Taking& taking
 CacheDisks find_disks(const Scene& scene, const CacheFlow& flow);
 // The group that reads most of what fills the cache, where one reads half of it.
 CacheReader find_reader(const Scene& scene, const CacheFlow& flow);
-CacheHurt measure_hurt(const Scene& scene, const CacheFlow& flow, const CacheDisks& disks, const CacheReader& reader);
+CacheHurt measure_hurt(const Scene& scene, const CacheFlow& flow, const CacheDisks& disks,
+                       const CacheReader& reader);
 // Mean time of a read; unknown when there were none.
 double read_latency(const Scene& scene, const Subject& disk);
 

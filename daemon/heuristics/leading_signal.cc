@@ -13,8 +13,8 @@ constexpr double kGapSeconds = 10;
 
 }  // namespace
 
-std::optional<std::int64_t> onset_of(const Scene& scene, const Subject& subject, Signal signal, double level,
-                                     double usual) {
+std::optional<std::int64_t> onset_of(const Scene& scene, const Subject& subject, Signal signal,
+                                     double level, double usual) {
   if (!(level > 0)) {
     return std::nullopt;
   }

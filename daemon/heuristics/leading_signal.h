@@ -15,8 +15,8 @@ namespace tidegauge::heuristics {
 
 // Of a signal that is at `level` now: when it came to a fifth of it, or half way up from where it usually is, but for
 // gaps of ten seconds. The begin of the tick in which it did.
-std::optional<std::int64_t> onset_of(const Scene& scene, const Subject& subject, Signal signal, double level,
-                                     double usual = kUnknown);
+std::optional<std::int64_t> onset_of(const Scene& scene, const Subject& subject, Signal signal,
+                                     double level, double usual = kUnknown);
 
 // Ticks further apart than this cannot tell a lead of seconds.
 inline constexpr double kFinestLeadSeconds = 5;

@@ -18,15 +18,15 @@ namespace tidegauge::heuristics {
 namespace {
 
 // Groups take turns, so that a tick costs little; the verdict is kept longer than that without a finding.
-constexpr std::int64_t kTurnNs = 60'000'000'000;
+constexpr std::int64_t kTurnNs = 20'000'000'000;
 constexpr double kMinutesOfPast = 48 * 60;
 
 constexpr double kLeastSeconds = 280;  // five minutes, of which the first and last are not whole
 constexpr double kMostSeconds = 24 * 3600;
 constexpr double kObservedShare = 0.2;  // of the time until memory is used up
 constexpr double kLeastTau = 0.8;
-constexpr double kErrors = 4;        // the slope, in standard errors
-constexpr double kLateShare = 0.6;   // of the slope, that of the last third must have
+constexpr double kErrors = 4;          // the slope, in standard errors
+constexpr double kLateShare = 0.6;     // of the slope, that of the last third must have
 constexpr double kLeastGrowth = 0.02;  // of all memory, while it was watched
 // Growth that processes which came since explain.
 constexpr double kByNewProcesses = 0.5;
@@ -42,13 +42,14 @@ struct Leak {
 };
 
 bool is_its_turn(const Scene& scene, std::size_t index) {
-  const std::int64_t offset = static_cast<std::int64_t>(index * 7 % 60) * 1'000'000'000;
+  const std::int64_t offset = static_cast<std::int64_t>(index * 7 % 20) * 1'000'000'000;
   const std::int64_t now = scene.boottime_ns() + offset;
   return now / kTurnNs != (now - scene.axis().length_ns(0)) / kTurnNs;
 }
 
 // Anonymous memory and swap of the subject, oldest first, seconds before now: by ticks, or by minutes.
-std::vector<Sample> past_of(const Scene& scene, const Subject& subject, Signal anon, Signal swap, double seconds) {
+std::vector<Sample> past_of(const Scene& scene, const Subject& subject, Signal anon, Signal swap,
+                            double seconds) {
   if (seconds <= kTickSeconds) {
     std::vector<Sample> out = samples_of(scene, subject, anon, seconds);
     const Track* swapped = swap == anon ? nullptr : scene.track(subject, swap);
@@ -73,7 +74,8 @@ std::vector<Sample> past_of(const Scene& scene, const Subject& subject, Signal a
   }
   const MinuteTrack* swapped = swap == anon ? nullptr : scene.minutes(subject, swap);
   const std::vector<MinuteTrack::Point> more =
-      swapped == nullptr ? std::vector<MinuteTrack::Point>{} : swapped->points(scene.boottime_ns(), seconds / 60);
+      swapped == nullptr ? std::vector<MinuteTrack::Point>{}
+                         : swapped->points(scene.boottime_ns(), seconds / 60);
   std::size_t at = 0;
   const double now = static_cast<double>(scene.boottime_ns()) / 60e9;
   for (const MinuteTrack::Point& point : minutes->points(scene.boottime_ns(), seconds / 60)) {
@@ -87,7 +89,8 @@ std::vector<Sample> past_of(const Scene& scene, const Subject& subject, Signal a
 }
 
 // Whether it grows like a leak over these samples.
-std::optional<Leak> judge(const DetectorInput& input, std::span<const Sample> samples, double left) {
+std::optional<Leak> judge(const DetectorInput& input, std::span<const Sample> samples,
+                          double left) {
   const auto trend = fit_trend(samples);
   const double total = input.scene.now(Signal::kMemTotal);
   if (!trend || !(trend->per_second > 0)) {
@@ -98,8 +101,9 @@ std::optional<Leak> judge(const DetectorInput& input, std::span<const Sample> sa
   out.seconds_left = left / trend->per_second;
   out.bytes = samples.back().value;
   const double needed = std::clamp(kObservedShare * out.seconds_left, kLeastSeconds, kMostSeconds);
-  const bool is_large = trend->per_second * 86'400 >= input.limits.leak_growth_ratio_per_day * total &&
-                        trend->per_second * trend->seconds >= kLeastGrowth * total;
+  const bool is_large =
+      trend->per_second * 86'400 >= input.limits.leak_growth_ratio_per_day * total &&
+      trend->per_second * trend->seconds >= kLeastGrowth * total;
   const bool is_steady = trend->tau >= kLeastTau && trend->per_second > kErrors * trend->error &&
                          trend->late >= kLateShare * trend->per_second &&
                          trend->early >= 0.3 * trend->per_second;
@@ -113,7 +117,8 @@ std::optional<Leak> judge(const DetectorInput& input, std::span<const Sample> sa
   return out;
 }
 
-std::optional<Leak> find_leak(const DetectorInput& input, const Subject& subject, Signal anon, Signal swap, double left) {
+std::optional<Leak> find_leak(const DetectorInput& input, const Subject& subject, Signal anon,
+                              Signal swap, double left) {
   const Scene& scene = input.scene;
   std::optional<Leak> out;
   double seen = 0;
@@ -134,8 +139,10 @@ std::optional<Leak> find_leak(const DetectorInput& input, const Subject& subject
   }
   // A new height: what it has reached before it has given back, too.
   const std::vector<Sample> minutes = past_of(scene, subject, anon, swap, kMinutesOfPast * 60);
+  // Means of minutes blunt a peak: two minutes of growth less are as high.
+  const double height = out->trend.last - 120 * out->trend.per_second;
   for (const Sample& one : minutes) {
-    if (one.seconds < -out->trend.seconds && one.value > out->trend.last) {
+    if (one.seconds < -out->trend.seconds && one.value > height) {
       return std::nullopt;
     }
   }
@@ -146,7 +153,8 @@ std::optional<Leak> find_leak(const DetectorInput& input, const Subject& subject
 }
 
 // The process of the group that grows, and the sum of how fast those grow that are seen.
-const Subject* growing_process(const DetectorInput& input, std::string_view group, const Leak& leak, double& per_second) {
+const Subject* growing_process(const DetectorInput& input, std::string_view group, const Leak& leak,
+                               double& per_second) {
   const Scene& scene = input.scene;
   const Subject* best = nullptr;
   double most = 0;
@@ -156,7 +164,8 @@ const Subject* growing_process(const DetectorInput& input, std::string_view grou
       continue;
     }
     const double seconds = std::clamp(leak.trend.seconds, kLeastSeconds, 48.0 * 3600);
-    const auto trend = fit_trend(past_of(scene, *process, Signal::kProcessAnon, Signal::kProcessAnon, seconds));
+    const auto trend =
+        fit_trend(past_of(scene, *process, Signal::kProcessAnon, Signal::kProcessAnon, seconds));
     if (!trend || trend->seconds < 0.5 * std::min(seconds, kTickSeconds)) {
       continue;
     }
@@ -171,7 +180,8 @@ const Subject* growing_process(const DetectorInput& input, std::string_view grou
 
 // Whether processes that came since may explain the growth: as many as came, each as large as they are on average.
 bool is_by_new_processes(const Scene& scene, const Subject& group, const Leak& leak) {
-  const double starts = scene.mean(group, Signal::kGroupStarts, std::min(leak.trend.seconds, 1800.0));
+  const double starts =
+      scene.mean(group, Signal::kGroupStarts, std::min(leak.trend.seconds, 1800.0));
   const double count = Scene::now(group, Signal::kGroupProcesses);
   if (!is_known(starts)) {
     return false;
@@ -183,11 +193,13 @@ bool is_by_new_processes(const Scene& scene, const Subject& group, const Leak& l
 std::string duration_span(const Leak& leak, double left) {
   const double error = 2 * leak.trend.error;
   const double soon = left / (leak.trend.per_second + error);
-  const double late = leak.trend.per_second > error ? left / (leak.trend.per_second - error) : kUnknown;
+  const double late =
+      leak.trend.per_second > error ? left / (leak.trend.per_second - error) : kUnknown;
   return format_duration(soon) + (is_known(late) ? " to " + format_duration(late) : " at least");
 }
 
-void report(const DetectorInput& input, const Subject* group, const Leak& leak, double left, Findings& out) {
+void report(const DetectorInput& input, const Subject* group, const Leak& leak, double left,
+            Findings& out) {
   const Scene& scene = input.scene;
   const double total = scene.now(Signal::kMemTotal);
   Finding finding;
@@ -195,7 +207,8 @@ void report(const DetectorInput& input, const Subject* group, const Leak& leak, 
   finding.onset_ns = scene.boottime_ns() + static_cast<std::int64_t>(leak.began * 1e9);
   finding.onset_resolution_seconds = leak.trend.seconds > kTickSeconds ? 60 : scene.tick_seconds();
   // Half of it by how well it fits, the rest by how long it was watched.
-  const double watched = leak.trend.seconds / std::max(kObservedShare * leak.seconds_left, kLeastSeconds);
+  const double watched =
+      leak.trend.seconds / std::max(kObservedShare * leak.seconds_left, kLeastSeconds);
   finding.confidence = 0.3 + 0.2 * leak.trend.fit + 0.1 * std::min(watched, 2.0);
   Party party;
   if (group != nullptr) {
@@ -216,11 +229,13 @@ void report(const DetectorInput& input, const Subject* group, const Leak& leak, 
     const double shmem = Scene::now(*group, Signal::kGroupShmem);
     const double file = Scene::now(*group, Signal::kGroupFile);
     if (is_known(file)) {
-      finding.ruled_out.push_back({"page cache and files it maps", "only anonymous memory is counted; resident of files are " +
-                                                                       figure(file, Unit::kBytes)});
+      finding.ruled_out.push_back({"page cache and files it maps",
+                                   "only anonymous memory is counted; resident of files are " +
+                                       figure(file, Unit::kBytes)});
     }
     if (is_known(shmem)) {
-      finding.ruled_out.push_back({"shared memory", figure(shmem, Unit::kBytes) + " of it are not counted"});
+      finding.ruled_out.push_back(
+          {"shared memory", figure(shmem, Unit::kBytes) + " of it are not counted"});
     }
     if (process != nullptr) {
       finding.ruled_out.push_back({"more processes", "one process grows by itself"});
@@ -236,30 +251,39 @@ void report(const DetectorInput& input, const Subject* group, const Leak& leak, 
   const std::string who = group != nullptr ? party.text() : "Anonymous memory of the host";
   finding.causes.push_back(std::move(party));
   const std::string source =
-      group != nullptr ? source_of(Signal::kGroupAnon) + ", " + source_of(Signal::kGroupSwap) : source_of(Signal::kAnonPages);
+      group != nullptr ? source_of(Signal::kGroupAnon) + ", " + source_of(Signal::kGroupSwap)
+                       : source_of(Signal::kAnonPages);
   add_figure(finding, "growth of anonymous memory and swap an hour", hourly, Unit::kBytes,
              input.limits.leak_growth_ratio_per_day * total / 24, source);
-  add_figure(finding, "its standard error", leak.trend.error * 3600, Unit::kBytes, std::nullopt, source);
-  add_figure(finding, "share of the variance that a straight line explains (R2)", leak.trend.fit, Unit::kRatio, std::nullopt, source);
-  add_figure(finding, "share of pairs of samples that rise (Kendall's tau)", leak.trend.tau, Unit::kNumber, kLeastTau, source);
+  add_figure(finding, "its standard error", leak.trend.error * 3600, Unit::kBytes, std::nullopt,
+             source);
+  add_figure(finding, "share of the variance that a straight line explains (R2)", leak.trend.fit,
+             Unit::kRatio, std::nullopt, source);
+  add_figure(finding, "share of pairs of samples that rise (Kendall's tau)", leak.trend.tau,
+             Unit::kNumber, kLeastTau, source);
   add_figure(finding, "watched for", leak.trend.seconds, Unit::kSeconds,
              std::clamp(kObservedShare * leak.seconds_left, kLeastSeconds, kMostSeconds), source);
-  add_figure(finding, "anonymous memory and swap now", leak.bytes, Unit::kBytes, std::nullopt, source);
+  add_figure(finding, "anonymous memory and swap now", leak.bytes, Unit::kBytes, std::nullopt,
+             source);
   add_figure(finding, "of all memory", leak.bytes / total, Unit::kRatio, std::nullopt, source);
-  add_figure(finding, "until available memory and free swap are used up", leak.seconds_left, Unit::kSeconds, std::nullopt,
-             source_of(Signal::kMemAvailable));
-  finding.ruled_out.push_back({"a warm-up that levels off", "the last third of the time it grew by " +
-                                                                figure(leak.trend.late * 3600, Unit::kBytes) + " an hour, the first by " +
-                                                                figure(leak.trend.early * 3600, Unit::kBytes)});
+  add_figure(finding, "until available memory and free swap are used up", leak.seconds_left,
+             Unit::kSeconds, std::nullopt, source_of(Signal::kMemAvailable));
+  finding.ruled_out.push_back(
+      {"a warm-up that levels off",
+       "the last third of the time it grew by " + figure(leak.trend.late * 3600, Unit::kBytes) +
+           " an hour, the first by " + figure(leak.trend.early * 3600, Unit::kBytes)});
   finding.timeline.push_back({finding.onset_ns, "anonymous memory begins to grow"});
-  finding.sentence = who + " has grown by " + figure(hourly, Unit::kBytes) + " an hour for " + format_duration(-leak.began) +
-                     ", steadily: " + figure(leak.bytes, Unit::kBytes) + " of private anonymous memory now, " +
-                     figure(leak.bytes / total, Unit::kRatio) + " of RAM; what is available lasts for another " +
-                     duration_span(leak, left) + " at this pace.";
+  finding.sentence =
+      who + " has grown by " + figure(hourly, Unit::kBytes) + " an hour for " +
+      format_duration(-leak.began) + ", steadily: " + figure(leak.bytes, Unit::kBytes) +
+      " of private anonymous memory now, " + figure(leak.bytes / total, Unit::kRatio) +
+      " of RAM; what is available lasts for another " + duration_span(leak, left) +
+      " at this pace.";
   const std::string pid = finding.causes.front().pid;
-  finding.next_steps = {"pidstat -r " + (pid.empty() ? std::string() : "-p " + pid + " ") + "60",
-                        "cat /proc/" + (pid.empty() ? std::string("PID") : pid) + "/smaps_rollup",
-                        "pmap -X " + (pid.empty() ? std::string("PID") : pid) + " | sort -k 7 -n | tail"};
+  finding.next_steps = {
+      "pidstat -r " + (pid.empty() ? std::string() : "-p " + pid + " ") + "60",
+      "cat /proc/" + (pid.empty() ? std::string("PID") : pid) + "/smaps_rollup",
+      "pmap -X " + (pid.empty() ? std::string("PID") : pid) + " | sort -k 7 -n | tail"};
   finding.confidence = std::clamp(finding.confidence, 0.0, 0.9);
   out.push_back(std::move(finding));
 }
@@ -286,7 +310,8 @@ void detect_memory_leak_suspected(const DetectorInput& input, Findings& out) {
     }
   }
   if (groups.empty() && is_its_turn(scene, 0)) {
-    if (const auto leak = find_leak(input, scene.host(), Signal::kAnonPages, Signal::kAnonPages, left)) {
+    if (const auto leak =
+            find_leak(input, scene.host(), Signal::kAnonPages, Signal::kAnonPages, left)) {
       report(input, nullptr, *leak, left, out);
     }
   }

@@ -116,7 +116,8 @@ Taking taking_of(const Scene& scene, const Subject& subject, Signal anon, double
   const bool is_new = subject.first_seen_ns > axis.end_ns(ticks);
   const double total = scene.now(Signal::kMemTotal);
   const double from = is_new || !is_known(total) ? 0 : kKeptShare * total;
-  add_moves(out, scene, seconds, [&](std::size_t back) { return track->at(axis, back); }, from);
+  add_moves(
+      out, scene, seconds, [&](std::size_t back) { return track->at(axis, back); }, from);
   return out;
 }
 
@@ -139,7 +140,8 @@ std::vector<Taking> all_takers(const Scene& scene, Kind kind, Signal anon, doubl
 std::string taking_text(const Taking& taking) {
   const bool returns = taking.net_bytes_per_second < taking.taken_bytes_per_second / 2;
   return std::string(returns ? "takes " : "grows by ") +
-         figure(returns ? taking.taken_bytes_per_second : taking.net_bytes_per_second, Unit::kBytesPerSecond) +
+         figure(returns ? taking.taken_bytes_per_second : taking.net_bytes_per_second,
+                Unit::kBytesPerSecond) +
          (returns ? " and returns it, has " : " to ") + figure(taking.bytes, Unit::kBytes);
 }
 
@@ -154,14 +156,15 @@ std::string source_of(Signal signal) {
   return std::string(info.sources[0].family) + std::string(info.sources[0].suffix);
 }
 
-void add_figure(Finding& finding, std::string what, double value, Unit unit, std::optional<double> threshold,
-                std::string source) {
+void add_figure(Finding& finding, std::string what, double value, Unit unit,
+                std::optional<double> threshold, std::string source) {
   if (is_known(value)) {
     finding.evidence.push_back({std::move(what), value, unit, threshold, std::move(source)});
   }
 }
 
-void add_figure(Finding& finding, std::string what, double value, Signal signal, std::optional<double> threshold) {
+void add_figure(Finding& finding, std::string what, double value, Signal signal,
+                std::optional<double> threshold) {
   add_figure(finding, std::move(what), value, info_of(signal).unit, threshold, source_of(signal));
 }
 
@@ -189,7 +192,8 @@ std::vector<Sample> left_of_memory(const Scene& scene, double seconds) {
   return out;
 }
 
-std::vector<Sample> samples_of(const Scene& scene, const Subject& subject, Signal signal, double seconds) {
+std::vector<Sample> samples_of(const Scene& scene, const Subject& subject, Signal signal,
+                               double seconds) {
   std::vector<Sample> out;
   const Track* track = scene.track(subject, signal);
   if (track == nullptr) {
@@ -199,7 +203,8 @@ std::vector<Sample> samples_of(const Scene& scene, const Subject& subject, Signa
   for (std::size_t back = axis.ticks_within(seconds); back-- > 0;) {
     const double value = track->at(axis, back);
     if (is_known(value) && value > 0) {
-      out.push_back({static_cast<double>(axis.end_ns(back) - axis.end_ns(0)) / kNsPerSecond, value});
+      out.push_back(
+          {static_cast<double>(axis.end_ns(back) - axis.end_ns(0)) / kNsPerSecond, value});
     }
   }
   return out;
@@ -212,7 +217,8 @@ Taking host_taking(const Scene& scene, double seconds) {
   }
   for (const Signal signal : {Signal::kAnonPages, Signal::kShmem}) {
     out.bytes += is_known(scene.now(signal)) ? scene.now(signal) : 0;
-    add_moves(out, scene, seconds, [&](std::size_t back) { return value_at(scene, signal, back); }, 0);
+    add_moves(
+        out, scene, seconds, [&](std::size_t back) { return value_at(scene, signal, back); }, 0);
   }
   return out;
 }
@@ -221,8 +227,8 @@ std::vector<Taking> takers(const Scene& scene, double seconds) {
   return all_takers(scene, Kind::kGroup, Signal::kGroupAnon, seconds);
 }
 
-Party member_of_group(const Scene& scene, std::string_view group, Signal of_process, double group_value,
-                      double seconds) {
+Party member_of_group(const Scene& scene, std::string_view group, Signal of_process,
+                      double group_value, double seconds) {
   const Subject* best = nullptr;
   double most = 0;
   for (const Subject* process : scene.subjects(Kind::kProcess)) {
@@ -278,7 +284,8 @@ std::vector<Party> taker_parties(const Scene& scene, double seconds, std::size_t
 std::vector<Party> largest_parties(const Scene& scene, std::size_t most) {
   std::vector<std::pair<double, const Subject*>> all;
   for (const Subject* group : scene.subjects(Kind::kGroup)) {
-    const double bytes = Scene::sum(*group, Signal::kGroupAnon) + Scene::sum(*group, Signal::kGroupSwap);
+    const double bytes =
+        Scene::sum(*group, Signal::kGroupAnon) + Scene::sum(*group, Signal::kGroupSwap);
     if (bytes > 0) {
       all.emplace_back(bytes, group);
     }
@@ -294,7 +301,8 @@ std::vector<Party> largest_parties(const Scene& scene, std::size_t most) {
     }
     const double own = Scene::sum(*group, Signal::kGroupAnon);
     Party party = member_of_group(scene, group->label(0), Signal::kProcessAnon, own, 0);
-    party.share = is_known(total) && total > 0 ? std::optional(std::min(bytes / total, 1.0)) : std::nullopt;
+    party.share =
+        is_known(total) && total > 0 ? std::optional(std::min(bytes / total, 1.0)) : std::nullopt;
     party.doing = "has " + figure(bytes, Unit::kBytes) + " of anonymous memory and swap";
     out.push_back(std::move(party));
   }
@@ -302,11 +310,14 @@ std::vector<Party> largest_parties(const Scene& scene, std::size_t most) {
 }
 
 std::string lasted(const Scene& scene, const Finding& finding) {
-  return ", for " + format_duration(static_cast<double>(scene.boottime_ns() - finding.onset_ns) / 1e9) + ".";
+  return ", for " +
+         format_duration(static_cast<double>(scene.boottime_ns() - finding.onset_ns) / 1e9) + ".";
 }
 
 std::string who_does(const Finding& finding) {
-  return finding.causes.empty() ? "" : "; " + finding.causes.front().text() + " " + finding.causes.front().doing;
+  return finding.causes.empty()
+             ? ""
+             : "; " + finding.causes.front().text() + " " + finding.causes.front().doing;
 }
 
 void add_unchecked(Finding& finding, const Scene& scene, Signal signal, std::string_view what) {

@@ -27,8 +27,8 @@ std::string source_of(Signal signal);
 // Adds what is known; an unknown figure is no evidence.
 void add_figure(Finding& finding, std::string what, double value, Signal signal,
                 std::optional<double> threshold = std::nullopt);
-void add_figure(Finding& finding, std::string what, double value, Unit unit, std::optional<double> threshold,
-                std::string source);
+void add_figure(Finding& finding, std::string what, double value, Unit unit,
+                std::optional<double> threshold, std::string source);
 // Sum of what is known of the two; unknown if neither is.
 double sum_known(double a, double b);
 // Where it settled of a signal of the host before what is going on: the lower quartile of its minutes of the last day
@@ -41,13 +41,14 @@ double available_bytes(const Scene& scene);
 // The same and free swap, tick by tick over the last seconds, oldest first. Seconds count from now, negative.
 std::vector<Sample> left_of_memory(const Scene& scene, double seconds);
 // A subject's signal likewise; ticks at which it was not kept are left out.
-std::vector<Sample> samples_of(const Scene& scene, const Subject& subject, Signal signal, double seconds);
+std::vector<Sample> samples_of(const Scene& scene, const Subject& subject, Signal signal,
+                               double seconds);
 
 // ---- who takes it ----
 // How memory that only swap can take back moved over the last seconds.
 struct Taking {
-  const Subject* subject = nullptr;  // group or process; null: of the host
-  double net_bytes_per_second = 0;   // what it grew by
+  const Subject* subject = nullptr;   // group or process; null: of the host
+  double net_bytes_per_second = 0;    // what it grew by
   double taken_bytes_per_second = 0;  // sum of its rises alone: what it took, returned or not
   double bytes = 0;                   // now
 };
@@ -56,7 +57,8 @@ Taking host_taking(const Scene& scene, double seconds);
 // Groups that took some, by what they took, the largest first.
 std::vector<Taking> takers(const Scene& scene, double seconds);
 // The group, or the process of it that has at least half of the signal's value: with its part, if `whole` is known.
-Party member_of_group(const Scene& scene, std::string_view group, Signal of_process, double group_value, double seconds);
+Party member_of_group(const Scene& scene, std::string_view group, Signal of_process,
+                      double group_value, double seconds);
 // The same by how anonymous memory grew.
 Party taker_party(const Scene& scene, const Taking& taking, double seconds, double whole);
 // Parties of the largest of takers(), each with its share and what it does. At most `most`.

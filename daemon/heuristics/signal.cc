@@ -7,6 +7,7 @@ namespace tidegauge::heuristics {
 
 namespace {
 
+// clang-format off: a row a line
 constexpr SignalInfo kInfos[] = {
     {Signal::kHostUser, Kind::kHost, "user", Unit::kCores, How::kRate, Keep::kSeconds, 1, {{{"node_cpu_seconds_total", "mode=user"}, {"node_cpu_seconds_total", "mode=nice"}}}},
     {Signal::kHostSystem, Kind::kHost, "system", Unit::kCores, How::kRate, Keep::kSeconds, 1, {{{"node_cpu_seconds_total", "mode=system"}}}},
@@ -200,6 +201,7 @@ constexpr SignalInfo kInfos[] = {
     {Signal::kLifetimeFiles, Kind::kLifetime, "deleted_of_known_age", Unit::kPerSecond, How::kRate, Keep::kSeconds, 1, {{{"tidegauge_file_lifetime_seconds", "", "_count"}}}},
     {Signal::kPeakUserRatio, Kind::kPeakUser, "peak_user", Unit::kRatio, How::kInfo, Keep::kNow, 1, {{{"tidegauge_block_peak_user_ratio"}}}},
 };
+// clang-format on
 
 constexpr bool is_in_order() {
   for (std::size_t i = 0; i < std::size(kInfos); ++i) {

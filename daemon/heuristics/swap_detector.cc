@@ -16,7 +16,7 @@ namespace tidegauge::heuristics {
 
 namespace {
 
-constexpr double kWindow = 10;   // seconds
+constexpr double kWindow = 10;     // seconds
 constexpr double kMostOfIt = 0.5;  // of the window, in which pages must move
 constexpr double kPsiHeavy = 0.3;
 constexpr std::size_t kMostVictims = 4;
@@ -31,7 +31,8 @@ const Subject* swap_disk(const Scene& scene, double in_bytes, double out_bytes) 
     if (!(read >= 0.7 * in_bytes) || !(written >= 0.7 * out_bytes)) {
       continue;
     }
-    const double off = std::abs(std::log(read / in_bytes)) + std::abs(std::log(written / out_bytes));
+    const double off =
+        std::abs(std::log(read / in_bytes)) + std::abs(std::log(written / out_bytes));
     if (best == nullptr || off < nearest) {
       nearest = off;
       best = disk;
@@ -56,7 +57,8 @@ void detect_swap_thrash(const DetectorInput& input, Findings& out) {
     return;
   }
   const double majors = scene.mean(Signal::kMajorFaults, kWindow);
-  const bool waits = is_known(pressure) ? pressure >= limits.pressure_memory_ratio : majors >= limit / 8;
+  const bool waits =
+      is_known(pressure) ? pressure >= limits.pressure_memory_ratio : majors >= limit / 8;
   if (!waits) {
     return;
   }
@@ -65,7 +67,8 @@ void detect_swap_thrash(const DetectorInput& input, Findings& out) {
   finding.confidence = 0.75;
   const auto began_in = onset_of(scene, scene.host(), Signal::kSwapIns, in);
   const auto began_out = onset_of(scene, scene.host(), Signal::kSwapOuts, swapped);
-  finding.onset_ns = std::min(began_in.value_or(scene.boottime_ns()), began_out.value_or(scene.boottime_ns()));
+  finding.onset_ns =
+      std::min(began_in.value_or(scene.boottime_ns()), began_out.value_or(scene.boottime_ns()));
   // Swapping out alone is no thrash yet.
   if (began_in && began_out) {
     finding.onset_ns = std::max(*began_in, *began_out);
@@ -78,11 +81,14 @@ void detect_swap_thrash(const DetectorInput& input, Findings& out) {
     if (finding.victims.size() == kMostVictims) {
       break;
     }
-    Party party = member_of_group(scene, one.subject->label(0), Signal::kProcessMajorFaults, one.value, kWindow);
+    Party party = member_of_group(scene, one.subject->label(0), Signal::kProcessMajorFaults,
+                                  one.value, kWindow);
     party.group = one.subject->label(0);
     party.share = one.share;
-    party.doing = "waits for " + figure(one.value, Unit::kPerSecond) + " pages a second from swap or files";
-    if (const double bytes = Scene::now(*one.subject, Signal::kGroupSwap); is_known(bytes) && bytes > 0) {
+    party.doing =
+        "waits for " + figure(one.value, Unit::kPerSecond) + " pages a second from swap or files";
+    if (const double bytes = Scene::now(*one.subject, Signal::kGroupSwap);
+        is_known(bytes) && bytes > 0) {
       party.doing += ", has " + figure(bytes, Unit::kBytes) + " in swap";
     }
     finding.victims.push_back(std::move(party));
@@ -100,30 +106,36 @@ void detect_swap_thrash(const DetectorInput& input, Findings& out) {
   add_figure(finding, "pages swapped in (pswpin)", in, Signal::kSwapIns, limit);
   add_figure(finding, "pages swapped out (pswpout)", swapped, Signal::kSwapOuts, limit);
   add_figure(finding, "major faults (majflt)", majors, Signal::kMajorFaults);
-  add_figure(finding, "time in which some task waits for memory (PSI)", pressure, Signal::kPressureMemory,
-             limits.pressure_memory_ratio);
-  add_figure(finding, "time in which all that could run wait for memory (PSI)", scene.mean(Signal::kPressureMemoryFull, kWindow),
-             Signal::kPressureMemoryFull);
-  add_figure(finding, "anonymous pages needed again after they were swapped out", scene.mean(Signal::kRefaultsAnon, kWindow),
-             Signal::kRefaultsAnon);
+  add_figure(finding, "time in which some task waits for memory (PSI)", pressure,
+             Signal::kPressureMemory, limits.pressure_memory_ratio);
+  add_figure(finding, "time in which all that could run wait for memory (PSI)",
+             scene.mean(Signal::kPressureMemoryFull, kWindow), Signal::kPressureMemoryFull);
+  add_figure(finding, "anonymous pages needed again after they were swapped out",
+             scene.mean(Signal::kRefaultsAnon, kWindow), Signal::kRefaultsAnon);
   add_figure(finding, "swap that is free", scene.now(Signal::kSwapFree), Signal::kSwapFree);
-  add_figure(finding, "anonymous memory (AnonPages)", scene.now(Signal::kAnonPages), Signal::kAnonPages);
+  add_figure(finding, "anonymous memory (AnonPages)", scene.now(Signal::kAnonPages),
+             Signal::kAnonPages);
   std::string where;
   if (disk != nullptr) {
     where = " on " + disk->label(0);
-    add_figure(finding, "time a request of " + disk->label(0) + " takes", disk_latency(scene, *disk, kWindow), Unit::kSeconds,
-               std::nullopt, "node_disk_read_time_seconds_total");
+    add_figure(finding, "time a request of " + disk->label(0) + " takes",
+               disk_latency(scene, *disk, kWindow), Unit::kSeconds, std::nullopt,
+               "node_disk_read_time_seconds_total");
   } else {
     finding.unchecked.emplace_back("the disk of the swap space: none moves what is swapped");
   }
-  add_unchecked(finding, scene, Signal::kPressureMemory, "time lost by waiting for memory: this kernel has no PSI");
-  finding.ruled_out.push_back({"idle memory swapped out once", figure(in, Unit::kPagesPerSecond) + " come back"});
+  add_unchecked(finding, scene, Signal::kPressureMemory,
+                "time lost by waiting for memory: this kernel has no PSI");
+  finding.ruled_out.push_back(
+      {"idle memory swapped out once", figure(in, Unit::kPagesPerSecond) + " come back"});
   Timeline timeline;
   timeline.add(began_out, "pages are swapped out");
   timeline.add(began_in, "and in again");
-  timeline.add(onset_of(scene, scene.host(), Signal::kPressureMemory, pressure), "tasks wait for memory");
+  timeline.add(onset_of(scene, scene.host(), Signal::kPressureMemory, pressure),
+               "tasks wait for memory");
   finding.timeline = std::move(timeline).moments();
-  finding.sentence = "Memory is swapped back and forth" + where + ": " + figure(in, Unit::kPagesPerSecond) + " in, " +
+  finding.sentence = "Memory is swapped back and forth" + where + ": " +
+                     figure(in, Unit::kPagesPerSecond) + " in, " +
                      figure(swapped, Unit::kPagesPerSecond) + " out";
   finding.sentence += who_does(finding) + lasted(scene, finding);
   finding.next_steps = {"vmstat 1", "sar -W 1", "grep VmSwap /proc/*/status"};

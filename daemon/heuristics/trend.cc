@@ -45,7 +45,8 @@ double kendall(std::span<const Sample> samples) {
   double sum = 0;
   for (std::size_t i = 0; i < samples.size(); ++i) {
     for (std::size_t j = i + 1; j < samples.size(); ++j) {
-      sum += samples[j].value > samples[i].value ? 1 : (samples[j].value < samples[i].value ? -1 : 0);
+      sum +=
+          samples[j].value > samples[i].value ? 1 : (samples[j].value < samples[i].value ? -1 : 0);
     }
   }
   const auto count = static_cast<double>(samples.size());
@@ -65,7 +66,8 @@ std::vector<Sample> binned(std::span<const Sample> samples, std::size_t most) {
   double count = 0;
   for (const Sample& sample : samples) {
     const std::size_t at =
-        width > 0 ? std::min(static_cast<std::size_t>((sample.seconds - begin) / width), most - 1) : 0;
+        width > 0 ? std::min(static_cast<std::size_t>((sample.seconds - begin) / width), most - 1)
+                  : 0;
     if (at != bin) {
       bin = at;
       count = 0;
@@ -122,10 +124,12 @@ std::optional<Trend> fit_trend(std::span<const Sample> samples) {
     spread += (sample.seconds - mean_seconds) * (sample.seconds - mean_seconds);
   }
   out.fit = all > 0 ? std::clamp(1 - unexplained / all, 0.0, 1.0) : 0;
-  const double deviation = std::max(kMedianToDeviation * median(distances), std::sqrt(unexplained / count) / 2);
+  const double deviation =
+      std::max(kMedianToDeviation * median(distances), std::sqrt(unexplained / count) / 2);
   const double correlation = unexplained > 0 ? std::clamp(together / unexplained, 0.0, 0.9) : 0;
-  out.error =
-      spread > 0 ? deviation / std::sqrt(spread) * std::sqrt((1 + correlation) / (1 - correlation)) : 0;
+  out.error = spread > 0
+                  ? deviation / std::sqrt(spread) * std::sqrt((1 + correlation) / (1 - correlation))
+                  : 0;
   out.first = intercept + out.per_second * bins.front().seconds;
   out.last = intercept + out.per_second * samples.back().seconds;
   return out;
@@ -171,7 +175,8 @@ double rise_began(std::span<const Sample> samples, double slack) {
   double farthest = kElbowShare * (last.value - first.value);
   std::size_t elbow = begin;
   for (std::size_t i = begin; i < samples.size() && span > 0; ++i) {
-    const double line = first.value + (last.value - first.value) * (samples[i].seconds - first.seconds) / span;
+    const double line =
+        first.value + (last.value - first.value) * (samples[i].seconds - first.seconds) / span;
     if (line - samples[i].value > farthest) {
       farthest = line - samples[i].value;
       elbow = i;

@@ -9,19 +9,19 @@
 #include <iostream>
 #include <string>
 
-#include "tests/unit/memory_host.h"
+#include "tests/unit/reclaim_host.h"
 
 namespace tidegauge::heuristics {
 namespace {
 
 using tidegauge::testing::FakeHost;
-using tidegauge::testing::MemoryHost;
+using tidegauge::testing::ReclaimHost;
 
-constexpr double kMiB = MemoryHost::kMiB;
-constexpr double kGiB = MemoryHost::kGiB;
+constexpr double kMiB = ReclaimHost::kMiB;
+constexpr double kGiB = ReclaimHost::kGiB;
 
 // 8 GiB, half of it available; one group of workers.
-class Host : public MemoryHost {
+class Host : public ReclaimHost {
  public:
   Host() {
     memory("MemTotal", 8 * kGiB);
@@ -65,7 +65,8 @@ TEST(Leak, SteadyAndFast) {
   EXPECT_TRUE(host.watch(detect_memory_leak_suspected, 60, 1, [](double) { return kGiB; }).empty());
   const auto at = [](double t) { return kGiB + t * 2 * kMiB + noise(t); };
   EXPECT_TRUE(host.watch(detect_memory_leak_suspected, 240, 1, at).empty()) << "too early to say";
-  const Findings found = host.watch(detect_memory_leak_suspected, 160, 1, [&](double t) { return at(t + 240); });
+  const Findings found =
+      host.watch(detect_memory_leak_suspected, 160, 1, [&](double t) { return at(t + 240); });
   ASSERT_EQ(found.size(), 1U);
   const Finding& finding = found[0];
   EXPECT_EQ(finding.instance, "worker");
@@ -79,8 +80,10 @@ TEST(Leak, SlowOverDays) {
   Host host;
   // 40 MiB an hour: 12 % of all memory a day; in two days 1.9 GiB of the 4 that are there.
   const auto at = [](double t) { return kGiB + t / 3600 * 40 * kMiB + noise(t); };
-  EXPECT_TRUE(host.watch(detect_memory_leak_suspected, 6 * 60, 60, at).empty()) << "six hours are too short";
-  const Findings found = host.watch(detect_memory_leak_suspected, 36 * 60, 60, [&](double t) { return at(t + 6 * 3600); });
+  EXPECT_TRUE(host.watch(detect_memory_leak_suspected, 6 * 60, 60, at).empty())
+      << "six hours are too short";
+  const Findings found = host.watch(detect_memory_leak_suspected, 36 * 60, 60,
+                                    [&](double t) { return at(t + 6 * 3600); });
   ASSERT_EQ(found.size(), 1U);
   EXPECT_NEAR(found[0].evidence[0].value, 40 * kMiB, 4 * kMiB);
 }
@@ -95,16 +98,21 @@ TEST(Leak, AWarmUpLevelsOff) {
 
 TEST(Leak, SawTeethStepsAndNoise) {
   Host saw;
-  EXPECT_TRUE(saw.watch(detect_memory_leak_suspected, 1500, 2, [](double t) { return kGiB + std::fmod(t, 700.0) * 2 * kMiB; })
+  EXPECT_TRUE(saw.watch(detect_memory_leak_suspected, 1500, 2,
+                        [](double t) { return kGiB + std::fmod(t, 700.0) * 2 * kMiB; })
                   .size() <= 1U);
   // After one tooth it is known.
-  EXPECT_TRUE(saw.watch(detect_memory_leak_suspected, 1500, 2, [](double t) {
-                   return kGiB + std::fmod(t + 200, 700.0) * 2 * kMiB;
-                 }).empty());
+  EXPECT_TRUE(saw.watch(detect_memory_leak_suspected, 1500, 2,
+                        [](double t) { return kGiB + std::fmod(t + 200, 700.0) * 2 * kMiB; })
+                  .empty());
   Host step;
-  EXPECT_TRUE(step.watch(detect_memory_leak_suspected, 1500, 1, [](double t) { return t < 500 ? kGiB : 3 * kGiB; }).empty());
+  EXPECT_TRUE(step.watch(detect_memory_leak_suspected, 1500, 1,
+                         [](double t) { return t < 500 ? kGiB : 3 * kGiB; })
+                  .empty());
   Host flat;
-  EXPECT_TRUE(flat.watch(detect_memory_leak_suspected, 1500, 1, [](double t) { return kGiB + 100 * noise(t); }).empty());
+  EXPECT_TRUE(flat.watch(detect_memory_leak_suspected, 1500, 1,
+                         [](double t) { return kGiB + 100 * noise(t); })
+                  .empty());
 }
 
 TEST(Leak, MoreProcessesAreNoLeak) {
@@ -138,13 +146,16 @@ TEST(OomRisk, AFallThatEndsSoon) {
 TEST(OomRisk, AProgramThatStartsOrWarmsUp) {
   Host start;
   start.watch(detect_oom_risk, 60, 1, [](double) { return kGiB; });
-  EXPECT_TRUE(start.watch(detect_oom_risk, 100, 1, [](double t) { return kGiB + std::min(t, 15.0) * 60 * kMiB; }).empty());
+  EXPECT_TRUE(start
+                  .watch(detect_oom_risk, 100, 1,
+                         [](double t) { return kGiB + std::min(t, 15.0) * 60 * kMiB; })
+                  .empty());
   for (const double tau : {15.0, 25.0, 60.0}) {
     Host warm;
     warm.watch(detect_oom_risk, 60, 1, [](double) { return kGiB; });
-    EXPECT_TRUE(warm.watch(detect_oom_risk, 200, 1, [&](double t) {
-                      return kGiB + 2.2 * kGiB * (1 - std::exp(-t / tau));
-                    }).empty())
+    EXPECT_TRUE(warm.watch(detect_oom_risk, 200, 1,
+                           [&](double t) { return kGiB + 2.2 * kGiB * (1 - std::exp(-t / tau)); })
+                    .empty())
         << tau;
   }
 }
@@ -162,9 +173,12 @@ TEST(OomKill, TheVictimAndWhoGrew) {
   Host host;
   host.watch(detect_oom_kill, 60, 1, [](double t) { return kGiB + t * 60 * kMiB; });
   host.host().add("vmstat", "node_vmstat_oom_kill", {}, 1);
-  const double now = static_cast<double>(host.host().boottime_ns() + FakeHost::kBootRealtimeNs) / 1e9 + 0.5;
-  host.host().set("ebpf_memory", "tidegauge_oom_victim_timestamp_seconds",
-                  {{"pid", "11"}, {"comm", "worker"}, {"group", "worker"}, {"cgroup", "/"}, {"number", "1"}}, now);
+  const double now =
+      static_cast<double>(host.host().boottime_ns() + FakeHost::kBootRealtimeNs) / 1e9 + 0.5;
+  host.host().set(
+      "ebpf_memory", "tidegauge_oom_victim_timestamp_seconds",
+      {{"pid", "11"}, {"comm", "worker"}, {"group", "worker"}, {"cgroup", "/"}, {"number", "1"}},
+      now);
   host.step();
   const Findings found = host.ask(detect_oom_kill);
   ASSERT_EQ(found.size(), 1U);
@@ -199,13 +213,16 @@ class Limited : public Host {
     refault(0);
   }
   void event(const std::string& name, double per_second) {
-    rate("cgroup", "tidegauge_cgroup_memory_events_total", {{"cgroup", kName}, {"event", name}}, per_second);
+    rate("cgroup", "tidegauge_cgroup_memory_events_total", {{"cgroup", kName}, {"event", name}},
+         per_second);
   }
   void press(double ratio) {
-    rate("cgroup", "tidegauge_cgroup_pressure_waiting_seconds_total", {{"cgroup", kName}, {"resource", "memory"}}, ratio);
+    rate("cgroup", "tidegauge_cgroup_pressure_waiting_seconds_total",
+         {{"cgroup", kName}, {"resource", "memory"}}, ratio);
   }
   void refault(double pages) {
-    rate("cgroup", "tidegauge_cgroup_memory_refaults_total", {{"cgroup", kName}, {"type", "file"}}, pages);
+    rate("cgroup", "tidegauge_cgroup_memory_refaults_total", {{"cgroup", kName}, {"type", "file"}},
+         pages);
   }
   static constexpr const char* kName = "/system.slice/report.service";
 };
@@ -227,7 +244,8 @@ TEST(CgroupLimit, PageCacheThatStreamsThrough) {
   host.event("max", 50);
   EXPECT_TRUE(host.ask_for(detect_cgroup_memory_limit, 20).empty());
   host.press(0.3);
-  EXPECT_TRUE(host.ask_for(detect_cgroup_memory_limit, 20).empty()) << "it waits for its disk or for its reclaim";
+  EXPECT_TRUE(host.ask_for(detect_cgroup_memory_limit, 20).empty())
+      << "it waits for its disk or for its reclaim";
   host.refault(400);
   EXPECT_EQ(host.ask_for(detect_cgroup_memory_limit, 20).size(), 1U);
 }
@@ -243,9 +261,15 @@ TEST(MemoryDetectors, CostLittle) {
     host.disk("sd" + std::to_string(i), 10, 1e5, 0.005);
   }
   host.pass(1000);
-  const Detector detectors[] = {detect_page_cache_thrash, detect_memory_watermark_pressure, detect_direct_reclaim_stall,
-                                detect_memory_fragmentation, detect_swap_thrash, detect_memory_leak_suspected,
-                                detect_oom_risk, detect_oom_kill, detect_cgroup_memory_limit};
+  const Detector detectors[] = {detect_page_cache_thrash,
+                                detect_memory_watermark_pressure,
+                                detect_direct_reclaim_stall,
+                                detect_memory_fragmentation,
+                                detect_swap_thrash,
+                                detect_memory_leak_suspected,
+                                detect_oom_risk,
+                                detect_oom_kill,
+                                detect_cgroup_memory_limit};
   double most = 0;
   double all = 0;
   for (int i = 0; i < 60; ++i) {
@@ -254,7 +278,8 @@ TEST(MemoryDetectors, CostLittle) {
     for (const Detector detector : detectors) {
       EXPECT_TRUE(host.ask(detector).empty());
     }
-    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    const double seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     most = std::max(most, seconds);
     all += seconds;
   }

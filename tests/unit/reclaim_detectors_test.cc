@@ -7,18 +7,19 @@
 #include <algorithm>
 #include <string>
 
-#include "tests/unit/memory_host.h"
+#include "tests/unit/reclaim_host.h"
 
 namespace tidegauge::heuristics {
 namespace {
 
-using tidegauge::testing::MemoryHost;
+using tidegauge::testing::ReclaimHost;
 
-constexpr double kGiB = MemoryHost::kGiB;
+constexpr double kGiB = ReclaimHost::kGiB;
 
 bool is_ruled_out(const Finding& finding, std::string_view what) {
-  return std::any_of(finding.ruled_out.begin(), finding.ruled_out.end(),
-                     [&](const RuledOut& one) { return one.alternative.find(what) != std::string::npos; });
+  return std::any_of(finding.ruled_out.begin(), finding.ruled_out.end(), [&](const RuledOut& one) {
+    return one.alternative.find(what) != std::string::npos;
+  });
 }
 
 double figure_of(const Finding& finding, std::string_view what) {
@@ -31,7 +32,7 @@ double figure_of(const Finding& finding, std::string_view what) {
 }
 
 // 16 GiB, most of it page cache; two disks; an importer, and a shop whose mapped files are on the slow disk.
-class CacheHost : public MemoryHost {
+class CacheHost : public ReclaimHost {
  public:
   CacheHost() {
     memory("MemTotal", 16 * kGiB);
@@ -42,8 +43,9 @@ class CacheHost : public MemoryHost {
     memory("Shmem", 0.1 * kGiB);
     memory("SwapTotal", 0);
     memory("SwapFree", 0);
-    for (const char* name : {"pgpgin", "pgpgout", "pswpin", "pswpout", "pgmajfault", "pgscan_direct", "pgsteal_direct",
-                             "pgsteal_kswapd", "pgscan_kswapd", "workingset_refault_file"}) {
+    for (const char* name :
+         {"pgpgin", "pgpgout", "pswpin", "pswpout", "pgmajfault", "pgscan_direct", "pgsteal_direct",
+          "pgsteal_kswapd", "pgscan_kswapd", "workingset_refault_file"}) {
       vmstat(name, 0);
     }
     vmstat("pgpgout", 1000);
@@ -98,8 +100,9 @@ TEST(PageCacheThrash, ReaderVictimsAndLead) {
   EXPECT_TRUE(is_ruled_out(finding, "swapping"));
   EXPECT_TRUE(is_ruled_out(finding, "direct reclaim"));
   EXPECT_GE(finding.confidence, 0.8);
-  EXPECT_TRUE(std::is_sorted(finding.timeline.begin(), finding.timeline.end(),
-                             [](const Moment& a, const Moment& b) { return a.boottime_ns < b.boottime_ns; }));
+  EXPECT_TRUE(std::is_sorted(
+      finding.timeline.begin(), finding.timeline.end(),
+      [](const Moment& a, const Moment& b) { return a.boottime_ns < b.boottime_ns; }));
   EXPECT_NE(finding.sentence.find("importer"), std::string::npos);
 }
 
@@ -172,13 +175,14 @@ TEST(PageCacheThrash, StackedDevicesAreTheirDisks) {
 }
 
 TEST(PageCacheThrash, NamesOfKernel44WithoutRefaults) {
-  MemoryHost old;
+  ReclaimHost old;
   old.memory("MemTotal", 16 * kGiB);
   old.memory("MemFree", 1 * kGiB);
   old.memory("Buffers", 0.1 * kGiB);
   old.memory("Cached", 12 * kGiB);
   old.memory("AnonPages", 2 * kGiB);
-  for (const char* name : {"pgscan_kswapd_normal", "pgscan_kswapd_dma32", "pgsteal_kswapd_normal", "pgmajfault", "pgpgin", "allocstall"}) {
+  for (const char* name : {"pgscan_kswapd_normal", "pgscan_kswapd_dma32", "pgsteal_kswapd_normal",
+                           "pgmajfault", "pgpgin", "allocstall"}) {
     old.vmstat(name, 0);
   }
   old.disk("sdb", 1, 4096, 0.001);
@@ -208,11 +212,14 @@ TEST(PageCacheThrash, SamplesOfTenMinutes) {
       {3152.86, 0.30, 0, 0, 33.5, 0.17, 0.093, 33.4, 0, 0.090, 293, 1612},
       {626.94, 0.18, 0, 0, 33.5, 0.17, 0.093, 33.4, 0, 0.090, 293, 1612},
       {806.48, 0.17, 0, 0, 33.67, 0.17, 0.0936, 33.45, 0, 0.0908, 293.07, 1612.8},
-      {694031.81, 633.88, 375196.37, 179629.27, 299.14, 12397.52, 0.0628, 327.01, 12111.43, 0.0468, 7415.11, 1363553.94},
-      {730073.18, 697.53, 217153.60, 182609.96, 338.76, 17134.08, 0.0607, 335.46, 12174.72, 0.0440, 7773.22, 1430843.15},
-      {733912.09, 633.97, 213713.31, 183655.17, 313.41, 16458.11, 0.0664, 308.15, 11905.36, 0.0510, 7765.77, 1439454.04},
+      {694031.81, 633.88, 375196.37, 179629.27, 299.14, 12397.52, 0.0628, 327.01, 12111.43, 0.0468,
+       7415.11, 1363553.94},
+      {730073.18, 697.53, 217153.60, 182609.96, 338.76, 17134.08, 0.0607, 335.46, 12174.72, 0.0440,
+       7773.22, 1430843.15},
+      {733912.09, 633.97, 213713.31, 183655.17, 313.41, 16458.11, 0.0664, 308.15, 11905.36, 0.0510,
+       7765.77, 1439454.04},
   };
-  MemoryHost host;
+  ReclaimHost host;
   for (std::size_t i = 0; i < std::size(rows); ++i) {
     const Row& row = rows[i];
     host.vmstat("pgpgin", row.pgpgin);
@@ -222,8 +229,10 @@ TEST(PageCacheThrash, SamplesOfTenMinutes) {
     host.vmstat("pgscan_direct", 0);
     host.vmstat("pgsteal_kswapd", row.stolen);
     const auto share = [](double sectors) { return sectors / (sectors + 1100); };
-    host.disk("sda", row.sda_tps * share(row.sda_sectors), row.sda_sectors * 512, row.sda_await, 1100 * 512);
-    host.disk("sdb", row.sdb_tps * share(row.sdb_sectors), row.sdb_sectors * 512, row.sdb_await, 1100 * 512);
+    host.disk("sda", row.sda_tps * share(row.sda_sectors), row.sda_sectors * 512, row.sda_await,
+              1100 * 512);
+    host.disk("sdb", row.sdb_tps * share(row.sdb_sectors), row.sdb_sectors * 512, row.sdb_await,
+              1100 * 512);
     host.disk("vgca0", row.vgca_tps, row.vgca_sectors * 512, 0.00009, 3000 * 512);
     host.step(600);
     const Findings found = host.ask(detect_page_cache_thrash);
@@ -241,18 +250,26 @@ TEST(PageCacheThrash, SamplesOfTenMinutes) {
     EXPECT_TRUE(is_ruled_out(finding, "anonymous"));
     EXPECT_TRUE(is_ruled_out(finding, "swapping"));
     EXPECT_TRUE(is_ruled_out(finding, "direct reclaim"));
-    EXPECT_TRUE(std::any_of(finding.unchecked.begin(), finding.unchecked.end(),
-                            [](const std::string& one) { return one.find("10 min apart") != std::string::npos; }));
-    EXPECT_NEAR(static_cast<double>(host.scene().boottime_ns() - finding.onset_ns) / 1e9, 600.0 * static_cast<double>(i - 2), 2);
+    EXPECT_TRUE(std::any_of(
+        finding.unchecked.begin(), finding.unchecked.end(),
+        [](const std::string& one) { return one.find("10 min apart") != std::string::npos; }));
+    EXPECT_NEAR(static_cast<double>(host.scene().boottime_ns() - finding.onset_ns) / 1e9,
+                600.0 * static_cast<double>(i - 2), 2);
     EXPECT_EQ(finding.sentence.find("unknown"), std::string::npos) << finding.sentence;
   }
 }
 
 TEST(ReclaimDetectors, NothingIsSaidOfNothing) {
-  const Detector detectors[] = {detect_page_cache_thrash, detect_memory_watermark_pressure, detect_direct_reclaim_stall,
-                                detect_memory_fragmentation, detect_swap_thrash, detect_memory_leak_suspected,
-                                detect_oom_risk, detect_oom_kill, detect_cgroup_memory_limit};
-  MemoryHost empty;
+  const Detector detectors[] = {detect_page_cache_thrash,
+                                detect_memory_watermark_pressure,
+                                detect_direct_reclaim_stall,
+                                detect_memory_fragmentation,
+                                detect_swap_thrash,
+                                detect_memory_leak_suspected,
+                                detect_oom_risk,
+                                detect_oom_kill,
+                                detect_cgroup_memory_limit};
+  ReclaimHost empty;
   CacheHost quiet;
   CacheHost reset;
   for (const Detector detector : detectors) {
@@ -305,18 +322,21 @@ TEST(WatermarkPressure, AFullPageCacheIsHealthy) {
   host.psi(0.2, 0.1);
   host.vmstat("pgscan_direct", 5000);
   EXPECT_TRUE(host.ask_for(detect_memory_watermark_pressure, 40).empty());
-  EXPECT_TRUE(host.ask(detect_direct_reclaim_stall).empty()) << "nobody is timed, and three quarters are available";
+  EXPECT_TRUE(host.ask(detect_direct_reclaim_stall).empty())
+      << "nobody is timed, and three quarters are available";
 }
 
 TEST(DirectReclaim, WhoStallsAndWhoTakes) {
   CacheHost host;
-  host.rate("ebpf_memory", "tidegauge_reclaim_stall_seconds|_sum", {{"group", "shop"}, {"kind", "direct"}}, 0);
+  host.rate("ebpf_memory", "tidegauge_reclaim_stall_seconds|_sum",
+            {{"group", "shop"}, {"kind", "direct"}}, 0);
   host.pass(60);
   host.vmstat("pgscan_direct", 4000);
   host.vmstat("pgsteal_direct", 3000);
   host.vmstat("allocstall_normal", 60);
   host.vmstat("pgscan_kswapd", 9000);
-  host.rate("ebpf_memory", "tidegauge_reclaim_stall_seconds|_sum", {{"group", "shop"}, {"kind", "direct"}}, 0.3);
+  host.rate("ebpf_memory", "tidegauge_reclaim_stall_seconds|_sum",
+            {{"group", "shop"}, {"kind", "direct"}}, 0.3);
   host.group_anon("batch", 2 * kGiB);
   for (int i = 0; i < 12; ++i) {
     host.group_anon("batch", 2 * kGiB + i * 200e6);
@@ -332,33 +352,37 @@ TEST(DirectReclaim, WhoStallsAndWhoTakes) {
 
 TEST(DirectReclaim, StallsForACgroupsLimitAreNotTheHosts) {
   CacheHost host;
-  host.rate("ebpf_memory", "tidegauge_reclaim_stall_seconds|_sum", {{"group", "shop"}, {"kind", "memcg"}}, 0.5);
+  host.rate("ebpf_memory", "tidegauge_reclaim_stall_seconds|_sum",
+            {{"group", "shop"}, {"kind", "memcg"}}, 0.5);
   host.vmstat("pgscan_direct", 4000);
   host.vmstat("allocstall_normal", 60);
   EXPECT_TRUE(host.ask_for(detect_direct_reclaim_stall, 30).empty());
 }
 
-TEST(Fragmentation, InVainAndInPieces) {
+TEST(FragmentationDetector, InVainAndInPieces) {
   CacheHost host;
   for (const char* name : {"compact_stall", "compact_fail", "thp_fault_fallback"}) {
     host.vmstat(name, 0);
   }
-  const auto blocks = [&](double small, double huge) {
-    for (int order = 0; order <= 10; ++order) {
-      host.host().set("buddyinfo", "node_buddyinfo_blocks",
-                      {{"node", "0"}, {"zone", "Normal"}, {"size", std::to_string(order)}},
-                      order < 3 ? small : (order >= 9 ? huge : 0));
-    }
-  };
-  blocks(10'000, 50);
+  MemoryReading reading;
+  reading.fragmentation.push_back(
+      {"0", "Normal", std::vector<OrderFragmentation>(11, {-1000, 0}), 10});
+  const auto found = [&] { return host.ask(detect_memory_fragmentation, reading).size(); };
   host.pass(30);
   host.vmstat("compact_stall", 40);
   host.vmstat("compact_fail", 2);
-  EXPECT_TRUE(host.ask_for(detect_memory_fragmentation, 20).empty()) << "huge pages come about";
+  host.pass(20);
+  EXPECT_EQ(found(), 0U) << "huge pages come about";
   host.vmstat("compact_fail", 38);
   host.vmstat("thp_fault_fallback", 38);
-  blocks(100'000, 0);
-  EXPECT_EQ(host.ask_for(detect_memory_fragmentation, 20).size(), 1U);
+  host.pass(20);
+  EXPECT_EQ(found(), 0U) << "a free block is large enough";
+  reading.fragmentation[0].orders[9].fragmentation_index = 120;
+  EXPECT_EQ(found(), 0U) << "memory is what is short";
+  reading.fragmentation[0].orders[9].fragmentation_index = 930;
+  EXPECT_EQ(found(), 1U);
+  reading.fragmentation.clear();
+  EXPECT_EQ(found(), 1U) << "nobody says how the free blocks are";
 }
 
 TEST(SwapThrash, BothWaysAndSomebodyWaits) {
@@ -370,7 +394,8 @@ TEST(SwapThrash, BothWaysAndSomebodyWaits) {
   host.vmstat("pswpout", 5000);
   EXPECT_TRUE(host.ask_for(detect_swap_thrash, 20).empty()) << "idle memory goes out";
   host.vmstat("pswpin", 4000);
-  EXPECT_TRUE(host.ask_for(detect_swap_thrash, 20).empty()) << "nobody waits: compressed memory is fast";
+  EXPECT_TRUE(host.ask_for(detect_swap_thrash, 20).empty())
+      << "nobody waits: compressed memory is fast";
   host.psi(0.6, 0.4);
   host.group("matrix", "page_faults_total", 900, {{"kind", "major"}});
   host.disk("sda", 900, 4000 * 4096.0, 0.01, 5000 * 4096.0);

@@ -60,7 +60,8 @@ TEST(Trend, TooFewSamplesOrNoTime) {
 }
 
 TEST(Trend, WhenItBegan) {
-  const auto flat_first = series(100, [](int i) { return 10 + (i % 3) * 0.1 + (i < 60 ? i * 0.01 : 2.0 * (i - 60)); });
+  const auto flat_first =
+      series(100, [](int i) { return 10 + (i % 3) * 0.1 + (i < 60 ? i * 0.01 : 2.0 * (i - 60)); });
   EXPECT_NEAR(rise_began(flat_first, 2), -39, 2);
   const auto from_the_begin = series(100, [](int i) { return 2.0 * i; });
   EXPECT_NEAR(rise_began(from_the_begin, 2), -99, 1);
