@@ -916,6 +916,8 @@ class Boot(Quiet):
 class PackageUpgrade(Quiet):
     """dpkg unpacks two versions of a package of 400 files over each other, with its fsync of each."""
 
+    flags = "--force-bad-path --force-downgrade --force-not-root --force-overwrite"
+
     def images(self, directory):
         found = super().images(directory)
         for version in "12":
@@ -942,11 +944,17 @@ class PackageUpgrade(Quiet):
 
     def run(self):
         self.start("upgrade", "sh -c 'export PATH=/usr/bin:/bin; while true; do for i in 1 2; do /usr/bin/dpkg --root=/mnt/vdb "
-                   "--force-all --force-bad-path --log=/dev/null -i /mnt/vdc/example$i.deb; sleep 5; done; done'")
+                   f"{self.flags} --log=/dev/null -i /mnt/vdc/example$i.deb; sleep 5; done; done'")
 
     def finish(self):
         super().finish()
         self.log(self.text("tail -n 3 /run/upgrade.out /run/upgrade.err; find /mnt/vdb/usr | wc -l; true"))
+
+
+class PackageUnpack(PackageUpgrade):
+    """dpkg unpacks two versions of a package of 400 files over each other, without fsync."""
+
+    flags = "--force-all"
 
 
 class LogRotation(Quiet):
@@ -982,7 +990,7 @@ CASES = {
     "disk-hung": DiskHung,
     "quiet-warm-up": WarmUp, "quiet-idle": Idle, "quiet-compile": Compile, "quiet-backup": Backup,
     "quiet-full-page-cache": FullPageCache, "quiet-direct": DirectWithinLimits, "quiet-boot": Boot,
-    "quiet-package-upgrade": PackageUpgrade, "quiet-log-rotation": LogRotation, "quiet-cron-burst": CronBurst,
+    "quiet-package-upgrade": PackageUpgrade, "quiet-package-unpack": PackageUnpack, "quiet-log-rotation": LogRotation, "quiet-cron-burst": CronBurst,
 }
 
 
