@@ -481,7 +481,7 @@ void TaskMerge::trim_owns() {
     move(process.lives.apart);
   }
   owns_ = std::move(kept);
-  free_owns_ = {};
+  free_owns_ = std::vector<std::uint32_t>();  // {} would keep the memory
 }
 
 void TaskMerge::finish(TaskPass& out) {

@@ -3,7 +3,17 @@
 
 namespace tidegauge {
 
+namespace {
+
+// The first pass shows all processes, later ones a tenth of them.
+constexpr std::size_t kSpareSamples = 1024;
+
+}  // namespace
+
 void TaskPass::clear() {
+  if (processes.capacity() > kSpareSamples && processes.size() * 8 < processes.capacity()) {
+    processes = std::vector<ProcessSample>();  // {} would keep the memory
+  }
   processes.clear();
   idle.clear();
   exited.clear();

@@ -94,7 +94,8 @@ std::vector<Owner> owners_of(const Scene& scene, std::string_view cpu, double cp
     }
   }
   std::vector<Owner> out = !bound.empty() ? std::move(bound) : std::move(free);
-  std::sort(out.begin(), out.end(), [](const Owner& a, const Owner& b) { return a.cores > b.cores; });
+  std::sort(out.begin(), out.end(),
+            [](const Owner& a, const Owner& b) { return a.cores > b.cores; });
   return out;
 }
 
@@ -145,10 +146,12 @@ void detect_cpu_single_saturated(const DetectorInput& input, Findings& out) {
     const double waiting = Scene::now(*cpu, Signal::kCpuWaiting);
     std::vector<Owner> owners = owners_of(scene, name, count);
     const bool is_bound = !owners.empty() && owners.front().is_bound;
-    const bool is_long = time_of(scene, *cpu, kLongSeconds).busy >= limits.cpu_busy_ratio * 0.97 && owners.size() == 1 &&
-                         process_cpu(scene, *owners.front().process, kLongSeconds) >= limits.cpu_busy_ratio * 0.9 &&
-                         scene.axis().resolution_seconds(kLongSeconds) * static_cast<double>(scene.axis().size()) >=
-                             kLongSeconds;
+    const bool is_long =
+        time_of(scene, *cpu, kLongSeconds).busy >= limits.cpu_busy_ratio * 0.97 &&
+        owners.size() == 1 &&
+        process_cpu(scene, *owners.front().process, kLongSeconds) >= limits.cpu_busy_ratio * 0.9 &&
+        scene.axis().resolution_seconds(kLongSeconds) * static_cast<double>(scene.axis().size()) >=
+            kLongSeconds;
     if (others > kOtherCpusBusy ||
         (!is_bound && interrupts < kManyInterrupts && !(waiting >= kManyWait) && !is_long)) {
       continue;
@@ -157,8 +160,8 @@ void detect_cpu_single_saturated(const DetectorInput& input, Findings& out) {
     finding.id = VerdictId::kCpuSingleSaturated;
     finding.instance = name;
     const Signal most = interrupts >= kManyInterrupts ? Signal::kCpuInterrupts
-                        : time.system > busy / 2 ? Signal::kCpuSystem
-                                                                                               : Signal::kCpuUser;
+                        : time.system > busy / 2      ? Signal::kCpuSystem
+                                                      : Signal::kCpuUser;
     finding.onset_ns = scene.at_least_since(*cpu, most, scene.mean(*cpu, most, kWindow) / 2)
                            .value_or(scene.boottime_ns());
     finding.onset_resolution_seconds = scene.tick_seconds();
@@ -173,12 +176,15 @@ void detect_cpu_single_saturated(const DetectorInput& input, Findings& out) {
       finding.causes.push_back(std::move(party));
     }
     finding.evidence = {
-        {"CPU " + name + " busy", busy, Unit::kRatio, limits.cpu_busy_ratio, "node_cpu_seconds_total"},
-        {"the other CPUs, on average", others, Unit::kRatio, kOtherCpusBusy, "node_cpu_seconds_total"},
+        {"CPU " + name + " busy", busy, Unit::kRatio, limits.cpu_busy_ratio,
+         "node_cpu_seconds_total"},
+        {"the other CPUs, on average", others, Unit::kRatio, kOtherCpusBusy,
+         "node_cpu_seconds_total"},
         {"the host's average", all / count, Unit::kRatio, std::nullopt, "node_cpu_seconds_total"},
     };
     if (interrupts >= kNotable) {
-      finding.evidence.push_back({"of it interrupts", interrupts, Unit::kRatio, std::nullopt, "node_cpu_seconds_total"});
+      finding.evidence.push_back(
+          {"of it interrupts", interrupts, Unit::kRatio, std::nullopt, "node_cpu_seconds_total"});
     }
     if (is_known(waiting)) {
       finding.evidence.push_back({"tasks that wait for it", waiting, Unit::kNumber, std::nullopt,
@@ -186,14 +192,18 @@ void detect_cpu_single_saturated(const DetectorInput& input, Findings& out) {
     } else {
       finding.unchecked.emplace_back("how many tasks wait for this CPU: no schedstat");
     }
-    finding.ruled_out.push_back({"the host has too few CPUs", "the others are busy " + share_text(others)});
-    finding.ruled_out.push_back({"the hypervisor takes the CPU", "steal is " + share_text(time.steal)});
+    finding.ruled_out.push_back(
+        {"the host has too few CPUs", "the others are busy " + share_text(others)});
+    finding.ruled_out.push_back(
+        {"the hypervisor takes the CPU", "steal is " + share_text(time.steal)});
     const bool has_owner = !owners.empty();
     if (!has_owner) {
-      finding.unchecked.emplace_back("which process it is: none uses the CPU alone or is bound to it");
+      finding.unchecked.emplace_back(
+          "which process it is: none uses the CPU alone or is bound to it");
     }
-    finding.sentence = "CPU " + name + " is busy " + share_text(busy) + " while the others are busy " +
-                       share_text(others) + ", so the host's average of " + share_text(all / count) + " hides it";
+    finding.sentence = "CPU " + name + " is busy " + share_text(busy) +
+                       " while the others are busy " + share_text(others) +
+                       ", so the host's average of " + share_text(all / count) + " hides it";
     if (interrupts >= kManyInterrupts) {
       finding.sentence += "; interrupts take " + share_text(interrupts);
     } else if (has_owner) {
@@ -238,22 +248,25 @@ void detect_cpu_contention(const DetectorInput& input, Findings& out) {
   const double iowait_cores = host_mean(Signal::kHostIowait);
   const double steal_cores = host_mean(Signal::kHostSteal);
   const double accounted = host_mean(Signal::kHostUser) + host_mean(Signal::kHostSystem) +
-                           host_mean(Signal::kHostInterrupts) + host_mean(Signal::kHostIdle) + iowait_cores +
-                           steal_cores;
+                           host_mean(Signal::kHostInterrupts) + host_mean(Signal::kHostIdle) +
+                           iowait_cores + steal_cores;
   if (accounted <= 0) {
     return;
   }
   const double idle = (host_mean(Signal::kHostIdle) + iowait_cores) / accounted;
   const double pressure = scene.mean(Signal::kPressureCpu, kWindow);
-  if (idle > 1 - limits.cpu_busy_ratio + 0.05 || (is_known(pressure) && pressure < limits.cpu_waiting_ratio)) {
+  if (idle > 1 - limits.cpu_busy_ratio + 0.05 ||
+      (is_known(pressure) && pressure < limits.cpu_waiting_ratio)) {
     return;
   }
   Finding finding;
   finding.id = VerdictId::kCpuContention;
   const std::optional<std::int64_t> waits_since =
-      is_known(pressure) ? scene.at_least_since(scene.host(), Signal::kPressureCpu, pressure / 2) : std::nullopt;
-  finding.onset_ns = waits_since.value_or(
-      scene.at_least_since(scene.host(), Signal::kRunning, running / 2).value_or(scene.boottime_ns()));
+      is_known(pressure) ? scene.at_least_since(scene.host(), Signal::kPressureCpu, pressure / 2)
+                         : std::nullopt;
+  finding.onset_ns =
+      waits_since.value_or(scene.at_least_since(scene.host(), Signal::kRunning, running / 2)
+                               .value_or(scene.boottime_ns()));
   finding.onset_resolution_seconds = scene.tick_seconds();
   std::vector<Share> users;
   double all = 0;
@@ -263,7 +276,8 @@ void detect_cpu_contention(const DetectorInput& input, Findings& out) {
     users.push_back({group, cores, 0});
     all += cores;
   }
-  std::sort(users.begin(), users.end(), [](const Share& a, const Share& b) { return a.value > b.value; });
+  std::sort(users.begin(), users.end(),
+            [](const Share& a, const Share& b) { return a.value > b.value; });
   for (const Share& user : users) {
     if (finding.causes.size() == 3 || user.value < 0.1 * all || user.value <= 0) {
       break;
@@ -283,7 +297,8 @@ void detect_cpu_contention(const DetectorInput& input, Findings& out) {
       party = party_of(scene, *busiest);
     }
     party.share = user.value / all;
-    party.doing = "uses " + format_figure(user.value, Unit::kCores) + " of " + format_figure(count, Unit::kNumber);
+    party.doing = "uses " + format_figure(user.value, Unit::kCores) + " of " +
+                  format_figure(count, Unit::kNumber);
     finding.causes.push_back(std::move(party));
   }
   for (const Share& victim : shares(scene, Signal::kGroupRunDelay, kWindow, kUnknown, 0.1)) {
@@ -292,7 +307,8 @@ void detect_cpu_contention(const DetectorInput& input, Findings& out) {
     }
     Party party = party_of_group(victim.subject->label(0));
     party.share = victim.share;
-    party.doing = "waits for a CPU " + format_figure(victim.value, Unit::kSeconds) + " in every second, its threads together";
+    party.doing = "waits for a CPU " + format_figure(victim.value, Unit::kSeconds) +
+                  " in every second, its threads together";
     finding.victims.push_back(std::move(party));
   }
   // That the daemon itself takes the CPUs is no trouble of the host's: loading BPF programs on a slow machine, once.
@@ -302,7 +318,8 @@ void detect_cpu_contention(const DetectorInput& input, Findings& out) {
   const double steal = steal_cores / accounted;
   const double iowait = iowait_cores / accounted;
   finding.evidence = {
-      {"tasks that wait for a CPU, on average", waiting, Unit::kNumber, limits.cpu_waiting_tasks * count,
+      {"tasks that wait for a CPU, on average", waiting, Unit::kNumber,
+       limits.cpu_waiting_tasks * count,
        is_exact ? "tidegauge_group_run_queue_wait_seconds_total" : "node_procs_running"},
       {"time in which some task waits for a CPU", pressure, Unit::kRatio, limits.cpu_waiting_ratio,
        "node_pressure_cpu_waiting_seconds_total"},
@@ -319,11 +336,12 @@ void detect_cpu_contention(const DetectorInput& input, Findings& out) {
   if (steal < kNotable) {
     finding.ruled_out.push_back({"the hypervisor takes CPUs", "steal is " + share_text(steal)});
   } else {
-    finding.evidence.push_back({"CPU time that the hypervisor took", steal, Unit::kRatio, kNotable, "node_cpu_seconds_total"});
+    finding.evidence.push_back({"CPU time that the hypervisor took", steal, Unit::kRatio, kNotable,
+                                "node_cpu_seconds_total"});
   }
   finding.confidence = is_known(pressure) && !finding.causes.empty() ? 0.9 : 0.7;
-  finding.sentence = format_figure(waiting, Unit::kNumber) + " tasks wait for " + format_figure(count, Unit::kNumber) +
-                     " CPUs at any time";
+  finding.sentence = format_figure(waiting, Unit::kNumber) + " tasks wait for " +
+                     format_figure(count, Unit::kNumber) + " CPUs at any time";
   if (!finding.causes.empty()) {
     finding.sentence += "; " + finding.causes.front().text() + " " + finding.causes.front().doing;
   }

@@ -31,7 +31,8 @@ struct Share {
   double share = 0;  // of `total`
 };
 // A mean that is 0 where nobody knows it: for sums and gates.
-double mean_or_0(const Scene& scene, const Subject& subject, Signal signal, double seconds, double ago = 0);
+double mean_or_0(const Scene& scene, const Subject& subject, Signal signal, double seconds,
+                 double ago = 0);
 
 // Subjects of a signal by their mean over the last `seconds`, the largest first; those below `least_share` of the
 // total are left out. `total`: of all subjects where it is kUnknown.
@@ -44,7 +45,8 @@ std::vector<Share> shares(const Scene& scene, Signal signal, double seconds,
 struct DiskUsers {
   std::vector<Party> parties;
   bool is_guess = false;
-  double unattributed = 0;  // share of the busy time that is nobody's: the kernel's own, or not known
+  double unattributed =
+      0;  // share of the busy time that is nobody's: the kernel's own, or not known
 };
 DiskUsers disk_users(const Scene& scene, std::string_view device, double seconds,
                      std::size_t most = 4);
@@ -79,7 +81,8 @@ struct ProcessOfGroup {
   const Subject* process = nullptr;
   double value = 0;
 };
-ProcessOfGroup process_of_group(const Scene& scene, Signal of_processes, std::string_view group, double seconds);
+ProcessOfGroup process_of_group(const Scene& scene, Signal of_processes, std::string_view group,
+                                double seconds);
 // Threads of the kernel, and what could not be charged to anybody.
 bool is_kernel_group(std::string_view group);
 

@@ -317,9 +317,9 @@ void Scene::forget_values(Source& source) {
 
 void Scene::read(Source& source, const std::shared_ptr<const Section>& section) {
   // A recording has what was not read again once more in each of its chunks.
-  const bool is_same = section != nullptr && source.section != nullptr &&
-                       (section == source.section ||
-                        section->read_end_boottime_ns == source.read_ns);
+  const bool is_same =
+      section != nullptr && source.section != nullptr &&
+      (section == source.section || section->read_end_boottime_ns == source.read_ns);
   if (is_same) {
     for (const auto& [subject, signal] : source.touched) {
       subject->last_seen_ns = boottime_ns_;

@@ -109,7 +109,7 @@ enum class Signal : std::uint16_t {
   kUninterruptible,
   kProcesses,
   kSwappiness,
-  kOwnCpu,  // of this daemon
+  kOwnCpu,       // of this daemon
   kHostRelease,  // info: release
   // kCpu
   kCpuUser,

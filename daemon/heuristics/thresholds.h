@@ -103,9 +103,11 @@ inline constexpr ThresholdInfo kThresholds[] = {
     {&Thresholds::cpu_waiting_ratio, "cpu_waiting_ratio", 0.01, 1,
      "Share of the time in which some task waits for a CPU (PSI)."},
     {&Thresholds::cpu_waiting_tasks, "cpu_waiting_tasks", 0.1, 100,
-     "Tasks that wait for each CPU, on average, from which there are too few CPUs: three that want to run all the time on "
+     "Tasks that wait for each CPU, on average, from which there are too few CPUs: three that want "
+     "to run all the time on "
      "two CPUs make 0.5."},
-    {&Thresholds::iowait_ratio, "iowait_ratio", 0.05, 1, "Share of a CPU's time in iowait that wants an explanation."},
+    {&Thresholds::iowait_ratio, "iowait_ratio", 0.05, 1,
+     "Share of a CPU's time in iowait that wants an explanation."},
 };
 
 }  // namespace tidegauge::heuristics

@@ -168,14 +168,17 @@ TEST_P(VerdictReplay, SaysWhatIsTrue) {
     EXPECT_TRUE(is_culprit_told) << id << " does not name its culprit";
     const Verdict& verdict = at->second;
     if (one["until"]) {  // it builds up: all that counts is that it is told before
-      EXPECT_LT(seconds_of(verdict.detected_realtime_ns), one["until"].as<double>()) << id << " came too late";
+      EXPECT_LT(seconds_of(verdict.detected_realtime_ns), one["until"].as<double>())
+          << id << " came too late";
       continue;
     }
     // Where the condition needs time to be there, the truth says when it is.
     const char* const when = one["at"] ? "at" : "onset";
     const double onset = one[when] ? one[when].as<double>() : started;
-    const double tolerance = one["onset_tolerance"] ? one["onset_tolerance"].as<double>() : kDetectionSeconds;
-    EXPECT_LE(seconds_of(verdict.detected_realtime_ns) - std::max(onset, seconds_of(verdict.onset_realtime_ns)),
+    const double tolerance =
+        one["onset_tolerance"] ? one["onset_tolerance"].as<double>() : kDetectionSeconds;
+    EXPECT_LE(seconds_of(verdict.detected_realtime_ns) -
+                  std::max(onset, seconds_of(verdict.onset_realtime_ns)),
               kDetectionSeconds)
         << id << " came late";
     EXPECT_GE(seconds_of(verdict.onset_realtime_ns) - onset, -kOnsetSeconds - 1)
