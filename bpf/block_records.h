@@ -43,7 +43,7 @@ enum tg_block_reason {
   TG_BLOCK_METADATA,  /* pages of the device itself, dirtied by the kernel */
   TG_BLOCK_SWAP,      /* swapped out */
   TG_BLOCK_OWNERLESS, /* pages dirtied before the programs came, or by whom was forgotten */
-  TG_BLOCK_UNKNOWN,   /* began before the programs came, or was not followed */
+  TG_BLOCK_UNKNOWN, /* began before the programs came, was not followed, or its end was not seen */
   TG_BLOCK_REASONS,
 };
 
@@ -72,10 +72,10 @@ struct tg_block_issued {
   __u32 device;
   __u32 zero;
   __u32 bytes;
-  __u32 flush_owner;
-  __u32 flush_tgid;
+  __u32 owner; /* of a flush, and of bytes whose end is not seen */
+  __u32 tgid;
   __u8 operation;
-  __u8 flush_reason;
+  __u8 reason;
   __u8 is_sequential;
   __u8 is_queue_known;
 };
@@ -174,7 +174,8 @@ struct tg_journal_account {
 struct tg_block_losses {
   __u64 devices;       /* requests of devices for which there was no room */
   __u64 requests;      /* requests for which there was no room */
-  __u64 stale;         /* requests that ended or went back unseen */
+  __u64 ends;          /* requests that ended unseen */
+  __u64 returns;       /* times one went back to the queue unseen */
   __u64 accounts;      /* times there was no account: see lost_ns */
   __u64 long_requests; /* requests of more bios than are looked at */
   __u64 shared_files;  /* pages of files with more dirtiers than are remembered */
