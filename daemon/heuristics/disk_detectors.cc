@@ -470,7 +470,8 @@ void detect_iowait_unexplained(const DetectorInput& input, Findings& out) {
                                                          ", " + disk_text(scene, *busiest, kIowaitWindow)});
   }
   add_unknowns(scene, finding);
-  finding.sentence = (is_host ? "The host's CPUs spend " + format_figure(iowait.of_host, Unit::kRatio)
+  constexpr double kFarAbove = 1.5;  // one CPU alone: the host's average hides it
+  finding.sentence = (is_host && iowait.of_cpu < kFarAbove * iowait.of_host ? "The host's CPUs spend " + format_figure(iowait.of_host, Unit::kRatio)
                               : "CPU " + cpu + " spends " + format_figure(iowait.of_cpu, Unit::kRatio)) +
                      " of the time in iowait and no disk is busy enough to account for it";
   if (!finding.causes.empty()) {

@@ -82,7 +82,11 @@ bool is_bound(const Scene& scene, const Thresholds& limits, Syncs& syncs) {
   syncs.file = busiest_file(scene, Signal::kFileSyncSeconds, name, "", kSyncWindow);
   const double of_file = syncs.file == nullptr ? 0 : mean_or_0(scene, *syncs.file, Signal::kFileSyncs, kSyncWindow);
   syncs.is_same_file = of_file >= kSameFile * syncs.calls && of_file * kSyncWindow >= 3;
-  return syncs.is_same_file || is_steady(scene, syncs, limits.sync_wall_ratio / 3, kManyFilesSeconds);
+  if (syncs.is_same_file) {
+    return true;
+  }
+  const auto since = scene.at_least_since(*syncs.group, Signal::kGroupSyncSeconds, limits.sync_wall_ratio / 3);
+  return since && static_cast<double>(scene.boottime_ns() - *since) / 1e9 >= kManyFilesSeconds;
 }
 
 // Whether the disk is to blame, said explicitly either way.

@@ -33,6 +33,7 @@ struct Load {
   double usual = kUnknown;
   double waiting = kUnknown;  // PSI
   double blocked = 0;
+  bool is_awaited = false;    // by those who made its requests
   bool is_stuck_at_its_most = false;  // more queue than before, no more throughput
   std::int64_t onset_ns = 0;
 };
@@ -50,6 +51,21 @@ bool is_at_its_most(const Scene& scene, const Subject& disk, double queue) {
   return busy_before >= 0.5 && queue_before > 0 && queue >= 2 * queue_before &&
          bytes_of(scene, disk, kWindow) <= kMore * bytes_of(scene, disk, kWindow, kThroughputGap) &&
          disk_requests(scene, disk, kWindow) <= kMore * disk_requests(scene, disk, kWindow, kThroughputGap);
+}
+
+// Requests that somebody waits for, whatever PSI says, which does not count those of asynchronous I/O: reads, and writes
+// that are not the kernel's writeback.
+bool are_awaited(const Scene& scene, const Thresholds& limits, const Load& load) {
+  const Subject& disk = *load.disk;
+  if (mean_or_0(scene, disk, Signal::kDiskReadTime, kWindow) >= limits.disk_queue) {
+    return true;
+  }
+  constexpr double kOfQueue = 0.25;
+  const double writes = mean_or_0(scene, disk, Signal::kDiskWrites, kWindow);
+  const double queued = mean_or_0(scene, disk, Signal::kDiskWriteTime, kWindow);
+  const double writeback = scene.mean(Signal::kWriteback, kWindow);
+  return writes > 0 && queued >= limits.disk_queue && is_known(writeback) &&
+         writeback < kOfQueue * queued * mean_or_0(scene, disk, Signal::kDiskWrittenBytes, kWindow) / writes;
 }
 
 // Whether anybody but writers that the kernel pauses on purpose waits for disks.
@@ -96,7 +112,8 @@ bool is_saturated(const Scene& scene, const Thresholds& limits, Load& load) {
   load.waiting = scene.mean(Signal::kPressureIo, kWindow);
   load.blocked = std::max(mean_or_0(scene, scene.host(), Signal::kUninterruptible, kWindow),
                           mean_or_0(scene, scene.host(), Signal::kBlocked, kWindow));
-  if (!somebody_waits(scene, load)) {
+  load.is_awaited = are_awaited(scene, limits, load);
+  if (!load.is_awaited && !somebody_waits(scene, load)) {
     return false;
   }
   // Since both: a disk may have been busy long before requests queued.
@@ -105,6 +122,10 @@ bool is_saturated(const Scene& scene, const Thresholds& limits, Load& load) {
     return scene.at_least_since(disk, signal, level, kGapSeconds).value_or(scene.boottime_ns());
   };
   load.onset_ns = std::max(since(Signal::kDiskBusy, load.busy / 2), since(Signal::kDiskQueue, load.queue / 4));
+  if (!load.is_awaited && is_known(load.waiting)) {
+    load.onset_ns = std::max(load.onset_ns, scene.at_least_since(scene.host(), Signal::kPressureIo, load.waiting / 4, kGapSeconds)
+                                                .value_or(load.onset_ns));
+  }
   load.usual = usual_latency(scene, disk, load.onset_ns);
   load.is_stuck_at_its_most = is_at_its_most(scene, disk, load.queue);
   const double slow = is_known(load.usual) ? std::max(load.usual * limits.disk_latency_factor, kFastSeconds)
@@ -239,7 +260,7 @@ Finding saturated(const Scene& scene, const Thresholds& limits, const Load& load
       load.latency >= 3 * kSlowSeconds || load.is_stuck_at_its_most) {
     finding.confidence += 0.1;
   }
-  if (load.waiting >= 2 * kSomeWait) {
+  if (load.waiting >= 2 * kSomeWait || load.is_awaited) {
     finding.confidence += 0.1;
   }
   finding.sentence = "Disk " + name + " is saturated by " + (is_mixed ? "reads and writes" : is_write ? "writes" : "reads") +
