@@ -6,11 +6,11 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <iterator>
 #include <utility>
 #include <vector>
 
 #include "collectors/core/place_index.h"
+#include "collectors/core/spare_memory.h"
 
 namespace tidegauge {
 
@@ -85,12 +85,7 @@ class DenseMap {
   // Before keys are asked for in their order; gives memory back when little of it is used.
   void begin_pass() {
     expected_ = 0;
-    if (entries_.capacity() > kSpare && entries_.size() * 4 < entries_.capacity()) {
-      std::vector<Entry> fitting;
-      fitting.reserve(entries_.size() * 2);
-      fitting.insert(fitting.end(), std::make_move_iterator(entries_.begin()),
-                     std::make_move_iterator(entries_.end()));
-      entries_ = std::move(fitting);
+    if (give_back_spare(entries_, kSpare)) {
       index_.trim();
     }
   }

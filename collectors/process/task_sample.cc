@@ -1,22 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "collectors/process/task_sample.h"
 
+#include "collectors/core/spare_memory.h"
+
 namespace tidegauge {
 
-namespace {
-
-// The first pass shows all processes, later ones a tenth of them.
-constexpr std::size_t kSpareSamples = 1024;
-
-}  // namespace
-
 void TaskPass::clear() {
-  if (processes.capacity() > kSpareSamples && processes.size() * 8 < processes.capacity()) {
-    processes = std::vector<ProcessSample>();  // {} would keep the memory
-  }
-  processes.clear();
-  idle.clear();
-  exited.clear();
+  clear_for_as_many(processes);  // the first pass shows all of them, later ones a tenth
+  clear_for_as_many(idle);
+  clear_for_as_many(exited);
   stuck.clear();
   stuck_threads = 0;
   threads = 0;
