@@ -117,7 +117,8 @@ constexpr ConfigSection kSections[] = {
     {"web", "The HTTP server."},
     {"path", "Where the host's file systems are, seen from the daemon (containers, fixtures)."},
     {"heuristics",
-     "Verdicts: which condition makes the host slow, and who causes it (docs/verdicts.md). The defaults are where "
+     "Verdicts: which condition makes the host slow, and who causes it (docs/verdicts.md). The "
+     "defaults are where "
      "conditions begin."},
     {"recorder",
      "The last minutes at tick resolution, in memory; written to a file when asked for: SIGUSR2, "

@@ -32,7 +32,7 @@ struct Report {
   std::int64_t realtime_ns = 0;
   std::string host;
   std::string kernel;
-  std::vector<Verdict> active;  // the most important one first
+  std::vector<Verdict> active;                         // the most important one first
   std::vector<std::shared_ptr<const Verdict>> recent;  // ended, the last one last
   std::vector<Headroom> headroom;
   std::vector<std::string> unchecked;  // sources that are missing altogether

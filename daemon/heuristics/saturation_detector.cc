@@ -20,9 +20,9 @@ constexpr double kSlowSeconds = 0.01;
 constexpr double kWaveFactor = 10;
 constexpr double kWaveBusy = 0.75;  // of disk_busy_ratio
 constexpr double kWaveWaiting = 0.4;
-constexpr double kSomeWait = 0.1;     // PSI: the share of the time in which some task waits for I/O
-constexpr double kBlocked = 0.5;      // without PSI: threads in uninterruptible sleep
-constexpr double kNotable = 0.05;     // of a disk's busy time
+constexpr double kSomeWait = 0.1;  // PSI: the share of the time in which some task waits for I/O
+constexpr double kBlocked = 0.5;   // without PSI: threads in uninterruptible sleep
+constexpr double kNotable = 0.05;  // of a disk's busy time
 constexpr double kThroughputGap = 20;  // seconds
 
 struct Load {
@@ -33,7 +33,7 @@ struct Load {
   double usual = kUnknown;
   double waiting = kUnknown;  // PSI
   double blocked = 0;
-  bool is_awaited = false;    // by those who made its requests
+  bool is_awaited = false;            // by those who made its requests
   bool is_stuck_at_its_most = false;  // more queue than before, no more throughput
   std::int64_t onset_ns = 0;
 };
@@ -50,7 +50,8 @@ bool is_at_its_most(const Scene& scene, const Subject& disk, double queue) {
   const double queue_before = mean_or_0(scene, disk, Signal::kDiskQueue, kWindow, kThroughputGap);
   return busy_before >= 0.5 && queue_before > 0 && queue >= 2 * queue_before &&
          bytes_of(scene, disk, kWindow) <= kMore * bytes_of(scene, disk, kWindow, kThroughputGap) &&
-         disk_requests(scene, disk, kWindow) <= kMore * disk_requests(scene, disk, kWindow, kThroughputGap);
+         disk_requests(scene, disk, kWindow) <=
+             kMore * disk_requests(scene, disk, kWindow, kThroughputGap);
 }
 
 // Requests that somebody waits for, whatever PSI says, which does not count those of asynchronous I/O: reads, and writes
@@ -65,7 +66,8 @@ bool are_awaited(const Scene& scene, const Thresholds& limits, const Load& load)
   const double queued = mean_or_0(scene, disk, Signal::kDiskWriteTime, kWindow);
   const double writeback = scene.mean(Signal::kWriteback, kWindow);
   return writes > 0 && queued >= limits.disk_queue && is_known(writeback) &&
-         writeback < kOfQueue * queued * mean_or_0(scene, disk, Signal::kDiskWrittenBytes, kWindow) / writes;
+         writeback < kOfQueue * queued *
+                         mean_or_0(scene, disk, Signal::kDiskWrittenBytes, kWindow) / writes;
 }
 
 // Whether anybody but writers that the kernel pauses on purpose waits for disks.
@@ -121,15 +123,19 @@ bool is_saturated(const Scene& scene, const Thresholds& limits, Load& load) {
   const auto since = [&](Signal signal, double level) {
     return scene.at_least_since(disk, signal, level, kGapSeconds).value_or(scene.boottime_ns());
   };
-  load.onset_ns = std::max(since(Signal::kDiskBusy, load.busy / 2), since(Signal::kDiskQueue, load.queue / 4));
+  load.onset_ns =
+      std::max(since(Signal::kDiskBusy, load.busy / 2), since(Signal::kDiskQueue, load.queue / 4));
   if (!load.is_awaited && is_known(load.waiting)) {
-    load.onset_ns = std::max(load.onset_ns, scene.at_least_since(scene.host(), Signal::kPressureIo, load.waiting / 4, kGapSeconds)
-                                                .value_or(load.onset_ns));
+    load.onset_ns = std::max(
+        load.onset_ns,
+        scene.at_least_since(scene.host(), Signal::kPressureIo, load.waiting / 4, kGapSeconds)
+            .value_or(load.onset_ns));
   }
   load.usual = usual_latency(scene, disk, load.onset_ns);
   load.is_stuck_at_its_most = is_at_its_most(scene, disk, load.queue);
-  const double slow = is_known(load.usual) ? std::max(load.usual * limits.disk_latency_factor, kFastSeconds)
-                                           : kSlowSeconds;
+  const double slow = is_known(load.usual)
+                          ? std::max(load.usual * limits.disk_latency_factor, kFastSeconds)
+                          : kSlowSeconds;
   if (!(load.latency >= slow) && !load.is_stuck_at_its_most) {
     return false;
   }
@@ -139,7 +145,8 @@ bool is_saturated(const Scene& scene, const Thresholds& limits, Load& load) {
 }
 
 // Others that use the disk, but for the first cause: their requests stand in the same queue.
-std::vector<Party> victims_of(const Scene& scene, const Load& load, const std::vector<Party>& causes) {
+std::vector<Party> victims_of(const Scene& scene, const Load& load,
+                              const std::vector<Party>& causes) {
   std::vector<Party> out;
   if (causes.empty()) {
     return out;
@@ -150,14 +157,17 @@ std::vector<Party> victims_of(const Scene& scene, const Load& load, const std::v
     if (out.size() == 4) {
       break;
     }
-    if (user.subject->label(0) != device || group == causes.front().group || is_kernel_group(group)) {
+    if (user.subject->label(0) != device || group == causes.front().group ||
+        is_kernel_group(group)) {
       continue;
     }
     Party party = party_of_group(group);
     party.device = device;
-    party.doing = "waits " + format_figure(load.latency, Unit::kSeconds) + " for each request to it";
+    party.doing =
+        "waits " + format_figure(load.latency, Unit::kSeconds) + " for each request to it";
     const Subject* of_group = scene.find(Kind::kGroup, {group});
-    const double faults = of_group == nullptr ? 0 : mean_or_0(scene, *of_group, Signal::kGroupMajorFaults, kWindow);
+    const double faults =
+        of_group == nullptr ? 0 : mean_or_0(scene, *of_group, Signal::kGroupMajorFaults, kWindow);
     if (faults >= 1) {
       party.doing += ", " + format_figure(faults, Unit::kNumber) + " major faults a second";
     }
@@ -166,11 +176,13 @@ std::vector<Party> victims_of(const Scene& scene, const Load& load, const std::v
   return out;
 }
 
-void add_evidence(const Scene& scene, const Thresholds& limits, const Load& load, Finding& finding) {
+void add_evidence(const Scene& scene, const Thresholds& limits, const Load& load,
+                  Finding& finding) {
   const Subject& disk = *load.disk;
   const std::string& name = disk.label(0);
   finding.evidence = {
-      {"%util of " + name, load.busy, Unit::kRatio, limits.disk_busy_ratio, "node_disk_io_time_seconds_total"},
+      {"%util of " + name, load.busy, Unit::kRatio, limits.disk_busy_ratio,
+       "node_disk_io_time_seconds_total"},
       {"requests in its queue (aqu-sz)", load.queue, Unit::kNumber, limits.disk_queue,
        "node_disk_io_time_weighted_seconds_total"},
       {"time a request takes (await)", load.latency, Unit::kSeconds,
@@ -183,42 +195,51 @@ void add_evidence(const Scene& scene, const Thresholds& limits, const Load& load
       finding.evidence.push_back({std::move(what), value, unit, threshold, std::move(source)});
     }
   };
-  add("usual await, the median of its minutes", load.usual, Unit::kSeconds, "node_disk_read_time_seconds_total");
-  add("reads", scene.mean(disk, Signal::kDiskReads, kWindow), Unit::kPerSecond, "node_disk_reads_completed_total");
+  add("usual await, the median of its minutes", load.usual, Unit::kSeconds,
+      "node_disk_read_time_seconds_total");
+  add("reads", scene.mean(disk, Signal::kDiskReads, kWindow), Unit::kPerSecond,
+      "node_disk_reads_completed_total");
   add("bytes read", scene.mean(disk, Signal::kDiskReadBytes, kWindow), Unit::kBytesPerSecond,
       "node_disk_read_bytes_total");
-  add("writes", scene.mean(disk, Signal::kDiskWrites, kWindow), Unit::kPerSecond, "node_disk_writes_completed_total");
+  add("writes", scene.mean(disk, Signal::kDiskWrites, kWindow), Unit::kPerSecond,
+      "node_disk_writes_completed_total");
   add("bytes written", scene.mean(disk, Signal::kDiskWrittenBytes, kWindow), Unit::kBytesPerSecond,
       "node_disk_written_bytes_total");
-  add("time in which some task waits for I/O", load.waiting, Unit::kRatio, "node_pressure_io_waiting_seconds_total",
-      kSomeWait);
-  add("threads in uninterruptible sleep", load.blocked, Unit::kNumber, "tidegauge_uninterruptible_threads");
+  add("time in which some task waits for I/O", load.waiting, Unit::kRatio,
+      "node_pressure_io_waiting_seconds_total", kSomeWait);
+  add("threads in uninterruptible sleep", load.blocked, Unit::kNumber,
+      "tidegauge_uninterruptible_threads");
   if (!is_known(load.usual)) {
-    finding.unchecked.push_back("what " + name + " usually needs for a request: it has not been watched for long enough");
+    finding.unchecked.push_back(
+        "what " + name + " usually needs for a request: it has not been watched for long enough");
   }
   if (!is_known(load.waiting)) {
-    finding.unchecked.emplace_back("for how much of the time tasks wait for I/O: this kernel has no PSI");
+    finding.unchecked.emplace_back(
+        "for how much of the time tasks wait for I/O: this kernel has no PSI");
   }
 }
 
 void rule_out(const Scene& scene, const Load& load, Finding& finding) {
   const Subject& disk = *load.disk;
-  finding.ruled_out.push_back({"the disk hangs", "it completes " +
-                                                     format_figure(disk_requests(scene, disk, kWindow), Unit::kNumber) +
-                                                     " requests a second"});
+  finding.ruled_out.push_back(
+      {"the disk hangs", "it completes " +
+                             format_figure(disk_requests(scene, disk, kWindow), Unit::kNumber) +
+                             " requests a second"});
   finding.ruled_out.push_back({"busy, but with room left as a disk that serves many at a time has",
-                               format_figure(load.queue, Unit::kNumber) + " requests queue and each takes " +
+                               format_figure(load.queue, Unit::kNumber) +
+                                   " requests queue and each takes " +
                                    format_figure(load.latency, Unit::kSeconds)});
   const double memory = scene.mean(Signal::kPressureMemory, kWindow);
   if (memory < kSomeWait) {
     finding.ruled_out.push_back(
-        {"waiting for memory", "some task waits for memory " + format_figure(memory, Unit::kRatio) + " of the time"});
+        {"waiting for memory",
+         "some task waits for memory " + format_figure(memory, Unit::kRatio) + " of the time"});
   }
 }
 
 void name_file(const Scene& scene, bool is_write, Party& party) {
-  const Subject* file =
-      busiest_file(scene, is_write ? Signal::kFileWritten : Signal::kFileRead, party.group, party.pid, kWindow);
+  const Subject* file = busiest_file(scene, is_write ? Signal::kFileWritten : Signal::kFileRead,
+                                     party.group, party.pid, kWindow);
   if (file == nullptr) {
     return;
   }
@@ -247,13 +268,16 @@ Finding saturated(const Scene& scene, const Thresholds& limits, const Load& load
   add_evidence(scene, limits, load, finding);
   rule_out(scene, load, finding);
   if (users.is_guess) {
-    finding.unchecked.emplace_back("whose requests they are: no BPF, so processes are told by their own bytes");
+    finding.unchecked.emplace_back(
+        "whose requests they are: no BPF, so processes are told by their own bytes");
   } else if (users.unattributed >= kNotable) {
-    finding.unchecked.push_back("whose " + format_figure(users.unattributed, Unit::kRatio) +
-                                " of its busy time is: the kernel's own, or begun before the daemon came");
+    finding.unchecked.push_back(
+        "whose " + format_figure(users.unattributed, Unit::kRatio) +
+        " of its busy time is: the kernel's own, or begun before the daemon came");
   }
   finding.confidence = 0.6;
-  if (!finding.causes.empty() && !users.is_guess && finding.causes.front().share.value_or(0) >= 0.3) {
+  if (!finding.causes.empty() && !users.is_guess &&
+      finding.causes.front().share.value_or(0) >= 0.3) {
     finding.confidence += 0.15;
   }
   if ((is_known(load.usual) && load.latency >= load.usual * limits.disk_latency_factor) ||
@@ -263,7 +287,10 @@ Finding saturated(const Scene& scene, const Thresholds& limits, const Load& load
   if (load.waiting >= 2 * kSomeWait || load.is_awaited) {
     finding.confidence += 0.1;
   }
-  finding.sentence = "Disk " + name + " is saturated by " + (is_mixed ? "reads and writes" : is_write ? "writes" : "reads") +
+  finding.sentence = "Disk " + name + " is saturated by " +
+                     (is_mixed   ? "reads and writes"
+                      : is_write ? "writes"
+                                 : "reads") +
                      ": busy " + format_figure(load.busy, Unit::kRatio) + ", " +
                      format_figure(load.queue, Unit::kNumber) + " requests queue and each takes " +
                      format_figure(load.latency, Unit::kSeconds);
