@@ -324,7 +324,8 @@ constexpr Setting kSettings[] = {
      set_recorder_boolean<&RecorderConfig::trigger_over_http>},
     {"recorder",
      {"trigger_on_verdict", "recorder.trigger-on-verdict", OptionType::kBool, "true",
-      "Whether a verdict of severity warning or critical that begins asks for an incident file, each "
+      "Whether a verdict of severity warning or critical that begins asks for an incident file, "
+      "each "
       "verdict once in ten minutes at most."},
      "",
      nullptr,

@@ -13,6 +13,8 @@ namespace tidegauge::heuristics {
 
 namespace {
 
+// Nothing is said before: windows are not full yet, and the daemon's own start is not the host's trouble.
+constexpr double kWarmUpSeconds = 30;
 // Of what save() writes: another one is not understood.
 constexpr std::uint32_t kStateVersion = 1;
 
@@ -74,6 +76,10 @@ std::shared_ptr<const Section> Heuristics::update(const Snapshot& snapshot) {
 }
 
 Conditions::Changes Heuristics::look() {
+  // What was active before a restart of replay goes on meanwhile.
+  if (scene_.observed_seconds() < kWarmUpSeconds) {
+    return {};
+  }
   Findings findings;
   const DetectorInput input{scene_, memory_->model.reading(), limits_};
   for (const Detector detector : all_detectors()) {

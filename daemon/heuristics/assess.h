@@ -76,7 +76,8 @@ class Heuristics {
   Conditions::Changes look();
   void make_report(const Snapshot& snapshot);
 
-  mutable std::mutex update_mutex_;  // of all but report_; a thread that was left behind may come back
+  mutable std::mutex
+      update_mutex_;  // of all but report_; a thread that was left behind may come back
   Thresholds limits_;
   Scene scene_;
   struct Memory;

@@ -121,6 +121,16 @@ std::string_view Subject::attribute(std::string_view name) const {
   return {};
 }
 
+void Subject::set_attribute(std::string_view name, std::string_view value) {
+  for (auto& [key, old] : attributes) {
+    if (key == name) {
+      old = value;
+      return;
+    }
+  }
+  attributes.emplace_back(name, value);
+}
+
 Scene::Scene() {
   auto host = std::make_unique<Subject>();
   const std::size_t count = signal_count(Kind::kHost);
@@ -288,9 +298,8 @@ void Scene::map_table(Source& source, Reader& reader, const Table& table) {
       }
       reader.cells.push_back(cell);
       if (column.info->how == How::kInfo) {
-        subject->attributes.clear();
         for (std::size_t i = 0; i < shape.label_names.size(); ++i) {
-          subject->attributes.emplace_back(shape.label_names[i], shape.rows[row][i]);
+          subject->set_attribute(shape.label_names[i], shape.rows[row][i]);
         }
       }
     }
@@ -307,9 +316,9 @@ void Scene::forget_values(Source& source) {
 
 void Scene::read(Source& source, const std::shared_ptr<const Section>& section) {
   // A recording has what was not read again once more in each of its chunks.
-  const bool is_same = section != nullptr && source.section != nullptr &&
-                       (section == source.section ||
-                        section->read_end_boottime_ns == source.read_ns);
+  const bool is_same =
+      section != nullptr && source.section != nullptr &&
+      (section == source.section || section->read_end_boottime_ns == source.read_ns);
   if (is_same) {
     for (const auto& [subject, signal] : source.touched) {
       subject->last_seen_ns = boottime_ns_;
@@ -382,6 +391,12 @@ double Scene::tick_seconds() const {
   return axis_.size() < 2 ? 0 : static_cast<double>(axis_.length_ns(0)) / kNsPerSecond;
 }
 
+double Scene::observed_seconds() const {
+  return axis_.size() < 2
+             ? 0
+             : static_cast<double>(axis_.end_ns(0) - axis_.end_ns(axis_.size() - 1)) / kNsPerSecond;
+}
+
 bool Scene::update(const Snapshot& snapshot) {
   if (!axis_.add(snapshot.boottime_ns)) {
     return false;
@@ -442,9 +457,10 @@ void Scene::keep_subject(Subject& subject) {
     if (info.keep == Keep::kNow) {
       continue;
     }
+    const bool is_large = info.unit == Unit::kBytes ? value >= kLargeShare * total : value > 0;
     if (info.keep != Keep::kMinutes) {
       std::unique_ptr<Track>& track = subject.tracks[i];
-      if (!track && value > 0) {
+      if (!track && is_large) {
         if (make_room()) {
           track = std::make_unique<Track>(0);
           kept_.emplace_back(&subject, static_cast<std::uint16_t>(i));
@@ -458,7 +474,6 @@ void Scene::keep_subject(Subject& subject) {
     }
     if (info.keep != Keep::kSeconds) {
       std::unique_ptr<MinuteTrack>& minutes = subject.minutes[i];
-      const bool is_large = info.unit == Unit::kBytes ? value >= kLargeShare * total : value > 0;
       if (!minutes && is_large && minute_tracks_ < kMaxMinuteTracks) {
         minutes = std::make_unique<MinuteTrack>();
         ++minute_tracks_;

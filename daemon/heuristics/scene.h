@@ -45,6 +45,7 @@ struct Subject {
   [[nodiscard]] const std::string& label(std::size_t place) const { return labels[place]; }
   // "" when there is none.
   [[nodiscard]] std::string_view attribute(std::string_view name) const;
+  void set_attribute(std::string_view name, std::string_view value);
 };
 
 class Scene {
@@ -56,6 +57,8 @@ class Scene {
   [[nodiscard]] std::int64_t boottime_ns() const { return boottime_ns_; }
   [[nodiscard]] std::int64_t realtime_ns() const { return realtime_ns_; }
   [[nodiscard]] const TimeAxis& axis() const { return axis_; }
+  // From the first tick to the last, as far as is remembered.
+  [[nodiscard]] double observed_seconds() const;
   // Seconds that the last tick stands for.
   [[nodiscard]] double tick_seconds() const;
 

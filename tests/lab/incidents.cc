@@ -132,7 +132,6 @@ void touch(char* memory, std::size_t bytes, char value) {
     }
     for (off_t at = 0; ::pread(fd, block.data(), block.size(), at) > 0;
          at += static_cast<off_t>(block.size())) {
-      static_cast<void>(::pread(fd, block.data(), block.size(), at));
     }
     ::close(fd);
   }

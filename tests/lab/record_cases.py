@@ -12,8 +12,10 @@ program, what is expected stands in the case.
 
 import argparse
 import base64
+import csv
 import datetime
 import inspect
+import io
 import json
 import re
 import shutil
@@ -199,6 +201,36 @@ def inline(value, indent):
     return f" {json.dumps(value, ensure_ascii=False)}\n"
 
 
+def dump(recording, family):
+    """(time, name, labels, value) of what was read anew."""
+    done = subprocess.run([lab.PROGRAMS["tidegauge"], "dump", recording, "--format", "csv", "--family", family],
+                          capture_output=True, text=True, check=True)
+    for when, name, labels, value in list(csv.reader(io.StringIO(done.stdout)))[1:]:
+        yield datetime.datetime.fromisoformat(when.replace("Z", "+00:00")).timestamp(), name, labels, float(value)
+
+
+def settled(recording, begin):
+    """The second from which on the CPUs idle, two thirds of their time over five seconds: the daemon, which loads its BPF
+    programs, has started."""
+    idle, whole = {}, {}
+    for when, _, labels, value in dump(recording, "node_cpu_seconds_total"):
+        whole[when] = whole.get(when, 0) + value
+        if 'mode="idle"' in labels:
+            idle[when] = idle.get(when, 0) + value
+    times = sorted(whole)
+    for i in range(len(times) - 5):
+        was, now = times[i], times[i + 5]
+        if whole[now] > whole[was] and (idle[now] - idle[was]) / (whole[now] - whole[was]) > 0.67:
+            return round(was - begin, 1)
+    return 0
+
+
+def waited_for_cpu(recording, since):
+    """The largest share of ten seconds in which some task waited for a CPU: much, where this machine had little CPU of its host."""
+    samples = [(when, value) for when, _, _, value in dump(recording, "node_pressure_cpu_waiting_seconds_total") if when >= since]
+    return max((round((b[1] - a[1]) / (b[0] - a[0]), 2) for a, b in zip(samples, samples[10:])), default=0)
+
+
 # ---- a recording
 
 class Case:
@@ -213,6 +245,7 @@ class Case:
     disks = (Disk(1024, filesystem="ext4"),)
     modules = ()
     compiler = False
+    settles = True  # what goes wrong waits until the daemon has started
     verdicts = ()  # dicts: verdict, and what it must name
     may = ()       # verdicts that may be as true, but are not what the case is about; no other may be active at any time
     notes = ""
@@ -231,17 +264,17 @@ class Case:
         return float(self.text("now +%s.%N"))
 
     def start(self, name, command, comm=None, before=""):
-        """In the background, with its output in /run; its pid. The shell becomes the command."""
+        """In the background, a group of its own, with its output in /run; its pid. The shell becomes the command."""
         if comm:
             before += f"mkdir -p /run/bin; ln -sf /bin/lab_incidents /run/bin/{comm}; "
             command = f"/run/bin/{comm} {command}"
-        pid = int(self.text(f"({before} exec {command}) </dev/null >/run/{name}.out 2>/run/{name}.err & echo $!"))
+        pid = int(self.text(f"({before} exec setsid {command}) </dev/null >/run/{name}.out 2>/run/{name}.err & echo $!"))
         self.pids[name] = pid
         return pid
 
     def end(self, *names):
         for name in names:
-            self.machine.run(f"kill -9 {self.pids.pop(name)}")
+            self.machine.run(f"kill -9 -{self.pids.pop(name)}")
 
     def state(self):
         each = "".join(f"echo '== io {name}'; cat /proc/{pid}/io; "
@@ -325,11 +358,22 @@ class Case:
         self.daemon = self.pids.pop("daemon")
         self.text("until wget -q -O - http://127.0.0.1:10070/metrics | grep -q ebpf_program_info; do usleep 500000; done", 120)
 
+    def settle(self, seconds=90):
+        """Until the CPUs idle: to load its BPF programs takes the daemon long here."""
+        deadline, idle, whole = time.monotonic() + seconds, 0, 0
+        while self.settles and time.monotonic() < deadline:
+            time.sleep(4)
+            now = [int(word) for word in self.text("head -n 1 /proc/stat", 120).split()[1:]]
+            idle, was_idle, whole, was_whole = now[3], idle, sum(now), whole
+            if was_whole and idle - was_idle > 0.75 * (whole - was_whole):
+                break
+
     def make(self, kernel):
         self.mount()
         self.prepare()
         self.text("sync; usleep 100000")
         self.start_daemon()
+        self.settle()
         time.sleep(self.calm_before)
         started = self.now()
         self.run()
@@ -342,7 +386,6 @@ class Case:
         time.sleep(self.calm_after)
         self.text(f"kill -USR2 {self.daemon}; until ls /var/lib/tidegauge/incidents/*.tgrec; do usleep 300000; done", 200)
         reports = dict(self.tool_reports())
-        missing = self.text("tidegauge ebpf 2>/dev/null | grep -v -e tracepoint -e trampoline | head -n 20; true")
         content = base64.b64decode(self.text("base64 /var/lib/tidegauge/incidents/*.tgrec", 200))
         complaints = self.machine.run("grep -v level=info /run/daemon.err | tail -n 5").stdout
         if complaints:
@@ -352,16 +395,16 @@ class Case:
         target.write_bytes(content)
         self.write_truth(kernel, target, started, ended, measured, reports)
         self.log(f"{len(content)} bytes")
-        if missing:
-            self.log(missing)
 
     def write_truth(self, kernel, target, started, ended, measured, reports):
-        done = subprocess.run([lab.PROGRAMS["tidegauge"], "dump", target, "--format", "csv", "--family", "node_load1"], capture_output=True, text=True, check=True)
-        times = [datetime.datetime.fromisoformat(line.split(",")[0].replace("Z", "+00:00")).timestamp()
-                 for line in done.stdout.splitlines()[1:]]
+        times = [sample[0] for sample in dump(target, "node_load1")]
         begin, end = min(times), max(times)
         for of in (measured, *reports.values()):
             of["from_seconds"], of["to_seconds"] = round(of["from"] - begin, 1), round(of["to"] - begin, 1)
+        settles = min(settled(target, begin), round(started - begin, 1))
+        waited = waited_for_cpu(target, begin + settles)
+        if waited > 0.4 and "cpu_contention" not in self.may:
+            self.may = (*self.may, "cpu_contention")  # of the host's making
         filled = {"pid": self.facts.get("pid"), **self.facts}
         verdicts = [{key: self.fill(value, filled) for key, value in verdict.items()} for verdict in self.verdicts]
         truth = {
@@ -371,7 +414,8 @@ class Case:
                                       f", {disk.options or 'not throttled'}")
                       for letter, disk in zip("abcdefg", (Disk(256, self.usr_options), *self.disks))},
             "daemon_flags": " ".join(DAEMON[2:]),
-            "recording": {"bytes": target.stat().st_size, "begin": begin, "end": end, "seconds": round(end - begin, 1)},
+            "recording": {"bytes": target.stat().st_size, "begin": begin, "end": end, "seconds": round(end - begin, 1),
+                          "settled_seconds": settles, "cpu_waiting_10s_max": waited},
             "program": {"started": started, "ended": ended, "started_seconds": round(started - begin, 1),
                         "ended_seconds": round(ended - begin, 1), **self.facts},
             "verdicts": verdicts, "may": list(self.may),
@@ -856,6 +900,7 @@ class Boot(Quiet):
 
     suite = "bullseye"
     calm_before, seconds, calm_after = 1, 60, 5
+    settles = False
 
     def run(self):
         self.start("redis", "/usr/bin/redis-server --dir /mnt/vdb --appendonly yes --loglevel warning")
@@ -867,6 +912,8 @@ class Boot(Quiet):
 
 class PackageUpgrade(Quiet):
     """dpkg unpacks two versions of a package of 400 files over each other, with its fsync of each."""
+
+    flags = "--force-bad-path --force-downgrade --force-not-root --force-overwrite"
 
     def images(self, directory):
         found = super().images(directory)
@@ -894,11 +941,17 @@ class PackageUpgrade(Quiet):
 
     def run(self):
         self.start("upgrade", "sh -c 'export PATH=/usr/bin:/bin; while true; do for i in 1 2; do /usr/bin/dpkg --root=/mnt/vdb "
-                   "--force-all --force-bad-path --log=/dev/null -i /mnt/vdc/example$i.deb; sleep 5; done; done'")
+                   f"{self.flags} --log=/dev/null -i /mnt/vdc/example$i.deb; sleep 5; done; done'")
 
     def finish(self):
         super().finish()
         self.log(self.text("tail -n 3 /run/upgrade.out /run/upgrade.err; find /mnt/vdb/usr | wc -l; true"))
+
+
+class PackageUnpack(PackageUpgrade):
+    """dpkg unpacks two versions of a package of 400 files over each other, without fsync."""
+
+    flags = "--force-all"
 
 
 class LogRotation(Quiet):
@@ -934,7 +987,7 @@ CASES = {
     "disk-hung": DiskHung,
     "quiet-warm-up": WarmUp, "quiet-idle": Idle, "quiet-compile": Compile, "quiet-backup": Backup,
     "quiet-full-page-cache": FullPageCache, "quiet-direct": DirectWithinLimits, "quiet-boot": Boot,
-    "quiet-package-upgrade": PackageUpgrade, "quiet-log-rotation": LogRotation, "quiet-cron-burst": CronBurst,
+    "quiet-package-upgrade": PackageUpgrade, "quiet-package-unpack": PackageUnpack, "quiet-log-rotation": LogRotation, "quiet-cron-burst": CronBurst,
 }
 
 

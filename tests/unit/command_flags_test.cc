@@ -94,7 +94,7 @@ TEST(CommandFlags, WrongOnes) {
   EXPECT_EQ(error_of({"--once"}), "--once is a flag of `tidegauge top`");
   EXPECT_EQ(error_of({"serve", "--json"}),
             "--json is a flag of `tidegauge top` and `tidegauge process` and `tidegauge ebpf` and "
-            "`tidegauge incidents`");
+            "`tidegauge incidents` and `tidegauge why`");
   EXPECT_EQ(error_of({"top", "--smaps"}), "--smaps is a flag of `tidegauge process`");
   EXPECT_EQ(error_of({"top", "--sort=io2"}),
             "--sort: expected io, read, write, cpu, memory, faults or delay, got \"io2\"");

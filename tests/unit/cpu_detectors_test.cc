@@ -22,15 +22,18 @@ class CpuHost {
     for (int i = 0; i < seconds; ++i) {
       for (std::size_t cpu = 0; cpu < busy_.size(); ++cpu) {
         const std::string name = std::to_string(cpu);
-        host_.add("cpu", "node_cpu_seconds_total", {{"cpu", name}, {"mode", mode_}}, busy_[cpu] * tick);
-        host_.add("cpu", "node_cpu_seconds_total", {{"cpu", name}, {"mode", "idle"}}, (1 - busy_[cpu]) * tick);
+        host_.add("cpu", "node_cpu_seconds_total", {{"cpu", name}, {"mode", mode_}},
+                  busy_[cpu] * tick);
+        host_.add("cpu", "node_cpu_seconds_total", {{"cpu", name}, {"mode", "idle"}},
+                  (1 - busy_[cpu]) * tick);
       }
       for (auto& [labels, cores] : processes_) {
+        host_.set("process", "tidegauge_process_start_time_seconds", labels, 1);
         FakeHost::Labels user = labels;
         user.emplace_back("mode", "user");
         host_.add("process", "tidegauge_process_cpu_seconds_total", user, cores * tick);
-        host_.add("process", "tidegauge_group_cpu_seconds_total", {{"group", labels[2].second}, {"mode", "user"}},
-                  cores * tick);
+        host_.add("process", "tidegauge_group_cpu_seconds_total",
+                  {{"group", labels[2].second}, {"mode", "user"}}, cores * tick);
       }
       if (pressure_ > 0) {
         host_.add("pressure", "node_pressure_cpu_waiting_seconds_total", {}, pressure_ * tick);
@@ -39,9 +42,12 @@ class CpuHost {
       scene_.update(host_.tick(tick));
     }
   }
-  void process(const std::string& pid, const std::string& comm, double cores, const std::string& allowed, double number) {
-    processes_.push_back({{{"pid", pid}, {"comm", comm}, {"group", comm}, {"unit", ""}, {"container", ""}}, cores});
-    host_.set("process", "tidegauge_process_allowed_cpus", {{"pid", pid}, {"comm", comm}, {"cpus", allowed}}, number);
+  void process(const std::string& pid, const std::string& comm, double cores,
+               const std::string& allowed, double number) {
+    processes_.push_back(
+        {{{"pid", pid}, {"comm", comm}, {"group", comm}, {"unit", ""}, {"container", ""}}, cores});
+    host_.set("process", "tidegauge_process_allowed_cpus",
+              {{"pid", pid}, {"comm", comm}, {"cpus", allowed}}, number);
   }
   Findings single() { return found(detect_cpu_single_saturated); }
   Findings contention() { return found(detect_cpu_contention); }
@@ -79,8 +85,10 @@ TEST(CpuSingleSaturated, NamesWhoIsBoundToIt) {
   EXPECT_EQ(found[0].causes[0].pid, "77");
   EXPECT_EQ(found[0].causes[0].cpu, "1");
   EXPECT_GE(found[0].confidence, 0.8);
-  EXPECT_NE(found[0].sentence.find("may run on CPU 1 only"), std::string::npos) << found[0].sentence;
-  EXPECT_EQ(busy.host_.boottime_ns() - found[0].onset_ns, 14'000'000'000) << "the first tick has no rate";
+  EXPECT_NE(found[0].sentence.find("may run on CPU 1 only"), std::string::npos)
+      << found[0].sentence;
+  EXPECT_EQ(busy.host_.boottime_ns() - found[0].onset_ns, 14'000'000'000)
+      << "the first tick has no rate";
 }
 
 TEST(CpuSingleSaturated, AFreeProgramIsToldOnlyAfterLong) {

@@ -385,7 +385,10 @@ TEST_F(ReplayHeuristicsTest, IsServed) {
   ReplaySource source;
   ReplayHandler handler(source, all_collectors());
   const auto get = [&] {
-    return std::get<HttpResponse>(handler.handle({"GET", "/api/v1/verdicts", {}}, false));
+    HttpRequest request;
+    request.method = "GET";
+    request.path = "/api/v1/verdicts";
+    return std::get<HttpResponse>(handler.handle(request, false));
   };
   EXPECT_EQ(get().status, 503);
   source.publish({host.snapshots().back(), true, host.reports().back()});
