@@ -304,15 +304,28 @@ Result<std::uint32_t> namespace_inode(const KernelFiles& files) {
 // How syncs are counted, see bpf/task_sync.bpf.h; the best first.
 enum class SyncTier : std::uint8_t { kTrampolines, kTracepoints, kNone };
 
-// Whether the kernel itself has this tracepoint. For one that is in no BTF libbpf would search all modules,
-// which takes CAP_SYS_ADMIN.
-bool has_tracepoint(const btf* kernel, std::string_view name) {
-  return ::btf__find_by_name_kind(kernel, ("btf_trace_" + std::string(name)).c_str(),
-                                  BTF_KIND_TYPEDEF) > 0;
+// Those of the tracepoints of synchronisation that the kernel itself has. For one that is in no BTF libbpf would
+// search all modules, which takes CAP_SYS_ADMIN.
+Result<std::vector<std::string_view>> sync_tracepoints() {
+  const auto turn = loading_turn();
+  const std::unique_ptr<btf, decltype(&::btf__free)> kernel(::btf__load_vmlinux_btf(), ::btf__free);
+  if (::libbpf_get_error(kernel.get()) != 0) {
+    return refused(0, "this kernel describes no types (CONFIG_DEBUG_INFO_BTF)");
+  }
+  std::vector<std::string_view> out;
+  for (const std::string_view name :
+       {"ext4_sync_file_enter", "ext4_sync_file_exit", "xfs_file_fsync", "btrfs_sync_file"}) {
+    if (::btf__find_by_name_kind(kernel.get(), ("btf_trace_" + std::string(name)).c_str(),
+                                 BTF_KIND_TYPEDEF) > 0) {
+      out.push_back(name);
+    }
+  }
+  return out;
 }
 
 // False when the tier has nothing to load on this kernel.
-bool choose_sync_programs(tasks_bpf& skeleton, SyncTier tier, const btf* kernel) {
+bool choose_sync_programs(tasks_bpf& skeleton, SyncTier tier,
+                          const std::vector<std::string_view>& tracepoints) {
   struct Choice {
     bpf_program* program;
     SyncTier tier;
@@ -332,25 +345,30 @@ bool choose_sync_programs(tasks_bpf& skeleton, SyncTier tier, const btf* kernel)
   };
   bool any = tier == SyncTier::kNone;
   for (const Choice& choice : choices) {
-    const bool wanted = choice.tier == tier &&
-                        (choice.tracepoint.empty() || has_tracepoint(kernel, choice.tracepoint));
+    const bool wanted = choice.tier == tier && (choice.tracepoint.empty() ||
+                                                std::find(tracepoints.begin(), tracepoints.end(),
+                                                          choice.tracepoint) != tracepoints.end());
     ::bpf_program__set_autoload(choice.program, wanted);
     any = any || wanted;
   }
   return any;
 }
 
-Result<SkeletonPtr> load(std::uint32_t namespace_of_ours, SyncTier tier, const btf* kernel) {
+Result<SkeletonPtr> load(std::uint32_t namespace_of_ours, SyncTier tier,
+                         const std::vector<std::string_view>& tracepoints) {
   static_cast<void>(take_libbpf_complaint());
   SkeletonPtr skeleton(::tasks_bpf__open());
   if (skeleton == nullptr) {
     return refused(errno, "libbpf cannot open its program");
   }
   skeleton->rodata->namespace_inode = namespace_of_ours;
-  if (!choose_sync_programs(*skeleton, tier, kernel)) {
+  if (!choose_sync_programs(*skeleton, tier, tracepoints)) {
     return refused(0, "nothing to count syncs with");
   }
-  int failed = ::tasks_bpf__load(skeleton.get());
+  int failed = [&] {
+    const auto turn = loading_turn();
+    return ::tasks_bpf__load(skeleton.get());
+  }();
   if (failed == 0) {
     failed = ::tasks_bpf__attach(skeleton.get());
   }
@@ -375,13 +393,13 @@ struct Loaded {
 // Passes over tasks matter more than syncs: whatever goes wrong with these, those are tried without.
 Result<Loaded> load_best(std::uint32_t namespace_of_ours) {
   capture_libbpf_messages();
-  const std::unique_ptr<btf, decltype(&::btf__free)> kernel(::btf__load_vmlinux_btf(), ::btf__free);
-  if (::libbpf_get_error(kernel.get()) != 0) {
-    return refused(0, "this kernel describes no types (CONFIG_DEBUG_INFO_BTF)");
+  const auto tracepoints = sync_tracepoints();
+  if (!tracepoints) {
+    return tl::make_unexpected(tracepoints.error());
   }
   Error last;
   for (const SyncTier tier : {SyncTier::kTrampolines, SyncTier::kTracepoints, SyncTier::kNone}) {
-    auto skeleton = load(namespace_of_ours, tier, kernel.get());
+    auto skeleton = load(namespace_of_ours, tier, *tracepoints);
     if (skeleton) {
       // What is refused here is allowed in another tier: no privilege is missing.
       return Loaded{std::move(*skeleton), tier,

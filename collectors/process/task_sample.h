@@ -158,7 +158,7 @@ struct TaskPass {
   // Cumulative: ends of processes whose last doings were not seen.
   std::uint64_t lost_exits = 0;
 
-  // Keeps the memory for the next pass.
+  // Keeps the memory for the next pass, unless that is much more than this one took.
   void clear();
 };
 

@@ -21,7 +21,7 @@ constexpr OptionSpec kOptions[] = {
      .type = OptionType::kRegex,
      .default_text = "^(oom_kill|pgpg|pswp|pg.*fault|pgscan|pgsteal|allocstall|workingset|kswapd"
                      "|compact|pageoutrun|drop_|thp_|balloon|swap|swp"
-                     "|nr_dirty_|nr_dirtied|nr_written|nr_vmscan_write).*",
+                     "|nr_dirty|nr_writeback|nr_written|nr_vmscan_write).*",
      .help = "Fields of /proc/vmstat to export; empty exports all."},
 };
 

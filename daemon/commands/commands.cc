@@ -6,9 +6,9 @@
 
 #include "daemon/config/load.h"
 #include "daemon/exporter/exposition.h"
-#include "daemon/heuristics/assess.h"
 #include "daemon/exporter/own_metrics.h"
 #include "daemon/exporter/text_format.h"
+#include "daemon/heuristics/assess.h"
 #include "daemon/service/collector_set.h"
 
 namespace tidegauge {
@@ -122,8 +122,8 @@ std::string metrics_reference(CollectorRegistry registry) {
     help.append(info->enabled ? "." : ", off by default.");
     append_docs(out, info->name, help, info->metrics());
   }
-  append_docs(out, heuristics::Heuristics::kName,
-              std::string(heuristics::kHelp) + " Every tick.", heuristics::heuristics_metrics());
+  append_docs(out, heuristics::Heuristics::kName, std::string(heuristics::kHelp) + " Every tick.",
+              heuristics::heuristics_metrics());
   append_docs(out, "The daemon itself", "Always there, unless `--web.disable-exporter-metrics`.",
               own_metric_docs());
   return out;

@@ -55,6 +55,7 @@ struct RecorderConfig {
   std::int64_t max_age_ns = 720 * 3'600'000'000'000;  // 0: any
   std::int64_t write_rate_bytes = 4 << 20;            // a second
   bool trigger_over_http = true;
+  bool trigger_on_verdict = true;
   friend bool operator==(const RecorderConfig&, const RecorderConfig&) = default;
 };
 

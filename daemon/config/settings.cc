@@ -117,7 +117,8 @@ constexpr ConfigSection kSections[] = {
     {"web", "The HTTP server."},
     {"path", "Where the host's file systems are, seen from the daemon (containers, fixtures)."},
     {"heuristics",
-     "Verdicts: which condition makes the host slow, and who causes it (docs/verdicts.md). The defaults are where "
+     "Verdicts: which condition makes the host slow, and who causes it (docs/verdicts.md). The "
+     "defaults are where "
      "conditions begin."},
     {"recorder",
      "The last minutes at tick resolution, in memory; written to a file when asked for: SIGUSR2, "
@@ -322,6 +323,14 @@ constexpr Setting kSettings[] = {
      "",
      nullptr,
      set_recorder_boolean<&RecorderConfig::trigger_over_http>},
+    {"recorder",
+     {"trigger_on_verdict", "recorder.trigger-on-verdict", OptionType::kBool, "true",
+      "Whether a verdict of severity warning or critical that begins asks for an incident file, "
+      "each "
+      "verdict once in ten minutes at most."},
+     "",
+     nullptr,
+     set_recorder_boolean<&RecorderConfig::trigger_on_verdict>},
 
     {"log", choice("level", "log.level", "info", "The least severity that is written.", kLogLevels),
      "", nullptr,

@@ -32,7 +32,7 @@ struct Report {
   std::int64_t realtime_ns = 0;
   std::string host;
   std::string kernel;
-  std::vector<Verdict> active;  // the most important one first
+  std::vector<Verdict> active;                         // the most important one first
   std::vector<std::shared_ptr<const Verdict>> recent;  // ended, the last one last
   std::vector<Headroom> headroom;
   std::vector<std::string> unchecked;  // sources that are missing altogether
@@ -50,10 +50,20 @@ class Heuristics {
   // Snapshot than the one before changes nothing and gives the last Section.
   std::shared_ptr<const Section> update(const Snapshot& snapshot);
 
+  // Bytes from which a later one goes on: what verdicts there are, since when, how often they began, and the memory
+  // model. Not the history that they were found in. Bounded. Any thread.
+  [[nodiscard]] std::string save() const;
+  // False, and nothing changes, where they are not what save() made. Until a Snapshot is newer than they are, update()
+  // leaves the verdicts as loaded: the recorder saves them a few Snapshots late. Not during update().
+  bool load(std::string_view state);
+  // Boot time of the Snapshot behind which the loaded bytes were saved; 0 without them.
+  [[nodiscard]] std::int64_t loaded_boottime_ns() const { return loaded_boottime_ns_; }
+
   // From the next update on; what is remembered stays. Any thread.
   void set_limits(const Thresholds& limits);
+  [[nodiscard]] Thresholds limits() const;  // any thread
 
-  // Called by update() when a verdict begins or ends.
+  // Called by update() when a verdict begins or ends, and must not call back.
   using ChangeHandler = std::function<void(const Verdict& verdict)>;
   void on_change(ChangeHandler handler) { on_change_ = std::move(handler); }
 
@@ -63,9 +73,11 @@ class Heuristics {
   [[nodiscard]] const Scene& scene() const { return scene_; }
 
  private:
-  void make_report();
+  Conditions::Changes look();
+  void make_report(const Snapshot& snapshot);
 
-  std::mutex update_mutex_;  // of all but report_; a thread that was left behind may come back
+  mutable std::mutex
+      update_mutex_;  // of all but report_; a thread that was left behind may come back
   Thresholds limits_;
   Scene scene_;
   struct Memory;
@@ -74,6 +86,7 @@ class Heuristics {
   VerdictTables tables_;
   ChangeHandler on_change_;
   std::shared_ptr<const Section> section_;
+  std::int64_t loaded_boottime_ns_ = 0;
   mutable std::mutex mutex_;
   std::shared_ptr<const Report> report_;  // guarded by mutex_
 };

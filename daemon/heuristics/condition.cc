@@ -8,7 +8,8 @@ namespace tidegauge::heuristics {
 
 Conditions::State* Conditions::find(const Finding& finding) {
   for (State& state : states_) {
-    if (state.verdict.finding.id == finding.id && state.verdict.finding.instance == finding.instance) {
+    if (state.verdict.finding.id == finding.id &&
+        state.verdict.finding.instance == finding.instance) {
       return &state;
     }
   }

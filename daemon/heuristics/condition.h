@@ -38,6 +38,9 @@ class Conditions {
     return onsets_[static_cast<std::size_t>(id)];
   }
 
+  // Everything, as bytes; of ended verdicts and of those beyond kMaxStateBytes what is short of it. load() takes its
+  // part off the front; false, and nothing changes, where it is not what save() writes.
+  static constexpr std::size_t kMaxStateBytes = std::size_t{128} << 10U;
   void save(std::string& out) const;
   bool load(std::string_view& in);
 

@@ -29,15 +29,14 @@ std::size_t TimeAxis::ticks_within(double seconds) const {
   if (all <= 1) {
     return all;
   }
-  const auto begin_ns =
-      static_cast<double>(end_ns(0)) - seconds * kNsPerSecond;
+  const auto begin_ns = static_cast<double>(end_ns(0)) - seconds * kNsPerSecond;
   // The middle of the first tick that belongs to it lies within. Ticks rise: halve.
   std::size_t low = 1;
   std::size_t high = all;
   while (low < high) {
     const std::size_t middle = (low + high) / 2;
-    const double center = static_cast<double>(end_ns(middle)) -
-                          static_cast<double>(length_ns(middle)) / 2;
+    const double center =
+        static_cast<double>(end_ns(middle)) - static_cast<double>(length_ns(middle)) / 2;
     if (center > begin_ns) {
       low = middle + 1;
     } else {
@@ -204,7 +203,8 @@ double Track::seconds_idle(const TimeAxis& axis) const {
                ? 0
                : static_cast<double>(axis.end_ns(0) - axis.end_ns(axis.size() - 1)) / kNsPerSecond;
   }
-  return static_cast<double>(axis.end_ns(0) - axis.end_ns(static_cast<std::size_t>(back))) / kNsPerSecond;
+  return static_cast<double>(axis.end_ns(0) - axis.end_ns(static_cast<std::size_t>(back))) /
+         kNsPerSecond;
 }
 
 void Track::save(std::string& out) const {

@@ -87,7 +87,7 @@ class Track {
 
   float missing_;
   std::array<std::unique_ptr<Block>, kBlocks> blocks_;
-  std::uint64_t last_set_ = 0;     // the axis' count then
+  std::uint64_t last_set_ = 0;  // the axis' count then
   std::uint64_t last_positive_ = 0;
 };
 

@@ -2,6 +2,8 @@
 #include "daemon/heuristics/parties.h"
 
 #include <algorithm>
+#include <charconv>
+#include <system_error>
 
 namespace tidegauge::heuristics {
 
@@ -96,13 +98,31 @@ std::vector<Share> shares(const Scene& scene, Signal signal, double seconds, dou
 
 namespace {
 
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+// "sda1": "sda"; "nvme0n1p1": "nvme0n1"; the same when it is no partition's name.
+std::string_view without_partition(std::string_view name) {
+  std::size_t end = name.size();
+  while (end > 0 && is_digit(name[end - 1])) {
+    --end;
+  }
+  if (end == 0 || end == name.size()) {
+    return name;
+  }
+  if (name[end - 1] == 'p' && end >= 2 && is_digit(name[end - 2])) {
+    return name.substr(0, end - 1);
+  }
+  return name.find_first_of("0123456789") == end ? name.substr(0, end) : name;
+}
+
 std::vector<Share> of_device(std::vector<Share> all, std::string_view device) {
   std::erase_if(all, [&](const Share& one) { return one.subject->label(0) != device; });
   return all;
 }
 
 // Without BPF: who read and wrote most in the time, of what the disk did.
-DiskUsers guess_users(const Scene& scene, std::string_view device, double seconds, std::size_t most) {
+DiskUsers guess_users(const Scene& scene, std::string_view device, double seconds,
+                      std::size_t most) {
   DiskUsers out;
   out.is_guess = true;
   const Subject* disk = scene.find(Kind::kDisk, {device});
@@ -135,10 +155,24 @@ DiskUsers guess_users(const Scene& scene, std::string_view device, double second
   return out;
 }
 
+bool is_unattributed(std::string_view group) { return group.starts_with('('); }
+
 }  // namespace
 
-DiskUsers disk_users(const Scene& scene, std::string_view device, double seconds, std::size_t most) {
-  std::vector<Share> groups = of_device(shares(scene, Signal::kGroupDiskBusy, seconds, kUnknown, 0), device);
+double mean_or_0(const Scene& scene, const Subject& subject, Signal signal, double seconds,
+                 double ago) {
+  const double value = scene.mean(subject, signal, seconds, ago);
+  return is_known(value) ? value : 0;
+}
+
+bool is_kernel_group(std::string_view group) {
+  return group.starts_with('[') || is_unattributed(group);
+}
+
+DiskUsers disk_users(const Scene& scene, std::string_view device, double seconds,
+                     std::size_t most) {
+  std::vector<Share> groups =
+      of_device(shares(scene, Signal::kGroupDiskBusy, seconds, kUnknown, 0), device);
   double all = 0;
   for (const Share& group : groups) {
     all += group.value;
@@ -151,15 +185,20 @@ DiskUsers disk_users(const Scene& scene, std::string_view device, double seconds
   DiskUsers out;
   for (const Share& group : groups) {
     const double share = group.value / all;
-    if (share < 0.05 || out.parties.size() == most) {
-      break;
-    }
     const std::string& name = group.subject->label(1);
+    if (is_unattributed(name)) {
+      out.unattributed = share;
+      continue;
+    }
+    if (share < 0.05 || out.parties.size() == most) {
+      continue;
+    }
     // The process that has most of the group's part, where one has.
     const Share* own = nullptr;
     for (const Share& process : processes) {
       if (process.subject->attribute("group") == name ||
-          party_of_process(scene, process.subject->label(1), process.subject->label(2)).group == name) {
+          party_of_process(scene, process.subject->label(1), process.subject->label(2)).group ==
+              name) {
         own = &process;
         break;
       }
@@ -185,7 +224,8 @@ const Subject* busiest_file(const Scene& scene, Signal signal, std::string_view 
   const Subject* best = nullptr;
   double most = 0;
   for (const Subject* file : scene.subjects(Kind::kFile)) {
-    const bool is_theirs = !pid.empty() ? file->attribute("pid") == pid : file->attribute("group") == group;
+    const bool is_theirs =
+        !pid.empty() ? file->attribute("pid") == pid : file->attribute("group") == group;
     if (!is_theirs) {
       continue;
     }
@@ -210,9 +250,121 @@ double disk_latency(const Scene& scene, const Subject& disk, double seconds, dou
   return requests > 0 ? time / requests : kUnknown;
 }
 
-bool is_whole_disk(const Scene& /*scene*/, const Subject& disk) {
-  const std::string& name = disk.label(0);
-  return !name.starts_with("loop") && !name.starts_with("ram") && !name.starts_with("zram");
+bool is_whole_disk(const Scene& scene, const Subject& disk) {
+  const std::string_view name = disk.label(0);
+  // dm and md pass on to disks, which are looked at themselves.
+  for (const std::string_view other : {"loop", "ram", "zram", "dm-", "md", "fd", "sr"}) {
+    if (name.starts_with(other) && name.size() > other.size() && is_digit(name[other.size()])) {
+      return false;
+    }
+  }
+  const std::string_view whole = without_partition(name);
+  return whole.size() == name.size() || scene.find(Kind::kDisk, {whole}) == nullptr;
+}
+
+double disk_busy(const Scene& scene, const Subject& disk, double seconds) {
+  const double ticks = scene.mean(disk, Signal::kDiskBusy, seconds);
+  const double exact = is_known(Scene::now(disk, Signal::kDiskExactBusy))
+                           ? scene.min(disk, Signal::kDiskExactBusy, seconds) > 0
+                                 ? scene.mean(disk, Signal::kDiskExactBusy, seconds)
+                                 : kUnknown
+                           : kUnknown;
+  constexpr double kMuchLess = 0.8;
+  return is_known(exact) && exact < kMuchLess * ticks ? exact : ticks;
+}
+
+double usual_latency(const Scene& scene, const Subject& disk, std::int64_t until_ns) {
+  constexpr double kUsualMinutes = 24 * 60;
+  constexpr std::size_t kLeastMinutes = 10;
+  constexpr double kLeastRequests = 0.5;  // a second
+  using Points = std::vector<MinuteTrack::Point>;
+  const auto points = [&](Signal signal) {
+    const MinuteTrack* track = scene.minutes(disk, signal);
+    return track == nullptr ? Points{} : track->points(scene.boottime_ns(), kUsualMinutes);
+  };
+  const Points reads = points(Signal::kDiskReads);
+  const Points writes = points(Signal::kDiskWrites);
+  const Points read_time = points(Signal::kDiskReadTime);
+  const Points write_time = points(Signal::kDiskWriteTime);
+  // Tracks begin at different times: each is walked from its end.
+  const std::size_t count = std::max(reads.size(), writes.size());
+  const double until = static_cast<double>(until_ns) / 60e9 - 1;
+  std::vector<double> latencies;
+  latencies.reserve(count);
+  const auto from_end = [](const Points& all, std::size_t back) {
+    return back < all.size() ? all[all.size() - 1 - back].value : 0;
+  };
+  const Points& longest = reads.size() >= writes.size() ? reads : writes;
+  for (std::size_t back = 0; back < count; ++back) {
+    const double requests = from_end(reads, back) + from_end(writes, back);
+    if (requests >= kLeastRequests && longest[count - 1 - back].minute <= until) {
+      latencies.push_back((from_end(read_time, back) + from_end(write_time, back)) / requests);
+    }
+  }
+  if (latencies.size() < kLeastMinutes) {
+    return kUnknown;
+  }
+  const auto middle = latencies.begin() + static_cast<std::ptrdiff_t>(latencies.size() / 2);
+  std::nth_element(latencies.begin(), middle, latencies.end());
+  return *middle;
+}
+
+const Subject* disk_of_number(const Scene& scene, std::string_view number) {
+  const std::size_t colon = number.find(':');
+  if (colon == std::string_view::npos) {
+    return nullptr;
+  }
+  const std::string_view major = number.substr(0, colon);
+  const std::string_view minor = number.substr(colon + 1);
+  unsigned wanted = 0;
+  std::from_chars(minor.data(), minor.data() + minor.size(), wanted);
+  // A partition's number is a little above that of its disk (16 numbers each for sd, vd, xvd).
+  constexpr unsigned kPartitions = 16;
+  const Subject* near = nullptr;
+  unsigned nearest = kPartitions;
+  for (const Subject* disk : scene.subjects(Kind::kDisk)) {
+    const std::string_view own = disk->attribute("minor");
+    unsigned first = 0;
+    if (disk->attribute("major") != major ||
+        std::from_chars(own.data(), own.data() + own.size(), first).ec != std::errc()) {
+      continue;
+    }
+    if (first <= wanted && wanted - first < nearest) {
+      nearest = wanted - first;
+      near = disk;
+    }
+  }
+  return near;
+}
+
+DiskOfGroup disk_of_group(const Scene& scene, std::string_view group, double seconds) {
+  DiskOfGroup out;
+  for (const Subject* one : scene.subjects(Kind::kGroupDisk)) {
+    if (one->label(1) != group) {
+      continue;
+    }
+    const double busy = mean_or_0(scene, *one, Signal::kGroupDiskBusy, seconds);
+    if (busy > out.busy) {
+      out.busy = busy;
+      out.disk = scene.find(Kind::kDisk, {one->label(0)});
+    }
+  }
+  return out.disk == nullptr ? DiskOfGroup{} : out;
+}
+
+ProcessOfGroup process_of_group(const Scene& scene, Signal of_processes, std::string_view group,
+                                double seconds) {
+  ProcessOfGroup out;
+  for (const Subject* process : scene.subjects(Kind::kProcess)) {
+    if (process->attribute("group") != group) {
+      continue;
+    }
+    const double value = mean_or_0(scene, *process, of_processes, seconds);
+    if (value > out.value) {
+      out = {process, value};
+    }
+  }
+  return out;
 }
 
 std::string disk_text(const Scene& scene, const Subject& disk, double seconds) {
@@ -224,8 +376,10 @@ std::string disk_text(const Scene& scene, const Subject& disk, double seconds) {
            format_figure(scene.mean(disk, Signal::kDiskReadBytes, seconds), Unit::kBytesPerSecond);
   }
   if (is_known(writes) && writes > 0) {
-    out += std::string(out.ends_with(':') ? " " : ", ") + format_figure(writes, Unit::kNumber) + " w/s, " +
-           format_figure(scene.mean(disk, Signal::kDiskWrittenBytes, seconds), Unit::kBytesPerSecond);
+    out +=
+        std::string(out.ends_with(':') ? " " : ", ") + format_figure(writes, Unit::kNumber) +
+        " w/s, " +
+        format_figure(scene.mean(disk, Signal::kDiskWrittenBytes, seconds), Unit::kBytesPerSecond);
   }
   const double latency = disk_latency(scene, disk, seconds);
   if (is_known(latency)) {

@@ -44,7 +44,8 @@ bool has_label(const Shape& shape, const ColumnInfo& column, std::string_view na
 }
 
 // "mode=user": at most one is asked for.
-bool is_wanted(const Source& source, const Shape& shape, std::size_t row, const ColumnInfo& column) {
+bool is_wanted(const Source& source, const Shape& shape, std::size_t row,
+               const ColumnInfo& column) {
   if (source.labels.empty()) {
     return true;
   }
@@ -53,7 +54,8 @@ bool is_wanted(const Source& source, const Shape& shape, std::size_t row, const 
 }
 
 // Signals by the family they come from.
-using Wanted = std::unordered_multimap<std::string_view, std::pair<const SignalInfo*, const Source*>>;
+using Wanted =
+    std::unordered_multimap<std::string_view, std::pair<const SignalInfo*, const Source*>>;
 
 const Wanted& wanted_families() {
   static const Wanted kAll = [] {
@@ -119,6 +121,16 @@ std::string_view Subject::attribute(std::string_view name) const {
     }
   }
   return {};
+}
+
+void Subject::set_attribute(std::string_view name, std::string_view value) {
+  for (auto& [key, old] : attributes) {
+    if (key == name) {
+      old = value;
+      return;
+    }
+  }
+  attributes.emplace_back(name, value);
 }
 
 Scene::Scene() {
@@ -244,9 +256,8 @@ void Scene::map_table(Source& source, Reader& reader, const Table& table) {
       const auto& [info, from] = at->second;
       const auto names = kind_labels(info->kind);
       if (from->suffix == column.suffix &&
-          std::all_of(names.begin(), names.end(), [&](std::string_view name) {
-            return has_label(shape, column, name);
-          })) {
+          std::all_of(names.begin(), names.end(),
+                      [&](std::string_view name) { return has_label(shape, column, name); })) {
         columns.push_back({static_cast<std::uint32_t>(i), info, from});
       }
     }
@@ -288,9 +299,8 @@ void Scene::map_table(Source& source, Reader& reader, const Table& table) {
       }
       reader.cells.push_back(cell);
       if (column.info->how == How::kInfo) {
-        subject->attributes.clear();
         for (std::size_t i = 0; i < shape.label_names.size(); ++i) {
-          subject->attributes.emplace_back(shape.label_names[i], shape.rows[row][i]);
+          subject->set_attribute(shape.label_names[i], shape.rows[row][i]);
         }
       }
     }
@@ -306,7 +316,11 @@ void Scene::forget_values(Source& source) {
 }
 
 void Scene::read(Source& source, const std::shared_ptr<const Section>& section) {
-  if (section == source.section && section != nullptr) {
+  // A recording has what was not read again once more in each of its chunks.
+  const bool is_same =
+      section != nullptr && source.section != nullptr &&
+      (section == source.section || section->read_end_boottime_ns == source.read_ns);
+  if (is_same) {
     for (const auto& [subject, signal] : source.touched) {
       subject->last_seen_ns = boottime_ns_;
     }
@@ -337,7 +351,8 @@ void Scene::read(Source& source, const std::shared_ptr<const Section>& section) 
       double value = raw;
       if (cell.is_rate) {
         // What fell began anew; what is new has no rate yet.
-        value = has_elapsed && raw >= cell.previous ? (raw - cell.previous) / elapsed_seconds : kUnknown;
+        value = has_elapsed && raw >= cell.previous ? (raw - cell.previous) / elapsed_seconds
+                                                    : kUnknown;
         cell.previous = raw;
       }
       if (!is_known(value) || std::isinf(value)) {
@@ -376,6 +391,12 @@ void Scene::read(Source& source, const std::shared_ptr<const Section>& section) 
 
 double Scene::tick_seconds() const {
   return axis_.size() < 2 ? 0 : static_cast<double>(axis_.length_ns(0)) / kNsPerSecond;
+}
+
+double Scene::observed_seconds() const {
+  return axis_.size() < 2
+             ? 0
+             : static_cast<double>(axis_.end_ns(0) - axis_.end_ns(axis_.size() - 1)) / kNsPerSecond;
 }
 
 bool Scene::update(const Snapshot& snapshot) {
@@ -510,8 +531,9 @@ void Scene::forget_subjects() {
       if (!is_gone(subject) || std::binary_search(named.begin(), named.end(), &subject)) {
         return false;
       }
-      minute_tracks_ -= static_cast<std::size_t>(std::count_if(
-          subject.minutes.begin(), subject.minutes.end(), [](const auto& kept) { return kept != nullptr; }));
+      minute_tracks_ -=
+          static_cast<std::size_t>(std::count_if(subject.minutes.begin(), subject.minutes.end(),
+                                                 [](const auto& kept) { return kept != nullptr; }));
       return true;
     });
   }
@@ -561,13 +583,14 @@ double Scene::share_at_least(const Subject& subject, Signal signal, double level
   return is_known(value) ? (value >= level ? 1 : 0) : kUnknown;
 }
 
-std::optional<std::int64_t> Scene::at_least_since(const Subject& subject, Signal signal, double level,
-                                                  double gap_seconds) const {
+std::optional<std::int64_t> Scene::at_least_since(const Subject& subject, Signal signal,
+                                                  double level, double gap_seconds) const {
   const Track* kept = track(subject, signal);
   if (kept != nullptr) {
     return kept->at_least_since(axis_, level, gap_seconds);
   }
-  return now(subject, signal) >= level ? std::optional(boottime_ns_ - axis_.length_ns(0)) : std::nullopt;
+  return now(subject, signal) >= level ? std::optional(boottime_ns_ - axis_.length_ns(0))
+                                       : std::nullopt;
 }
 
 bool Scene::has(Signal signal) const {

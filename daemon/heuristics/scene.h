@@ -33,11 +33,11 @@ struct RecentHistogram {
 // A CPU, a disk, a group: what signals are about. Lives a quarter of an hour longer than its series.
 struct Subject {
   Kind kind = Kind::kHost;
-  std::vector<std::string> labels;                                // parallel to kind_labels()
-  std::vector<std::pair<std::string, std::string>> attributes;    // by name
-  std::vector<double> values;                                     // of the kind's signals, now
-  std::vector<std::unique_ptr<Track>> tracks;                     // likewise; null: 0 all the time
-  std::vector<std::unique_ptr<MinuteTrack>> minutes;              // likewise; null: not kept
+  std::vector<std::string> labels;                              // parallel to kind_labels()
+  std::vector<std::pair<std::string, std::string>> attributes;  // by name
+  std::vector<double> values;                                   // of the kind's signals, now
+  std::vector<std::unique_ptr<Track>> tracks;                   // likewise; null: 0 all the time
+  std::vector<std::unique_ptr<MinuteTrack>> minutes;            // likewise; null: not kept
   std::unique_ptr<RecentHistogram> histogram;
   std::int64_t first_seen_ns = 0;
   std::int64_t last_seen_ns = 0;
@@ -45,6 +45,7 @@ struct Subject {
   [[nodiscard]] const std::string& label(std::size_t place) const { return labels[place]; }
   // "" when there is none.
   [[nodiscard]] std::string_view attribute(std::string_view name) const;
+  void set_attribute(std::string_view name, std::string_view value);
 };
 
 class Scene {
@@ -56,6 +57,8 @@ class Scene {
   [[nodiscard]] std::int64_t boottime_ns() const { return boottime_ns_; }
   [[nodiscard]] std::int64_t realtime_ns() const { return realtime_ns_; }
   [[nodiscard]] const TimeAxis& axis() const { return axis_; }
+  // From the first tick to the last, as far as is remembered.
+  [[nodiscard]] double observed_seconds() const;
   // Seconds that the last tick stands for.
   [[nodiscard]] double tick_seconds() const;
 
@@ -66,7 +69,8 @@ class Scene {
     return kinds_[index_of(kind)].list;
   }
   [[nodiscard]] const Subject* find(Kind kind, std::span<const std::string_view> labels) const;
-  [[nodiscard]] const Subject* find(Kind kind, std::initializer_list<std::string_view> labels) const {
+  [[nodiscard]] const Subject* find(Kind kind,
+                                    std::initializer_list<std::string_view> labels) const {
     return find(kind, std::span(labels.begin(), labels.size()));
   }
 
@@ -82,15 +86,18 @@ class Scene {
     return is_known(value) ? value : 0;
   }
   // Over the last `seconds` before `ago` seconds before now. What is not kept is what it is now.
-  [[nodiscard]] double mean(const Subject& subject, Signal signal, double seconds, double ago = 0) const;
+  [[nodiscard]] double mean(const Subject& subject, Signal signal, double seconds,
+                            double ago = 0) const;
   [[nodiscard]] double mean(Signal of_host, double seconds, double ago = 0) const {
     return mean(*host_, of_host, seconds, ago);
   }
-  [[nodiscard]] double max(const Subject& subject, Signal signal, double seconds, double ago = 0) const;
+  [[nodiscard]] double max(const Subject& subject, Signal signal, double seconds,
+                           double ago = 0) const;
   [[nodiscard]] double max(Signal of_host, double seconds, double ago = 0) const {
     return max(*host_, of_host, seconds, ago);
   }
-  [[nodiscard]] double min(const Subject& subject, Signal signal, double seconds, double ago = 0) const;
+  [[nodiscard]] double min(const Subject& subject, Signal signal, double seconds,
+                           double ago = 0) const;
   [[nodiscard]] double min(Signal of_host, double seconds, double ago = 0) const {
     return min(*host_, of_host, seconds, ago);
   }
@@ -99,7 +106,8 @@ class Scene {
                                       double seconds) const;
   // Since when it is at least `level`, in boot time, but for gaps of up to `gap_seconds`.
   [[nodiscard]] std::optional<std::int64_t> at_least_since(const Subject& subject, Signal signal,
-                                                           double level, double gap_seconds = 3) const;
+                                                           double level,
+                                                           double gap_seconds = 3) const;
   [[nodiscard]] const Track* track(const Subject& subject, Signal signal) const;
   [[nodiscard]] const MinuteTrack* minutes(const Subject& subject, Signal signal) const;
 
@@ -159,7 +167,7 @@ class Scene {
   TimeAxis axis_;
   std::array<KindState, kKinds> kinds_;
   Subject* host_ = nullptr;
-  std::map<std::string, Source, std::less<>> sources_;  // by collector
+  std::map<std::string, Source, std::less<>> sources_;    // by collector
   std::vector<std::pair<Subject*, std::uint16_t>> kept_;  // tracks of all but the host
   std::size_t minute_tracks_ = 0;
   bool is_full_ = false;  // nothing kept can go, as found in this tick

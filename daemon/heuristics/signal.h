@@ -32,8 +32,10 @@ enum class Kind : std::uint8_t {
   kNode,       // NUMA node: its kswapd
   kStuck,      // threads in uninterruptible sleep, by what they wait in
   kOomVictim,  // a process that the kernel killed
+  kLifetime,   // how old deleted files were, by group
+  kPeakUser,   // who a disk was busiest for in the busiest 100 ms of the last minute
 };
-inline constexpr std::size_t kKinds = 16;
+inline constexpr std::size_t kKinds = 18;
 
 // The labels that name a subject of this kind, in the order of Subject::labels.
 std::span<const std::string_view> kind_labels(Kind kind);
@@ -107,6 +109,7 @@ enum class Signal : std::uint16_t {
   kUninterruptible,
   kProcesses,
   kSwappiness,
+  kOwnCpu,       // of this daemon
   kHostRelease,  // info: release
   // kCpu
   kCpuUser,
@@ -128,6 +131,7 @@ enum class Signal : std::uint16_t {
   kDiskQueue,
   kDiskFlushes,
   kDiskFlushTime,
+  kDiskDiscards,
   kDiskExactBusy,
   kDiskErrors,
   kDiskPeakBusy,
@@ -223,6 +227,7 @@ enum class Signal : std::uint16_t {
   kCgroupHigh,
   kCgroupAnon,
   kCgroupFile,
+  kCgroupShmem,
   kCgroupHitMax,
   kCgroupHitHigh,
   kCgroupOomKills,
@@ -242,8 +247,12 @@ enum class Signal : std::uint16_t {
   kStuckLongest,
   // kOomVictim
   kOomVictimTime,  // info: cgroup
+  // kLifetime
+  kLifetimeFiles,
+  // kPeakUser
+  kPeakUserRatio,  // info: reason
 };
-inline constexpr std::size_t kSignals = static_cast<std::size_t>(Signal::kOomVictimTime) + 1;
+inline constexpr std::size_t kSignals = static_cast<std::size_t>(Signal::kPeakUserRatio) + 1;
 
 enum class How : std::uint8_t {
   kRate,   // of a counter, a second

@@ -16,7 +16,7 @@ namespace tidegauge::heuristics {
 static_assert(std::endian::native == std::endian::little);
 
 template <class T>
-  requires std::is_arithmetic_v<T>
+requires std::is_arithmetic_v<T>
 void put_number(std::string& out, T value) {
   char bytes[sizeof(T)];
   std::memcpy(bytes, &value, sizeof(T));
@@ -24,7 +24,7 @@ void put_number(std::string& out, T value) {
 }
 
 template <class T>
-  requires std::is_arithmetic_v<T>
+requires std::is_arithmetic_v<T>
 bool take_number(std::string_view& in, T& value) {
   if (in.size() < sizeof(T)) {
     return false;

@@ -36,7 +36,8 @@ enum class VerdictId : std::uint8_t {
   kCpuContention,
   kIowaitUnexplained,
 };
-inline constexpr std::size_t kVerdicts = static_cast<std::size_t>(VerdictId::kIowaitUnexplained) + 1;
+inline constexpr std::size_t kVerdicts =
+    static_cast<std::size_t>(VerdictId::kIowaitUnexplained) + 1;
 
 enum class Severity : std::uint8_t { kInfo, kWarning, kCritical };
 std::string_view severity_name(Severity severity);
@@ -100,10 +101,10 @@ struct Moment {
 // What a detector found at this tick.
 struct Finding {
   VerdictId id;
-  std::string instance;  // tells several apart that hold at a time: a device, a group; may be ""
+  std::string instance;   // tells several apart that hold at a time: a device, a group; may be ""
   double confidence = 0;  // 0 to 1
   std::optional<Severity> severity;  // other than the verdict's own
-  std::int64_t onset_ns = 0;  // boot time, found in the history
+  std::int64_t onset_ns = 0;         // boot time, found in the history
   // How well the onset is known: the length of the ticks around it.
   double onset_resolution_seconds = 1;
   std::vector<Party> causes;  // the first is the subject

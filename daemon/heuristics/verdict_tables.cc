@@ -24,9 +24,11 @@ constexpr std::array<Family, 4> kFamilies{{
     {"tidegauge_verdict_active", "Whether the verdict holds; there for every verdict, always.",
      MetricKind::kGauge},
     {"tidegauge_verdict_confidence",
-     "How sure it is, 0 to 1, of the surest one of its instances; 0 while it does not hold.", MetricKind::kGauge},
+     "How sure it is, 0 to 1, of the surest one of its instances; 0 while it does not hold.",
+     MetricKind::kGauge},
     {"tidegauge_verdict_onset_timestamp_seconds",
-     "Since when it holds, found backwards in the history; only while it does.", MetricKind::kGauge},
+     "Since when it holds, found backwards in the history; only while it does.",
+     MetricKind::kGauge},
     {"tidegauge_verdict_onsets_total", "How often it began.", MetricKind::kCounter},
 }};
 
@@ -35,8 +37,8 @@ constexpr std::string_view kInfoHelp =
     "Whom or what a verdict is about, while it holds; always 1. The first cause of each instance.";
 
 std::vector<std::string> info_labels() {
-  return {"verdict", "instance", "pid", "comm", "thread", "group", "unit", "container", "file",
-          "directory", "device", "zone", "cpu", "cgroup"};
+  return {"verdict",   "instance", "pid",       "comm",   "thread", "group", "unit",
+          "container", "file",     "directory", "device", "zone",   "cpu",   "cgroup"};
 }
 
 std::vector<ColumnInfo> state_columns() {
@@ -78,8 +80,8 @@ void VerdictTables::append(const Conditions& conditions, Section& out) {
     states_.set(kActive, first != nullptr ? 1 : 0);
     states_.set(kConfidence, std::bit_cast<std::uint64_t>(confidence));
     if (first != nullptr) {
-      states_.set(kOnset, static_cast<std::uint64_t>(
-                              std::max<std::int64_t>(first->onset_realtime_ns / kNsPerMillisecond, 0)));
+      states_.set(kOnset, static_cast<std::uint64_t>(std::max<std::int64_t>(
+                              first->onset_realtime_ns / kNsPerMillisecond, 0)));
     }
     states_.set(kOnsets, conditions.onsets(info.id));
   }
@@ -88,9 +90,9 @@ void VerdictTables::append(const Conditions& conditions, Section& out) {
   for (std::size_t i = 0; i < std::min(active.size(), kMaxInfos); ++i) {
     const Finding& finding = active[i]->finding;
     const Party subject = finding.causes.empty() ? Party{} : finding.causes.front();
-    info_.add({info_of(finding.id).name, finding.instance, subject.pid, subject.comm, subject.thread,
-               subject.group, subject.unit, subject.container, subject.file, subject.directory,
-               subject.device, subject.zone, subject.cpu, subject.cgroup},
+    info_.add({info_of(finding.id).name, finding.instance, subject.pid, subject.comm,
+               subject.thread, subject.group, subject.unit, subject.container, subject.file,
+               subject.directory, subject.device, subject.zone, subject.cpu, subject.cgroup},
               1);
   }
   out.tables.push_back(info_.take());
@@ -99,7 +101,8 @@ void VerdictTables::append(const Conditions& conditions, Section& out) {
 std::vector<MetricDoc> verdict_metrics() {
   std::vector<MetricDoc> out;
   for (const Family& family : kFamilies) {
-    out.push_back({std::string(family.name), family.kind, {"verdict", "severity"}, std::string(family.help)});
+    out.push_back(
+        {std::string(family.name), family.kind, {"verdict", "severity"}, std::string(family.help)});
   }
   out.push_back({std::string(kInfo), MetricKind::kGauge, info_labels(), std::string(kInfoHelp)});
   return out;

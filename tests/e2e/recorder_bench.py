@@ -94,7 +94,7 @@ def main():
             time.sleep(min(60, max(0.0, end - time.monotonic())))
             print(f"{(time.monotonic() - sides[0].at) / 60:5.1f} min  RSS MiB " + "  ".join(f"{s.name} {s.rss():.1f}" for s in sides)
                   + "  CPU % of a core " + "  ".join(f"{s.name} {s.share() * 100:.3f}" for s in sides), flush=True)
-        families = harness.http(sides[0].port).text
+        families = harness.http(sides[0].port).text()
         for line in families.splitlines():
             if re.match(r"tidegauge_recorder_(ring_|memory_|window_|cpu_|snapshots_|plain_|compressed_)", line):
                 print(line)

@@ -37,8 +37,7 @@ double seconds_since(steady_clock::time_point begin) {
 }
 
 char* map_memory(std::size_t bytes) {
-  void* memory =
-      ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) {
     fail("mmap");
   }
@@ -132,7 +131,6 @@ void touch(char* memory, std::size_t bytes, char value) {
     }
     for (off_t at = 0; ::pread(fd, block.data(), block.size(), at) > 0;
          at += static_cast<off_t>(block.size())) {
-      static_cast<void>(::pread(fd, block.data(), block.size(), at));
     }
     ::close(fd);
   }

@@ -23,10 +23,12 @@ class FakeHost {
   using Labels = std::vector<std::pair<std::string, std::string>>;
 
   // The value of a series; `family` may end in a suffix behind a bar: "tidegauge_block_device_seconds|_sum".
-  void set(const std::string& collector, const std::string& family, const Labels& labels, double value) {
+  void set(const std::string& collector, const std::string& family, const Labels& labels,
+           double value) {
     collectors_[collector][family][labels] = value;
   }
-  void add(const std::string& collector, const std::string& family, const Labels& labels, double value) {
+  void add(const std::string& collector, const std::string& family, const Labels& labels,
+           double value) {
     collectors_[collector][family][labels] += value;
   }
   void remove(const std::string& collector, const std::string& family) {

@@ -62,8 +62,10 @@ TEST(Scene, RowsThatComeAndGoKeepTheOthersRates) {
   host.add("ebpf_block", "tidegauge_block_attributed_busy_seconds_total", b, 0.25);
   host.set("ebpf_block", "tidegauge_block_attributed_busy_seconds_total", a, 0.5);
   scene.update(host.tick());
-  EXPECT_DOUBLE_EQ(Scene::now(*scene.find(Kind::kGroupDisk, {"sda", "b"}), Signal::kGroupDiskBusy), 0.25);
-  EXPECT_DOUBLE_EQ(Scene::now(*scene.find(Kind::kGroupDisk, {"sda", "a"}), Signal::kGroupDiskBusy), 0.5)
+  EXPECT_DOUBLE_EQ(Scene::now(*scene.find(Kind::kGroupDisk, {"sda", "b"}), Signal::kGroupDiskBusy),
+                   0.25);
+  EXPECT_DOUBLE_EQ(Scene::now(*scene.find(Kind::kGroupDisk, {"sda", "a"}), Signal::kGroupDiskBusy),
+                   0.5)
       << "a series of BPF that is new began at 0";
 }
 
@@ -76,7 +78,8 @@ TEST(Scene, AProcessThatBecomesVisibleHasNoRateYet) {
   scene.update(host.tick());
   host.set("process", "tidegauge_process_storage_read_bytes_total", two, 1e12);
   scene.update(host.tick());
-  EXPECT_FALSE(is_known(Scene::now(*scene.find(Kind::kProcess, {"2", "old"}), Signal::kProcessRead)));
+  EXPECT_FALSE(
+      is_known(Scene::now(*scene.find(Kind::kProcess, {"2", "old"}), Signal::kProcessRead)));
 }
 
 TEST(Scene, MeansOfWindowsAndSince) {
@@ -101,7 +104,8 @@ TEST(Scene, TicksOfTenMinutes) {
     host.add("vmstat", "node_vmstat_pgmajfault", {}, i < 3 ? 0 : 600 * 600);
     scene.update(host.tick(600));
   }
-  EXPECT_DOUBLE_EQ(scene.mean(Signal::kMajorFaults, 10), 600) << "the last tick stands for every shorter window";
+  EXPECT_DOUBLE_EQ(scene.mean(Signal::kMajorFaults, 10), 600)
+      << "the last tick stands for every shorter window";
   const auto since = scene.at_least_since(scene.host(), Signal::kMajorFaults, 100);
   ASSERT_TRUE(since);
   EXPECT_EQ(host.boottime_ns() - *since, 1'200'000'000'000);
@@ -124,7 +128,8 @@ TEST(Scene, KeptTracksAreBounded) {
   Scene scene;
   for (int tick = 0; tick < 5; ++tick) {
     for (int i = 0; i < 3000; ++i) {
-      host.add("process", "tidegauge_group_storage_read_bytes_total", {{"group", "g" + std::to_string(i)}}, 10);
+      host.add("process", "tidegauge_group_storage_read_bytes_total",
+               {{"group", "g" + std::to_string(i)}}, 10);
     }
     scene.update(host.tick());
   }

@@ -77,24 +77,29 @@ void print(const std::string& name, const Found& found) {
   std::cout << "== " << name << "\n";
   for (const auto& [number, verdict] : found.verdicts) {
     const Finding& finding = verdict.finding;
-    std::cout << "  " << info_of(finding.id).name << " [" << finding.instance << "] confidence " << finding.confidence
-              << " onset " << seconds_of(verdict.onset_realtime_ns) - found.begin_seconds << " s, told at "
-              << seconds_of(verdict.detected_realtime_ns) - found.begin_seconds << " s\n    " << finding.sentence << "\n";
+    std::cout << "  " << info_of(finding.id).name << " [" << finding.instance << "] confidence "
+              << finding.confidence << " onset "
+              << seconds_of(verdict.onset_realtime_ns) - found.begin_seconds << " s, told at "
+              << seconds_of(verdict.detected_realtime_ns) - found.begin_seconds << " s\n    "
+              << finding.sentence << "\n";
     for (const Party& party : finding.causes) {
-      std::cout << "    cause " << party.text() << " share " << party.share.value_or(-1) << " " << party.doing << " "
-                << party.file << party.directory << " " << party.device << "\n";
+      std::cout << "    cause " << party.text() << " share " << party.share.value_or(-1) << " "
+                << party.doing << " " << party.file << party.directory << " " << party.device
+                << "\n";
     }
     for (const Party& party : finding.victims) {
       std::cout << "    victim " << party.text() << " " << party.doing << "\n";
     }
     for (const Evidence& evidence : finding.evidence) {
-      std::cout << "    " << evidence.what << " " << format_figure(evidence.value, evidence.unit) << "\n";
+      std::cout << "    " << evidence.what << " " << format_figure(evidence.value, evidence.unit)
+                << "\n";
     }
     for (const RuledOut& ruled : finding.ruled_out) {
       std::cout << "    not " << ruled.alternative << ": " << ruled.because << "\n";
     }
     for (const Moment& moment : finding.timeline) {
-      std::cout << "    " << static_cast<double>(moment.boottime_ns - finding.onset_ns) / 1e9 << " s " << moment.what << "\n";
+      std::cout << "    " << static_cast<double>(moment.boottime_ns - finding.onset_ns) / 1e9
+                << " s " << moment.what << "\n";
     }
   }
 }
@@ -118,7 +123,8 @@ bool names_culprit(const Finding& finding, const YAML::Node& truth) {
   return std::any_of(finding.causes.begin(), finding.causes.end(), [&](const Party& party) {
     const bool process = is("comm", party.comm.empty() ? party.group : party.comm) ||
                          (truth["group"] && party.group == truth["group"].as<std::string>());
-    const bool file = !truth["file"] || party.file.find(truth["file"].as<std::string>()) != std::string::npos;
+    const bool file =
+        !truth["file"] || party.file.find(truth["file"].as<std::string>()) != std::string::npos;
     return process && file;
   });
 }
@@ -127,8 +133,8 @@ class VerdictReplay : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(VerdictReplay, SaysWhatIsTrue) {
   const std::string& name = GetParam();
-  const YAML::Node truth =
-      YAML::LoadFile(std::string(TIDEGAUGE_SOURCE_DIR "/tests/fixtures/recordings/") + name + ".yaml");
+  const YAML::Node truth = YAML::LoadFile(
+      std::string(TIDEGAUGE_SOURCE_DIR "/tests/fixtures/recordings/") + name + ".yaml");
   const Found found = replay(name);
   if (std::getenv("TIDEGAUGE_VERDICTS") != nullptr) {
     print(name, found);
@@ -137,42 +143,58 @@ TEST_P(VerdictReplay, SaysWhatIsTrue) {
   const std::set<std::string> allowed = names_of(truth["may"]);
   for (const auto& [number, verdict] : found.verdicts) {
     const std::string id(info_of(verdict.finding.id).name);
-    EXPECT_TRUE(wanted.contains(id) || allowed.contains(id)) << "false alarm: " << id << ": " << verdict.finding.sentence;
+    EXPECT_TRUE(wanted.contains(id) || allowed.contains(id))
+        << "false alarm: " << id << ": " << verdict.finding.sentence;
     EXPECT_GE(verdict.finding.confidence, 0);
     EXPECT_LE(verdict.finding.confidence, 1);
     EXPECT_FALSE(verdict.finding.sentence.empty());
-    EXPECT_EQ(verdict.finding.sentence.find("unknown"), std::string::npos) << verdict.finding.sentence;
+    EXPECT_EQ(verdict.finding.sentence.find("unknown"), std::string::npos)
+        << verdict.finding.sentence;
   }
   const double started = truth["program"] ? truth["program"]["started"].as<double>() : 0;
   for (const auto& one : truth["verdicts"]) {
     const std::string id = one["verdict"].as<std::string>();
-    const bool is_culprit_told = std::any_of(found.verdicts.begin(), found.verdicts.end(), [&](const auto& v) {
-      return info_of(v.second.finding.id).name == id && names_culprit(v.second.finding, one);
+    const bool is_culprit_told =
+        std::any_of(found.verdicts.begin(), found.verdicts.end(), [&](const auto& v) {
+          return info_of(v.second.finding.id).name == id && names_culprit(v.second.finding, one);
+        });
+    const auto at = std::find_if(found.verdicts.begin(), found.verdicts.end(), [&](const auto& v) {
+      return info_of(v.second.finding.id).name == id;
     });
-    const auto at = std::find_if(found.verdicts.begin(), found.verdicts.end(),
-                                 [&](const auto& v) { return info_of(v.second.finding.id).name == id; });
     if (at == found.verdicts.end()) {
       ADD_FAILURE() << "not found: " << id;
       continue;
     }
     EXPECT_TRUE(is_culprit_told) << id << " does not name its culprit";
     const Verdict& verdict = at->second;
-    // Where the condition needs time to build up (memory that fills), the truth says when it is there.
-    const double onset = one["onset"] ? one["onset"].as<double>() : started;
-    const double tolerance = one["onset_tolerance"] ? one["onset_tolerance"].as<double>() : kDetectionSeconds;
-    EXPECT_LE(seconds_of(verdict.detected_realtime_ns) - std::max(onset, seconds_of(verdict.onset_realtime_ns)),
+    if (one["until"]) {  // it builds up: all that counts is that it is told before
+      EXPECT_LT(seconds_of(verdict.detected_realtime_ns), one["until"].as<double>())
+          << id << " came too late";
+      continue;
+    }
+    // Where the condition needs time to be there, the truth says when it is.
+    const char* const when = one["at"] ? "at" : "onset";
+    const double onset = one[when] ? one[when].as<double>() : started;
+    const double tolerance =
+        one["onset_tolerance"] ? one["onset_tolerance"].as<double>() : kDetectionSeconds;
+    EXPECT_LE(seconds_of(verdict.detected_realtime_ns) -
+                  std::max(onset, seconds_of(verdict.onset_realtime_ns)),
               kDetectionSeconds)
         << id << " came late";
-    EXPECT_GE(seconds_of(verdict.onset_realtime_ns) - onset, -kOnsetSeconds - 1) << id << " begins too early";
+    EXPECT_GE(seconds_of(verdict.onset_realtime_ns) - onset, -kOnsetSeconds - 1)
+        << id << " begins too early";
     EXPECT_LE(seconds_of(verdict.onset_realtime_ns) - onset, tolerance) << id << " begins too late";
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Recordings, VerdictReplay, ::testing::ValuesIn(recordings()), [](const auto& one) {
-  std::string out = one.param;
-  std::replace_if(out.begin(), out.end(), [](char c) { return std::isalnum(static_cast<unsigned char>(c)) == 0; }, '_');
-  return out;
-});
+INSTANTIATE_TEST_SUITE_P(
+    Recordings, VerdictReplay, ::testing::ValuesIn(recordings()), [](const auto& one) {
+      std::string out = one.param;
+      std::replace_if(
+          out.begin(), out.end(),
+          [](char c) { return std::isalnum(static_cast<unsigned char>(c)) == 0; }, '_');
+      return out;
+    });
 
 }  // namespace
 }  // namespace tidegauge::heuristics
