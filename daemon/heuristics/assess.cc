@@ -76,8 +76,8 @@ std::shared_ptr<const Section> Heuristics::update(const Snapshot& snapshot) {
 }
 
 Conditions::Changes Heuristics::look() {
-  // What was active before a restart of replay goes on meanwhile.
-  if (scene_.observed_seconds() < kWarmUpSeconds) {
+  // A replay that goes on where live stood is past that.
+  if (loaded_boottime_ns_ == 0 && scene_.observed_seconds() < kWarmUpSeconds) {
     return {};
   }
   Findings findings;

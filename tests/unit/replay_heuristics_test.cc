@@ -122,6 +122,9 @@ class Host {
     disk_.set(2, wait_ms_);
     disk_.set(3, busy_ms_);
     disk_.set(4, wait_ms_);
+    for (std::size_t column = 5; column < 8; ++column) {
+      disk_.set(column, 0);
+    }
     auto out = std::make_shared<Section>();
     out->tables.push_back(disk_.take());
     out->read_start_boottime_ns = boottime_ns - 2000;
@@ -154,10 +157,12 @@ class Host {
   std::shared_ptr<const Section> groups_;
   RowTable disk_{
       {"device"},
-      {counter("node_disk_writes_completed_total"), counter("node_disk_written_bytes_total"),
-       counter("node_disk_write_time_seconds_total", kMilliseconds),
+      {counter("node_disk_reads_completed_total"), counter("node_disk_read_bytes_total"),
+       counter("node_disk_read_time_seconds_total", kMilliseconds),
        counter("node_disk_io_time_seconds_total", kMilliseconds),
-       counter("node_disk_io_time_weighted_seconds_total", kMilliseconds)}};
+       counter("node_disk_io_time_weighted_seconds_total", kMilliseconds),
+       counter("node_disk_writes_completed_total"), counter("node_disk_written_bytes_total"),
+       counter("node_disk_write_time_seconds_total", kMilliseconds)}};
   RowTable group_{{"group"}, {counter("tidegauge_group_storage_written_bytes_total")}};
 };
 
