@@ -22,7 +22,8 @@ constexpr double kSomeWait = 0.05;  // PSI
 
 // For how long the disk has had requests and completed none.
 double hung_seconds(const Scene& scene, const Subject& disk) {
-  if (!(Scene::now(disk, Signal::kDiskInFlight) >= 1) || !is_known(Scene::now(disk, Signal::kDiskReads))) {
+  if (!(Scene::now(disk, Signal::kDiskInFlight) >= 1) ||
+      !is_known(Scene::now(disk, Signal::kDiskReads))) {
     return 0;
   }
   const auto since = scene.at_least_since(disk, Signal::kDiskInFlight, 1, 0);
@@ -58,7 +59,8 @@ Waiters stuck_threads(const Scene& scene, double seconds, std::size_t most) {
     party.share = one.share;
     const double longest = Scene::now(*one.subject, Signal::kStuckLongest);
     const std::string& wchan = one.subject->label(1);
-    party.doing = format_figure(one.value, Unit::kNumber) + " of its threads in uninterruptible sleep";
+    party.doing =
+        format_figure(one.value, Unit::kNumber) + " of its threads in uninterruptible sleep";
     if (!wchan.empty() && wchan != "unknown") {
       party.doing += " in " + wchan;
     }
@@ -71,11 +73,13 @@ Waiters stuck_threads(const Scene& scene, double seconds, std::size_t most) {
 }
 
 bool anybody_waits(const Scene& scene) {
-  return Scene::sum(scene.host(), Signal::kUninterruptible) >= 1 || Scene::sum(scene.host(), Signal::kBlocked) >= 1 ||
+  return Scene::sum(scene.host(), Signal::kUninterruptible) >= 1 ||
+         Scene::sum(scene.host(), Signal::kBlocked) >= 1 ||
          Scene::sum(scene.host(), Signal::kPressureIo) >= kSomeWait;
 }
 
-Finding hung(const Scene& scene, const Thresholds& limits, const Subject& disk, double seconds, bool is_waited_for) {
+Finding hung(const Scene& scene, const Thresholds& limits, const Subject& disk, double seconds,
+             bool is_waited_for) {
   const std::string& name = disk.label(0);
   const double in_flight = Scene::now(disk, Signal::kDiskInFlight);
   Finding finding;
@@ -87,35 +91,41 @@ Finding hung(const Scene& scene, const Thresholds& limits, const Subject& disk, 
   finding.confidence = !is_waited_for ? 0.6 : waiters.threads > 0 ? 0.95 : 0.85;
   Party party;
   party.device = name;
-  party.doing = "has " + format_figure(in_flight, Unit::kNumber) + " requests in flight and completes none";
+  party.doing =
+      "has " + format_figure(in_flight, Unit::kNumber) + " requests in flight and completes none";
   finding.causes.push_back(std::move(party));
   finding.victims = std::move(waiters.parties);
   finding.evidence = {
       {"requests in flight on " + name, in_flight, Unit::kNumber, 1, "node_disk_io_now"},
       {"time without a completed request", seconds, Unit::kSeconds, limits.disk_hung_seconds,
        "node_disk_reads_completed_total, node_disk_writes_completed_total"},
-      {"%util, as the kernel has it", Scene::now(disk, Signal::kDiskBusy), Unit::kRatio, std::nullopt,
-       "node_disk_io_time_seconds_total"},
+      {"%util, as the kernel has it", Scene::now(disk, Signal::kDiskBusy), Unit::kRatio,
+       std::nullopt, "node_disk_io_time_seconds_total"},
   };
   const double waiting = scene.now(Signal::kPressureIo);
   if (is_known(waiting)) {
-    finding.evidence.push_back({"time in which some task waits for I/O", waiting, Unit::kRatio, kSomeWait,
-                                "node_pressure_io_waiting_seconds_total"});
+    finding.evidence.push_back({"time in which some task waits for I/O", waiting, Unit::kRatio,
+                                kSomeWait, "node_pressure_io_waiting_seconds_total"});
   }
   const double before = disk_requests(scene, disk, 30, seconds);
   if (is_known(before) && before > 0) {
-    finding.evidence.push_back({"requests completed before that", before, Unit::kPerSecond, std::nullopt,
-                                "node_disk_reads_completed_total, node_disk_writes_completed_total"});
+    finding.evidence.push_back(
+        {"requests completed before that", before, Unit::kPerSecond, std::nullopt,
+         "node_disk_reads_completed_total, node_disk_writes_completed_total"});
   }
-  finding.ruled_out = {{"saturated", "a saturated disk completes requests; this one none for " + format_duration(seconds)},
-                       {"idle", format_figure(in_flight, Unit::kNumber) + " requests are in flight"}};
+  finding.ruled_out = {
+      {"saturated",
+       "a saturated disk completes requests; this one none for " + format_duration(seconds)},
+      {"idle", format_figure(in_flight, Unit::kNumber) + " requests are in flight"}};
   if (!scene.has(Signal::kStuckThreads)) {
-    finding.unchecked.emplace_back("who waits and in which function: no thread is seen in one long sleep");
+    finding.unchecked.emplace_back(
+        "who waits and in which function: no thread is seen in one long sleep");
   }
   finding.sentence = "Disk " + name + " hangs: " + format_figure(in_flight, Unit::kNumber) +
                      " requests in flight and none completed for " + format_duration(seconds);
   if (!finding.victims.empty()) {
-    finding.sentence += "; " + finding.victims.front().text() + " has " + finding.victims.front().doing;
+    finding.sentence +=
+        "; " + finding.victims.front().text() + " has " + finding.victims.front().doing;
   }
   finding.sentence += ".";
   finding.timeline = {{finding.onset_ns, "the last request of " + name + " completed"}};
@@ -130,8 +140,8 @@ constexpr double kBurstWindow = 240;  // seconds that are looked at
 constexpr std::size_t kLeastBursts = 3;
 constexpr double kQuietBusy = 0.5;
 // What a journal's commit or a few lines of a log take is less.
-constexpr double kBurstRequests = 300;                 // a second, in the busiest 100 ms
-constexpr double kBurstBytes = 4.0 * 1024 * 1024;      // in its second
+constexpr double kBurstRequests = 300;             // a second, in the busiest 100 ms
+constexpr double kBurstBytes = 4.0 * 1024 * 1024;  // in its second
 constexpr double kOfWriteback = 0.5;
 
 struct Burst {
@@ -155,8 +165,9 @@ bool is_writeback(const Scene& scene, std::size_t back, double read_bytes, doubl
   }
   const TimeAxis& axis = scene.axis();
   const double before = std::max(at_or_0(dirty, axis, back + 1), at_or_0(dirty, axis, back + 2));
-  const double after = back == 0 ? at_or_0(dirty, axis, 0)
-                                 : std::min(at_or_0(dirty, axis, back), at_or_0(dirty, axis, back - 1));
+  const double after = back == 0
+                           ? at_or_0(dirty, axis, 0)
+                           : std::min(at_or_0(dirty, axis, back), at_or_0(dirty, axis, back - 1));
   return before - after >= kOfWriteback * written_bytes;
 }
 
@@ -255,7 +266,8 @@ std::string period_text(double period, std::size_t count, double seconds) {
                           : std::to_string(count) + " times in " + format_duration(seconds);
 }
 
-Finding burst(const Scene& scene, const Thresholds& limits, const Subject& disk, const std::vector<Burst>& bursts) {
+Finding burst(const Scene& scene, const Thresholds& limits, const Subject& disk,
+              const std::vector<Burst>& bursts) {
   const std::string& name = disk.label(0);
   const std::int64_t onset_ns = bursts.back().start_ns;
   const double seconds = seconds_of(scene.boottime_ns() - onset_ns);
@@ -279,37 +291,43 @@ Finding burst(const Scene& scene, const Thresholds& limits, const Subject& disk,
     DiskUsers users = disk_users(scene, name, seconds, 3);
     finding.causes = std::move(users.parties);
     is_guess = users.is_guess;
-    finding.unchecked.emplace_back("who made the busiest 100 ms themselves: told by who used the disk meanwhile");
+    finding.unchecked.emplace_back(
+        "who made the busiest 100 ms themselves: told by who used the disk meanwhile");
   }
-  finding.confidence = finding.causes.empty() || is_guess ? 0.55
-                       : finding.causes.front().share.value_or(0) >= 0.5 && bursts.size() > kLeastBursts ? 0.85
-                                                                                                       : 0.75;
+  finding.confidence =
+      finding.causes.empty() || is_guess                                                ? 0.55
+      : finding.causes.front().share.value_or(0) >= 0.5 && bursts.size() > kLeastBursts ? 0.85
+                                                                                        : 0.75;
   finding.evidence = {
       {"busiest 100 ms of " + name, scene.max(disk, Signal::kDiskPeakBusy, seconds), Unit::kRatio,
        limits.burst_busy_ratio, "tidegauge_block_second_peak_busy_ratio"},
       {"requests a second in the busiest 100 ms", most.requests, Unit::kPerSecond, kBurstRequests,
        "tidegauge_block_second_peak_requests_per_second"},
-      {"busy on average, meanwhile", mean_busy, Unit::kRatio, kQuietBusy, "node_disk_io_time_seconds_total"},
-      {"bursts", static_cast<double>(bursts.size()), Unit::kNumber, static_cast<double>(kLeastBursts),
-       "tidegauge_block_second_peak_busy_ratio"},
-      {"bytes of a burst, on average", of_all_bytes / static_cast<double>(bursts.size()), Unit::kBytes, std::nullopt,
-       "node_disk_read_bytes_total, node_disk_written_bytes_total"},
+      {"busy on average, meanwhile", mean_busy, Unit::kRatio, kQuietBusy,
+       "node_disk_io_time_seconds_total"},
+      {"bursts", static_cast<double>(bursts.size()), Unit::kNumber,
+       static_cast<double>(kLeastBursts), "tidegauge_block_second_peak_busy_ratio"},
+      {"bytes of a burst, on average", of_all_bytes / static_cast<double>(bursts.size()),
+       Unit::kBytes, std::nullopt, "node_disk_read_bytes_total, node_disk_written_bytes_total"},
   };
   if (is_known(period)) {
     finding.evidence.push_back({"from one to the next", period, Unit::kSeconds, std::nullopt,
                                 "tidegauge_block_second_peak_busy_ratio"});
   }
-  finding.ruled_out = {{"saturated", "on average it is busy " + format_figure(mean_busy, Unit::kRatio)},
-                       {"the kernel's writeback", "dirty memory does not fall by what is written"}};
-  finding.sentence = "Disk " + name + " is full for a moment " + period_text(period, bursts.size(), seconds) +
-                     " though busy " + format_figure(mean_busy, Unit::kRatio) + " on average: up to " +
-                     format_figure(most.requests, Unit::kPerSecond) + " requests in its busiest 100 ms";
+  finding.ruled_out = {
+      {"saturated", "on average it is busy " + format_figure(mean_busy, Unit::kRatio)},
+      {"the kernel's writeback", "dirty memory does not fall by what is written"}};
+  finding.sentence =
+      "Disk " + name + " is full for a moment " + period_text(period, bursts.size(), seconds) +
+      " though busy " + format_figure(mean_busy, Unit::kRatio) + " on average: up to " +
+      format_figure(most.requests, Unit::kPerSecond) + " requests in its busiest 100 ms";
   if (!finding.causes.empty()) {
     finding.sentence += "; " + finding.causes.front().text() + " " + finding.causes.front().doing;
   }
   finding.sentence += ".";
   finding.timeline = {{onset_ns, "first burst"}, {bursts.front().start_ns, "last burst"}};
-  finding.next_steps = {"blktrace -d /dev/" + name + " -o - | blkparse -i -", "iostat -x " + name + " 1"};
+  finding.next_steps = {"blktrace -d /dev/" + name + " -o - | blkparse -i -",
+                        "iostat -x " + name + " 1"};
   return finding;
 }
 
@@ -380,20 +398,24 @@ Iowait iowait_of(const Scene& scene) {
 
 void add_unknowns(const Scene& scene, Finding& finding) {
   if (!scene.has(Signal::kGroupDiskBusy)) {
-    finding.unchecked.emplace_back("whose requests the disks serve: no BPF programs on block requests");
+    finding.unchecked.emplace_back(
+        "whose requests the disks serve: no BPF programs on block requests");
   }
   if (!scene.has(Signal::kGroupSyncSeconds)) {
     finding.unchecked.emplace_back("who waits in fsync and its kin: no BPF programs on files");
   }
   if (!scene.has(Signal::kStuckThreads)) {
-    finding.unchecked.emplace_back("what sleeping threads wait in: none slept long enough to be looked at");
+    finding.unchecked.emplace_back(
+        "what sleeping threads wait in: none slept long enough to be looked at");
   }
   bool has_delay = false;
   for (const Subject* group : scene.subjects(Kind::kGroup)) {
     has_delay = has_delay || Scene::sum(*group, Signal::kGroupIoDelay) > 0;
   }
   if (!has_delay) {
-    finding.unchecked.emplace_back("how long each process waits for block I/O: delay accounting is off (kernel.task_delayacct)");
+    finding.unchecked.emplace_back(
+        "how long each process waits for block I/O: delay accounting is off "
+        "(kernel.task_delayacct)");
   }
 }
 
@@ -433,7 +455,8 @@ void detect_iowait_unexplained(const DetectorInput& input, Findings& out) {
   const Iowait iowait = iowait_of(scene);
   const bool is_host = iowait.of_host >= input.limits.iowait_ratio;
   if (iowait.cpu == nullptr || (!is_host && iowait.of_cpu < input.limits.iowait_ratio) ||
-      std::any_of(out.begin(), out.end(), [](const Finding& one) { return is_explanation(one.id); }) ||
+      std::any_of(out.begin(), out.end(),
+                  [](const Finding& one) { return is_explanation(one.id); }) ||
       disks_explain(scene, iowait.cores)) {
     return;
   }
@@ -446,15 +469,18 @@ void detect_iowait_unexplained(const DetectorInput& input, Findings& out) {
   finding.onset_resolution_seconds = scene.tick_seconds();
   finding.causes = stuck_threads(scene, kIowaitWindow, 4).parties;
   finding.evidence = {
-      {"iowait of CPU " + cpu, iowait.of_cpu, Unit::kRatio, input.limits.iowait_ratio, "node_cpu_seconds_total"},
-      {"iowait of the host", iowait.of_host, Unit::kRatio, input.limits.iowait_ratio, "node_cpu_seconds_total"},
+      {"iowait of CPU " + cpu, iowait.of_cpu, Unit::kRatio, input.limits.iowait_ratio,
+       "node_cpu_seconds_total"},
+      {"iowait of the host", iowait.of_host, Unit::kRatio, input.limits.iowait_ratio,
+       "node_cpu_seconds_total"},
   };
   const double waiting = scene.mean(Signal::kPressureIo, kIowaitWindow);
   if (is_known(waiting)) {
-    finding.evidence.push_back({"time in which some task waits for I/O", waiting, Unit::kRatio, std::nullopt,
-                                "node_pressure_io_waiting_seconds_total"});
+    finding.evidence.push_back({"time in which some task waits for I/O", waiting, Unit::kRatio,
+                                std::nullopt, "node_pressure_io_waiting_seconds_total"});
   } else {
-    finding.unchecked.emplace_back("for how much of the time tasks wait for I/O: this kernel has no PSI");
+    finding.unchecked.emplace_back(
+        "for how much of the time tasks wait for I/O: this kernel has no PSI");
   }
   const Subject* busiest = nullptr;
   for (const Subject* disk : scene.subjects(Kind::kDisk)) {
@@ -465,21 +491,27 @@ void detect_iowait_unexplained(const DetectorInput& input, Findings& out) {
     }
   }
   if (busiest != nullptr) {
-    finding.ruled_out.push_back({"a saturated disk", "the busiest is busy " +
-                                                         format_figure(disk_busy(scene, *busiest, kIowaitWindow), Unit::kRatio) +
-                                                         ", " + disk_text(scene, *busiest, kIowaitWindow)});
+    finding.ruled_out.push_back(
+        {"a saturated disk",
+         "the busiest is busy " +
+             format_figure(disk_busy(scene, *busiest, kIowaitWindow), Unit::kRatio) + ", " +
+             disk_text(scene, *busiest, kIowaitWindow)});
   }
   add_unknowns(scene, finding);
   constexpr double kFarAbove = 1.5;  // one CPU alone: the host's average hides it
-  finding.sentence = (is_host && iowait.of_cpu < kFarAbove * iowait.of_host ? "The host's CPUs spend " + format_figure(iowait.of_host, Unit::kRatio)
-                              : "CPU " + cpu + " spends " + format_figure(iowait.of_cpu, Unit::kRatio)) +
-                     " of the time in iowait and no disk is busy enough to account for it";
+  finding.sentence =
+      (is_host && iowait.of_cpu < kFarAbove * iowait.of_host
+           ? "The host's CPUs spend " + format_figure(iowait.of_host, Unit::kRatio)
+           : "CPU " + cpu + " spends " + format_figure(iowait.of_cpu, Unit::kRatio)) +
+      " of the time in iowait and no disk is busy enough to account for it";
   if (!finding.causes.empty()) {
-    finding.sentence += "; " + finding.causes.front().text() + " has " + finding.causes.front().doing;
+    finding.sentence +=
+        "; " + finding.causes.front().text() + " has " + finding.causes.front().doing;
   }
   finding.sentence += ".";
   finding.next_steps = {"mpstat -P ALL 1", "ps -eLo pid,tid,stat,wchan:32,comm | awk '$3 ~ /D/'",
-                        "pidstat -d 1", "strace -f -T -e trace=fsync,fdatasync,io_uring_enter -p PID"};
+                        "pidstat -d 1",
+                        "strace -f -T -e trace=fsync,fdatasync,io_uring_enter -p PID"};
   out.push_back(std::move(finding));
 }
 

@@ -121,7 +121,8 @@ std::vector<Share> of_device(std::vector<Share> all, std::string_view device) {
 }
 
 // Without BPF: who read and wrote most in the time, of what the disk did.
-DiskUsers guess_users(const Scene& scene, std::string_view device, double seconds, std::size_t most) {
+DiskUsers guess_users(const Scene& scene, std::string_view device, double seconds,
+                      std::size_t most) {
   DiskUsers out;
   out.is_guess = true;
   const Subject* disk = scene.find(Kind::kDisk, {device});
@@ -158,15 +159,20 @@ bool is_unattributed(std::string_view group) { return group.starts_with('('); }
 
 }  // namespace
 
-double mean_or_0(const Scene& scene, const Subject& subject, Signal signal, double seconds, double ago) {
+double mean_or_0(const Scene& scene, const Subject& subject, Signal signal, double seconds,
+                 double ago) {
   const double value = scene.mean(subject, signal, seconds, ago);
   return is_known(value) ? value : 0;
 }
 
-bool is_kernel_group(std::string_view group) { return group.starts_with('[') || is_unattributed(group); }
+bool is_kernel_group(std::string_view group) {
+  return group.starts_with('[') || is_unattributed(group);
+}
 
-DiskUsers disk_users(const Scene& scene, std::string_view device, double seconds, std::size_t most) {
-  std::vector<Share> groups = of_device(shares(scene, Signal::kGroupDiskBusy, seconds, kUnknown, 0), device);
+DiskUsers disk_users(const Scene& scene, std::string_view device, double seconds,
+                     std::size_t most) {
+  std::vector<Share> groups =
+      of_device(shares(scene, Signal::kGroupDiskBusy, seconds, kUnknown, 0), device);
   double all = 0;
   for (const Share& group : groups) {
     all += group.value;
@@ -191,7 +197,8 @@ DiskUsers disk_users(const Scene& scene, std::string_view device, double seconds
     const Share* own = nullptr;
     for (const Share& process : processes) {
       if (process.subject->attribute("group") == name ||
-          party_of_process(scene, process.subject->label(1), process.subject->label(2)).group == name) {
+          party_of_process(scene, process.subject->label(1), process.subject->label(2)).group ==
+              name) {
         own = &process;
         break;
       }
@@ -217,7 +224,8 @@ const Subject* busiest_file(const Scene& scene, Signal signal, std::string_view 
   const Subject* best = nullptr;
   double most = 0;
   for (const Subject* file : scene.subjects(Kind::kFile)) {
-    const bool is_theirs = !pid.empty() ? file->attribute("pid") == pid : file->attribute("group") == group;
+    const bool is_theirs =
+        !pid.empty() ? file->attribute("pid") == pid : file->attribute("group") == group;
     if (!is_theirs) {
       continue;
     }
@@ -344,7 +352,8 @@ DiskOfGroup disk_of_group(const Scene& scene, std::string_view group, double sec
   return out.disk == nullptr ? DiskOfGroup{} : out;
 }
 
-ProcessOfGroup process_of_group(const Scene& scene, Signal of_processes, std::string_view group, double seconds) {
+ProcessOfGroup process_of_group(const Scene& scene, Signal of_processes, std::string_view group,
+                                double seconds) {
   ProcessOfGroup out;
   for (const Subject* process : scene.subjects(Kind::kProcess)) {
     if (process->attribute("group") != group) {
@@ -367,8 +376,10 @@ std::string disk_text(const Scene& scene, const Subject& disk, double seconds) {
            format_figure(scene.mean(disk, Signal::kDiskReadBytes, seconds), Unit::kBytesPerSecond);
   }
   if (is_known(writes) && writes > 0) {
-    out += std::string(out.ends_with(':') ? " " : ", ") + format_figure(writes, Unit::kNumber) + " w/s, " +
-           format_figure(scene.mean(disk, Signal::kDiskWrittenBytes, seconds), Unit::kBytesPerSecond);
+    out +=
+        std::string(out.ends_with(':') ? " " : ", ") + format_figure(writes, Unit::kNumber) +
+        " w/s, " +
+        format_figure(scene.mean(disk, Signal::kDiskWrittenBytes, seconds), Unit::kBytesPerSecond);
   }
   const double latency = disk_latency(scene, disk, seconds);
   if (is_known(latency)) {

@@ -22,7 +22,8 @@ Party party_of_group(std::string_view group);
 Party party_of(const Scene& scene, const Subject& subject);
 
 // The busiest thread of the process by name, if it uses at least half of the process's CPU time; "" otherwise.
-std::string busiest_thread(const Scene& scene, std::string_view pid, std::string_view comm, double seconds);
+std::string busiest_thread(const Scene& scene, std::string_view pid, std::string_view comm,
+                           double seconds);
 
 struct Share {
   const Subject* subject = nullptr;
@@ -30,12 +31,13 @@ struct Share {
   double share = 0;  // of `total`
 };
 // A mean that is 0 where nobody knows it: for sums and gates.
-double mean_or_0(const Scene& scene, const Subject& subject, Signal signal, double seconds, double ago = 0);
+double mean_or_0(const Scene& scene, const Subject& subject, Signal signal, double seconds,
+                 double ago = 0);
 
 // Subjects of a signal by their mean over the last `seconds`, the largest first; those below `least_share` of the
 // total are left out. `total`: of all subjects where it is kUnknown.
-std::vector<Share> shares(const Scene& scene, Signal signal, double seconds, double total = kUnknown,
-                          double least_share = 0.05);
+std::vector<Share> shares(const Scene& scene, Signal signal, double seconds,
+                          double total = kUnknown, double least_share = 0.05);
 
 // Who keeps a disk busy: processes where they are known and have a good part of their group's, else groups. Shares
 // are of the disk's attributed busy time. Without BPF: by bytes that processes read and wrote, of what the disk did;
@@ -43,14 +45,16 @@ std::vector<Share> shares(const Scene& scene, Signal signal, double seconds, dou
 struct DiskUsers {
   std::vector<Party> parties;
   bool is_guess = false;
-  double unattributed = 0;  // share of the busy time that is nobody's: the kernel's own, or not known
+  double unattributed =
+      0;  // share of the busy time that is nobody's: the kernel's own, or not known
 };
-DiskUsers disk_users(const Scene& scene, std::string_view device, double seconds, std::size_t most = 4);
+DiskUsers disk_users(const Scene& scene, std::string_view device, double seconds,
+                     std::size_t most = 4);
 
 // The file that the group (or, where given, the process) writes, reads or synchronises most over the last seconds;
 // null when none is known.
-const Subject* busiest_file(const Scene& scene, Signal signal, std::string_view group, std::string_view pid,
-                            double seconds);
+const Subject* busiest_file(const Scene& scene, Signal signal, std::string_view group,
+                            std::string_view pid, double seconds);
 
 // Mean time of a request of the disk over the last seconds, reads and writes; kUnknown when there were none.
 double disk_latency(const Scene& scene, const Subject& disk, double seconds, double ago = 0);
@@ -77,7 +81,8 @@ struct ProcessOfGroup {
   const Subject* process = nullptr;
   double value = 0;
 };
-ProcessOfGroup process_of_group(const Scene& scene, Signal of_processes, std::string_view group, double seconds);
+ProcessOfGroup process_of_group(const Scene& scene, Signal of_processes, std::string_view group,
+                                double seconds);
 // Threads of the kernel, and what could not be charged to anybody.
 bool is_kernel_group(std::string_view group);
 

@@ -122,7 +122,8 @@ TEST(DiskSaturated, ACounterThatBeginsAnewIsNoLoad) {
   host.disk("sda", 0, 10, 4096, 0.001, 0.02);
   host.pressure_io(0.5);
   host.run(20);
-  for (const char* family : {"node_disk_writes_completed_total", "node_disk_io_time_seconds_total"}) {
+  for (const char* family :
+       {"node_disk_writes_completed_total", "node_disk_io_time_seconds_total"}) {
     host.host_.set("diskstats", family, {{"device", "sda"}}, 0);
   }
   host.run(5);
@@ -139,8 +140,10 @@ TEST(DiskHung, RequestsInFlightAndNoneCompleted) {
   EXPECT_TRUE(host.find(detect_disk_hung).empty());
   host.disk("sda", 0, 0, 0, 0, 0, 4);
   host.gauge("process", "tidegauge_uninterruptible_threads", {}, 2);
-  host.gauge("process", "tidegauge_stuck_threads", {{"group", "[jbd2/sda-8]"}, {"wchan", "jbd2_journal_commit_transaction"}}, 1);
-  host.gauge("process", "tidegauge_stuck_threads", {{"group", "postgres"}, {"wchan", "folio_wait_bit_common"}}, 3);
+  host.gauge("process", "tidegauge_stuck_threads",
+             {{"group", "[jbd2/sda-8]"}, {"wchan", "jbd2_journal_commit_transaction"}}, 1);
+  host.gauge("process", "tidegauge_stuck_threads",
+             {{"group", "postgres"}, {"wchan", "folio_wait_bit_common"}}, 3);
   host.run(4);
   EXPECT_TRUE(host.find(detect_disk_hung).empty()) << "not yet";
   host.run(4);
@@ -201,14 +204,17 @@ class BurstHost : public DiskHost {
  private:
   void peak(double busy, double requests) {
     gauge("ebpf_block", "tidegauge_block_second_peak_busy_ratio", {{"device", "sda"}}, busy);
-    gauge("ebpf_block", "tidegauge_block_second_peak_requests_per_second", {{"device", "sda"}}, requests);
+    gauge("ebpf_block", "tidegauge_block_second_peak_requests_per_second", {{"device", "sda"}},
+          requests);
   }
 };
 
 TEST(DiskBurst, RecurringOnesWithWhoMakesThem) {
   BurstHost host;
-  host.gauge("ebpf_block", "tidegauge_block_peak_user_ratio",
-             {{"device", "sda"}, {"group", "agent"}, {"pid", "9"}, {"comm", "agent"}, {"reason", ""}}, 0.95);
+  host.gauge(
+      "ebpf_block", "tidegauge_block_peak_user_ratio",
+      {{"device", "sda"}, {"group", "agent"}, {"pid", "9"}, {"comm", "agent"}, {"reason", ""}},
+      0.95);
   host.quiet(20);
   host.burst(350, 5e6);
   host.burst(350, 5e6);

@@ -4,8 +4,8 @@
 // A host with disks for tests of detectors: what happens in each second is set as rates, then it runs.
 
 #include <map>
-#include <tuple>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -27,8 +27,8 @@ class DiskHost {
     host_.set(collector, family, labels, value);
   }
   // As iostat -x has it.
-  void disk(const std::string& name, double reads, double writes, double bytes_each, double await, double busy,
-            double in_flight = 0) {
+  void disk(const std::string& name, double reads, double writes, double bytes_each, double await,
+            double busy, double in_flight = 0) {
     const Labels labels{{"device", name}};
     rate("diskstats", "node_disk_reads_completed_total", labels, reads);
     rate("diskstats", "node_disk_writes_completed_total", labels, writes);
@@ -42,15 +42,21 @@ class DiskHost {
     const std::string minor = std::to_string(16 * (name.back() - 'a'));
     gauge("diskstats", "node_disk_info", {{"device", name}, {"major", "8"}, {"minor", minor}}, 1);
   }
-  void pressure_io(double some) { rate("pressure", "node_pressure_io_waiting_seconds_total", {}, some); }
-  void pressure_memory(double some) { rate("pressure", "node_pressure_memory_waiting_seconds_total", {}, some); }
+  void pressure_io(double some) {
+    rate("pressure", "node_pressure_io_waiting_seconds_total", {}, some);
+  }
+  void pressure_memory(double some) {
+    rate("pressure", "node_pressure_memory_waiting_seconds_total", {}, some);
+  }
   void iowait(const std::string& cpu, double share) {
     rate("cpu", "node_cpu_seconds_total", {{"cpu", cpu}, {"mode", "iowait"}}, share);
     rate("cpu", "node_cpu_seconds_total", {{"cpu", cpu}, {"mode", "idle"}}, 1 - share);
   }
   // A group of one process.
-  void process(const std::string& pid, const std::string& comm, const std::string& group, double written, double cpu) {
-    const Labels labels{{"pid", pid}, {"comm", comm}, {"group", group}, {"unit", group}, {"container", ""}};
+  void process(const std::string& pid, const std::string& comm, const std::string& group,
+               double written, double cpu) {
+    const Labels labels{
+        {"pid", pid}, {"comm", comm}, {"group", group}, {"unit", group}, {"container", ""}};
     gauge("process", "tidegauge_process_start_time_seconds", labels, 1);
     rate("process", "tidegauge_process_storage_written_bytes_total", labels, written);
     rate("process", "tidegauge_process_syscall_written_bytes_total", labels, written);

@@ -14,7 +14,8 @@ namespace {
 class SyncHost : public DiskHost {
  public:
   void syncs(const std::string& pid, const std::string& comm, double calls, double seconds_each) {
-    const Labels labels{{"pid", pid}, {"comm", comm}, {"group", comm}, {"unit", ""}, {"container", ""}};
+    const Labels labels{
+        {"pid", pid}, {"comm", comm}, {"group", comm}, {"unit", ""}, {"container", ""}};
     gauge("process", "tidegauge_process_start_time_seconds", labels, 1);
     rate("process", "tidegauge_process_sync_seconds_total", labels, calls * seconds_each);
     group(comm, calls, seconds_each);
@@ -27,12 +28,19 @@ class SyncHost : public DiskHost {
     rate("ebpf_files", "tidegauge_file_sync_duration_seconds|_count", labels, calls);
     rate("ebpf_files", "tidegauge_file_sync_written_bytes_total", labels, calls * 67);
   }
-  void file(const std::string& path, const std::string& group, const std::string& pid, double calls, double seconds_each) {
+  void file(const std::string& path, const std::string& group, const std::string& pid, double calls,
+            double seconds_each) {
     const Labels labels{{"path", path}, {"device", "8:1"}};
     rate("ebpf_files", "tidegauge_top_file_syncs_total", labels, calls);
     rate("ebpf_files", "tidegauge_top_file_sync_seconds_total", labels, calls * seconds_each);
     gauge("ebpf_files", "tidegauge_top_file_user_info",
-          {{"path", path}, {"device", "8:1"}, {"group", group}, {"thread", group}, {"pid", pid}, {"tid", pid}}, 1);
+          {{"path", path},
+           {"device", "8:1"},
+           {"group", group},
+           {"thread", group},
+           {"pid", pid},
+           {"tid", pid}},
+          1);
   }
 };
 
@@ -53,7 +61,8 @@ TEST(SyncBound, OneFileAgainAndAgain) {
   EXPECT_NEAR(cause.share.value_or(0), 0.7, 0.15);
   EXPECT_GE(found[0].confidence, 0.8);
   for (const char* part : {"fdatasync", "67 B", "not saturated", "7 ms"}) {
-    EXPECT_NE(found[0].sentence.find(part), std::string::npos) << part << " in " << found[0].sentence;
+    EXPECT_NE(found[0].sentence.find(part), std::string::npos)
+        << part << " in " << found[0].sentence;
   }
   EXPECT_NEAR(host.ago(found[0].onset_ns), 14, 1.1);
 }
@@ -68,7 +77,8 @@ TEST(SyncBound, ManyFilesOnceEachAreAnUpgrade) {
   host.run(40);
   EXPECT_TRUE(host.find(detect_sync_bound_process).empty());
   host.run(110);
-  EXPECT_EQ(host.find(detect_sync_bound_process).size(), 1U) << "but one that goes on and on is something else";
+  EXPECT_EQ(host.find(detect_sync_bound_process).size(), 1U)
+      << "but one that goes on and on is something else";
 }
 
 TEST(SyncBound, ManyThatWaitALittleEachAreNot) {
@@ -76,9 +86,19 @@ TEST(SyncBound, ManyThatWaitALittleEachAreNot) {
   host.group("postgres", 100, 0.01);
   for (int i = 0; i < 10; ++i) {
     host.rate("process", "tidegauge_process_sync_seconds_total",
-              {{"pid", std::to_string(100 + i)}, {"comm", "postgres"}, {"group", "postgres"}, {"unit", ""}, {"container", ""}}, 0.1);
+              {{"pid", std::to_string(100 + i)},
+               {"comm", "postgres"},
+               {"group", "postgres"},
+               {"unit", ""},
+               {"container", ""}},
+              0.1);
     host.gauge("process", "tidegauge_process_start_time_seconds",
-               {{"pid", std::to_string(100 + i)}, {"comm", "postgres"}, {"group", "postgres"}, {"unit", ""}, {"container", ""}}, 1);
+               {{"pid", std::to_string(100 + i)},
+                {"comm", "postgres"},
+                {"group", "postgres"},
+                {"unit", ""},
+                {"container", ""}},
+               1);
   }
   host.file("/data/pg_wal/1", "postgres", "100", 100, 0.01);
   host.run(30);
@@ -122,7 +142,13 @@ class ChurnHost : public DiskHost {
     rate("ebpf_files", "tidegauge_directory_files_deleted_total", directory, files);
     rate("ebpf_files", "tidegauge_deleted_file_bytes_total", directory, files * bytes_each);
     gauge("ebpf_files", "tidegauge_top_file_user_info",
-          {{"path", "/tmp/1-2/7.txt"}, {"device", "8:0"}, {"group", "web"}, {"thread", "worker"}, {"pid", "3920"}, {"tid", "21776"}}, 1);
+          {{"path", "/tmp/1-2/7.txt"},
+           {"device", "8:0"},
+           {"group", "web"},
+           {"thread", "worker"},
+           {"pid", "3920"},
+           {"tid", "21776"}},
+          1);
     process("3920", "python", "web", files * bytes_each, 0.3);
   }
 };

@@ -86,7 +86,8 @@ DiskHost stalled_host() {
 
 TEST(WriterStalled, InReclaimBesideAnIdleDisk) {
   DiskHost host = stalled_host();
-  host.rate("ebpf_memory", "tidegauge_reclaim_stall_seconds|_sum", {{"group", "store.service"}}, 0.7);
+  host.rate("ebpf_memory", "tidegauge_reclaim_stall_seconds|_sum", {{"group", "store.service"}},
+            0.7);
   host.run(20);
   const Findings found = host.find(detect_writer_stalled_in_kernel);
   ASSERT_EQ(found.size(), 1U);
@@ -100,9 +101,12 @@ TEST(WriterStalled, InReclaimBesideAnIdleDisk) {
 
 TEST(WriterStalled, InItsCgroupsLimit) {
   DiskHost host = stalled_host();
-  host.rate("cgroup", "tidegauge_cgroup_memory_events_total", {{"cgroup", "/system.slice/store.service"}, {"event", "high"}}, 17);
-  host.gauge("cgroup", "tidegauge_cgroup_memory_usage_bytes", {{"cgroup", "/system.slice/store.service"}}, 165e6);
-  host.gauge("cgroup", "tidegauge_cgroup_memory_shmem_bytes", {{"cgroup", "/system.slice/store.service"}}, 164e6);
+  host.rate("cgroup", "tidegauge_cgroup_memory_events_total",
+            {{"cgroup", "/system.slice/store.service"}, {"event", "high"}}, 17);
+  host.gauge("cgroup", "tidegauge_cgroup_memory_usage_bytes",
+             {{"cgroup", "/system.slice/store.service"}}, 165e6);
+  host.gauge("cgroup", "tidegauge_cgroup_memory_shmem_bytes",
+             {{"cgroup", "/system.slice/store.service"}}, 164e6);
   host.run(20);
   const Findings found = host.find(detect_writer_stalled_in_kernel);
   ASSERT_EQ(found.size(), 1U);
@@ -111,7 +115,8 @@ TEST(WriterStalled, InItsCgroupsLimit) {
 
 TEST(WriterStalled, NotOneWhoseDiskIsBusy) {
   DiskHost host = stalled_host();
-  host.rate("ebpf_memory", "tidegauge_reclaim_stall_seconds|_sum", {{"group", "store.service"}}, 0.7);
+  host.rate("ebpf_memory", "tidegauge_reclaim_stall_seconds|_sum", {{"group", "store.service"}},
+            0.7);
   host.disk("sda", 0, 150, 1e6, 0.1, 0.97);
   host.run(20);
   EXPECT_TRUE(host.find(detect_writer_stalled_in_kernel).empty());
@@ -119,7 +124,8 @@ TEST(WriterStalled, NotOneWhoseDiskIsBusy) {
 
 TEST(WriterStalled, NotOneThatUsesItsTime) {
   DiskHost host = stalled_host();
-  host.rate("ebpf_memory", "tidegauge_reclaim_stall_seconds|_sum", {{"group", "store.service"}}, 0.5);
+  host.rate("ebpf_memory", "tidegauge_reclaim_stall_seconds|_sum", {{"group", "store.service"}},
+            0.5);
   host.process("291", "dd", "store.service", 118e3, 0.8);
   host.run(20);
   EXPECT_TRUE(host.find(detect_writer_stalled_in_kernel).empty());
@@ -127,9 +133,15 @@ TEST(WriterStalled, NotOneThatUsesItsTime) {
 
 TEST(WriterStalled, NotOneThatWritesToSockets) {
   DiskHost host = stalled_host();
-  host.rate("ebpf_memory", "tidegauge_reclaim_stall_seconds|_sum", {{"group", "store.service"}}, 0.7);
+  host.rate("ebpf_memory", "tidegauge_reclaim_stall_seconds|_sum", {{"group", "store.service"}},
+            0.7);
   host.rate("process", "tidegauge_process_storage_written_bytes_total",
-            {{"pid", "291"}, {"comm", "dd"}, {"group", "store.service"}, {"unit", "store.service"}, {"container", ""}}, 0);
+            {{"pid", "291"},
+             {"comm", "dd"},
+             {"group", "store.service"},
+             {"unit", "store.service"},
+             {"container", ""}},
+            0);
   host.run(20);
   EXPECT_TRUE(host.find(detect_writer_stalled_in_kernel).empty());
 }
