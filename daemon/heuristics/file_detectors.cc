@@ -19,7 +19,7 @@ std::string number_text(double value) { return format_figure(value, Unit::kNumbe
 
 // ---- sync_bound_process ----
 
-constexpr double kSyncWindow = 12;  // seconds
+constexpr double kSyncWindow = 10;  // seconds
 // Those who synchronise one file again and again wait for their log. Who synchronises many files once each installs or
 // delivers something: that ends, and is told only if it does not for long.
 constexpr double kSameFile = 0.25;  // of the synchronisations

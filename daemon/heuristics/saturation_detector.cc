@@ -10,7 +10,7 @@ namespace tidegauge::heuristics {
 
 namespace {
 
-constexpr double kWindow = 10;  // seconds
+constexpr double kWindow = 6;  // seconds
 // Nobody waits long for a disk that answers so fast, whatever its queue.
 constexpr double kFastSeconds = 0.002;
 // Slow by itself, where nothing is known of the disk's past: a seek takes less.
@@ -18,6 +18,7 @@ constexpr double kSlowSeconds = 0.01;
 // Writeback comes in waves: between them a disk that does not keep up is idle for a moment. It is told by requests that
 // take this much longer than slow ones, and by those who wait.
 constexpr double kWaveFactor = 10;
+constexpr double kWaveWindow = 10;  // seconds
 constexpr double kWaveBusy = 0.75;  // of disk_busy_ratio
 constexpr double kWaveWaiting = 0.4;
 constexpr double kSomeWait = 0.1;  // PSI: the share of the time in which some task waits for I/O
@@ -27,6 +28,7 @@ constexpr double kThroughputGap = 20;  // seconds
 
 struct Load {
   const Subject* disk = nullptr;
+  double window = kWindow;  // that the figures are of
   double busy = 0;
   double queue = 0;
   double latency = 0;
@@ -58,16 +60,16 @@ bool is_at_its_most(const Scene& scene, const Subject& disk, double queue) {
 // that are not the kernel's writeback.
 bool are_awaited(const Scene& scene, const Thresholds& limits, const Load& load) {
   const Subject& disk = *load.disk;
-  if (mean_or_0(scene, disk, Signal::kDiskReadTime, kWindow) >= limits.disk_queue) {
+  if (mean_or_0(scene, disk, Signal::kDiskReadTime, load.window) >= limits.disk_queue) {
     return true;
   }
   constexpr double kOfQueue = 0.25;
-  const double writes = mean_or_0(scene, disk, Signal::kDiskWrites, kWindow);
-  const double queued = mean_or_0(scene, disk, Signal::kDiskWriteTime, kWindow);
-  const double writeback = scene.mean(Signal::kWriteback, kWindow);
+  const double writes = mean_or_0(scene, disk, Signal::kDiskWrites, load.window);
+  const double queued = mean_or_0(scene, disk, Signal::kDiskWriteTime, load.window);
+  const double writeback = scene.mean(Signal::kWriteback, load.window);
   return writes > 0 && queued >= limits.disk_queue && is_known(writeback) &&
          writeback < kOfQueue * queued *
-                         mean_or_0(scene, disk, Signal::kDiskWrittenBytes, kWindow) / writes;
+                         mean_or_0(scene, disk, Signal::kDiskWrittenBytes, load.window) / writes;
 }
 
 // Whether anybody but writers that the kernel pauses on purpose waits for disks.
@@ -81,7 +83,7 @@ bool somebody_waits(const Scene& scene, const Load& load) {
   double paused = 0;
   for (const Subject* group : scene.subjects(Kind::kGroup)) {
     paused += is_known(Scene::now(*group, Signal::kGroupThrottled))
-                  ? mean_or_0(scene, *group, Signal::kGroupThrottled, kWindow)
+                  ? mean_or_0(scene, *group, Signal::kGroupThrottled, load.window)
                   : 0;
   }
   if (load.waiting - std::min(paused, 1.0) >= kSomeWait || paused < 0.5 * load.waiting) {
@@ -91,29 +93,31 @@ bool somebody_waits(const Scene& scene, const Load& load) {
   int users = 0;
   for (const Subject* user : scene.subjects(Kind::kGroupDisk)) {
     users += user->label(0) == load.disk->label(0) && !is_kernel_group(user->label(1)) &&
-                     mean_or_0(scene, *user, Signal::kGroupDiskBusy, kWindow) >= kNotable
+                     mean_or_0(scene, *user, Signal::kGroupDiskBusy, load.window) >= kNotable
                  ? 1
                  : 0;
   }
-  return users > 1 || mean_or_0(scene, *load.disk, Signal::kDiskReads, kWindow) >=
-                          0.1 * disk_requests(scene, *load.disk, kWindow);
+  return users > 1 || mean_or_0(scene, *load.disk, Signal::kDiskReads, load.window) >=
+                          0.1 * disk_requests(scene, *load.disk, load.window);
 }
 
 bool is_saturated(const Scene& scene, const Thresholds& limits, Load& load) {
   const Subject& disk = *load.disk;
-  load.busy = disk_busy(scene, disk, kWindow);
-  if (!(load.busy >= kWaveBusy * limits.disk_busy_ratio) || !is_whole_disk(scene, disk)) {
+  load.busy = disk_busy(scene, disk, load.window);
+  const bool is_wave = load.window == kWaveWindow;
+  if (!(load.busy >= (is_wave ? kWaveBusy : 1) * limits.disk_busy_ratio) ||
+      !is_whole_disk(scene, disk)) {
     return false;
   }
-  load.queue = scene.mean(disk, Signal::kDiskQueue, kWindow);
-  load.latency = disk_latency(scene, disk, kWindow);
+  load.queue = scene.mean(disk, Signal::kDiskQueue, load.window);
+  load.latency = disk_latency(scene, disk, load.window);
   // A full queue makes requests wait for one another; without one they are slow by themselves.
   if (!(load.queue >= limits.disk_queue) || !(load.latency >= kFastSeconds)) {
     return false;
   }
-  load.waiting = scene.mean(Signal::kPressureIo, kWindow);
-  load.blocked = std::max(mean_or_0(scene, scene.host(), Signal::kUninterruptible, kWindow),
-                          mean_or_0(scene, scene.host(), Signal::kBlocked, kWindow));
+  load.waiting = scene.mean(Signal::kPressureIo, load.window);
+  load.blocked = std::max(mean_or_0(scene, scene.host(), Signal::kUninterruptible, load.window),
+                          mean_or_0(scene, scene.host(), Signal::kBlocked, load.window));
   load.is_awaited = are_awaited(scene, limits, load);
   if (!load.is_awaited && !somebody_waits(scene, load)) {
     return false;
@@ -139,9 +143,8 @@ bool is_saturated(const Scene& scene, const Thresholds& limits, Load& load) {
   if (!(load.latency >= slow) && !load.is_stuck_at_its_most) {
     return false;
   }
-  return load.busy >= limits.disk_busy_ratio ||
-         (load.latency >= kWaveFactor * slow && load.queue >= 4 * limits.disk_queue &&
-          load.waiting >= kWaveWaiting);
+  return !is_wave || (load.latency >= kWaveFactor * slow && load.queue >= 4 * limits.disk_queue &&
+                      load.waiting >= kWaveWaiting);
 }
 
 // Others that use the disk, but for the first cause: their requests stand in the same queue.
@@ -152,7 +155,7 @@ std::vector<Party> victims_of(const Scene& scene, const Load& load,
     return out;
   }
   const std::string& device = load.disk->label(0);
-  for (const Share& user : shares(scene, Signal::kGroupDiskBusy, kWindow, kUnknown, 0)) {
+  for (const Share& user : shares(scene, Signal::kGroupDiskBusy, load.window, kUnknown, 0)) {
     const std::string& group = user.subject->label(1);
     if (out.size() == 4) {
       break;
@@ -166,8 +169,9 @@ std::vector<Party> victims_of(const Scene& scene, const Load& load,
     party.doing =
         "waits " + format_figure(load.latency, Unit::kSeconds) + " for each request to it";
     const Subject* of_group = scene.find(Kind::kGroup, {group});
-    const double faults =
-        of_group == nullptr ? 0 : mean_or_0(scene, *of_group, Signal::kGroupMajorFaults, kWindow);
+    const double faults = of_group == nullptr
+                              ? 0
+                              : mean_or_0(scene, *of_group, Signal::kGroupMajorFaults, load.window);
     if (faults >= 1) {
       party.doing += ", " + format_figure(faults, Unit::kNumber) + " major faults a second";
     }
@@ -197,14 +201,14 @@ void add_evidence(const Scene& scene, const Thresholds& limits, const Load& load
   };
   add("usual await, the median of its minutes", load.usual, Unit::kSeconds,
       "node_disk_read_time_seconds_total");
-  add("reads", scene.mean(disk, Signal::kDiskReads, kWindow), Unit::kPerSecond,
+  add("reads", scene.mean(disk, Signal::kDiskReads, load.window), Unit::kPerSecond,
       "node_disk_reads_completed_total");
-  add("bytes read", scene.mean(disk, Signal::kDiskReadBytes, kWindow), Unit::kBytesPerSecond,
+  add("bytes read", scene.mean(disk, Signal::kDiskReadBytes, load.window), Unit::kBytesPerSecond,
       "node_disk_read_bytes_total");
-  add("writes", scene.mean(disk, Signal::kDiskWrites, kWindow), Unit::kPerSecond,
+  add("writes", scene.mean(disk, Signal::kDiskWrites, load.window), Unit::kPerSecond,
       "node_disk_writes_completed_total");
-  add("bytes written", scene.mean(disk, Signal::kDiskWrittenBytes, kWindow), Unit::kBytesPerSecond,
-      "node_disk_written_bytes_total");
+  add("bytes written", scene.mean(disk, Signal::kDiskWrittenBytes, load.window),
+      Unit::kBytesPerSecond, "node_disk_written_bytes_total");
   add("time in which some task waits for I/O", load.waiting, Unit::kRatio,
       "node_pressure_io_waiting_seconds_total", kSomeWait);
   add("threads in uninterruptible sleep", load.blocked, Unit::kNumber,
@@ -223,13 +227,13 @@ void rule_out(const Scene& scene, const Load& load, Finding& finding) {
   const Subject& disk = *load.disk;
   finding.ruled_out.push_back(
       {"the disk hangs", "it completes " +
-                             format_figure(disk_requests(scene, disk, kWindow), Unit::kNumber) +
+                             format_figure(disk_requests(scene, disk, load.window), Unit::kNumber) +
                              " requests a second"});
   finding.ruled_out.push_back({"busy, but with room left as a disk that serves many at a time has",
                                format_figure(load.queue, Unit::kNumber) +
                                    " requests queue and each takes " +
                                    format_figure(load.latency, Unit::kSeconds)});
-  const double memory = scene.mean(Signal::kPressureMemory, kWindow);
+  const double memory = scene.mean(Signal::kPressureMemory, load.window);
   if (memory < kSomeWait) {
     finding.ruled_out.push_back(
         {"waiting for memory",
@@ -237,9 +241,9 @@ void rule_out(const Scene& scene, const Load& load, Finding& finding) {
   }
 }
 
-void name_file(const Scene& scene, bool is_write, Party& party) {
+void name_file(const Scene& scene, const Load& load, bool is_write, Party& party) {
   const Subject* file = busiest_file(scene, is_write ? Signal::kFileWritten : Signal::kFileRead,
-                                     party.group, party.pid, kWindow);
+                                     party.group, party.pid, load.window);
   if (file == nullptr) {
     return;
   }
@@ -253,8 +257,8 @@ void name_file(const Scene& scene, bool is_write, Party& party) {
 Finding saturated(const Scene& scene, const Thresholds& limits, const Load& load) {
   const Subject& disk = *load.disk;
   const std::string& name = disk.label(0);
-  const double read_time = mean_or_0(scene, disk, Signal::kDiskReadTime, kWindow);
-  const double write_time = mean_or_0(scene, disk, Signal::kDiskWriteTime, kWindow);
+  const double read_time = mean_or_0(scene, disk, Signal::kDiskReadTime, load.window);
+  const double write_time = mean_or_0(scene, disk, Signal::kDiskWriteTime, load.window);
   const bool is_write = write_time >= read_time;
   const bool is_mixed = std::min(read_time, write_time) > 0.3 * std::max(read_time, write_time);
   Finding finding;
@@ -262,7 +266,7 @@ Finding saturated(const Scene& scene, const Thresholds& limits, const Load& load
   finding.instance = name;
   finding.onset_ns = load.onset_ns;
   finding.onset_resolution_seconds = scene.tick_seconds();
-  DiskUsers users = disk_users(scene, name, kWindow);
+  DiskUsers users = disk_users(scene, name, load.window);
   finding.causes = std::move(users.parties);
   finding.victims = victims_of(scene, load, finding.causes);
   add_evidence(scene, limits, load, finding);
@@ -301,7 +305,7 @@ Finding saturated(const Scene& scene, const Thresholds& limits, const Load& load
       ", for " + format_duration(static_cast<double>(scene.boottime_ns() - load.onset_ns) / 1e9);
   if (!finding.causes.empty()) {
     Party& first = finding.causes.front();
-    name_file(scene, is_write, first);
+    name_file(scene, load, is_write, first);
     finding.sentence += "; " + first.text() + " " + first.doing;
   }
   if (!finding.victims.empty()) {
@@ -320,10 +324,14 @@ void detect_disk_saturated(const DetectorInput& input, Findings& out) {
     if (!is_known(Scene::now(*disk, Signal::kDiskBusy))) {
       continue;
     }
-    Load load;
-    load.disk = disk;
-    if (is_saturated(input.scene, input.limits, load)) {
-      out.push_back(saturated(input.scene, input.limits, load));
+    for (const double window : {kWindow, kWaveWindow}) {
+      Load load;
+      load.disk = disk;
+      load.window = window;
+      if (is_saturated(input.scene, input.limits, load)) {
+        out.push_back(saturated(input.scene, input.limits, load));
+        break;
+      }
     }
   }
 }

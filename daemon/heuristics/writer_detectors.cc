@@ -14,7 +14,7 @@ namespace tidegauge::heuristics {
 
 namespace {
 
-constexpr double kWindow = 10;     // seconds
+constexpr double kWindow = 8;      // seconds
 constexpr double kGapSeconds = 5;  // writeback comes in waves
 constexpr double kSomeWait = 0.1;  // PSI
 constexpr double kIdleDisk = 0.5;  // busy less: it has room
@@ -245,8 +245,8 @@ Finding throttling(const DetectorInput& input, const std::vector<Throttled>& gro
 
 // ---- writer_stalled_in_kernel ----
 
-constexpr double kStalled = 0.4;     // of the time
-constexpr double kLeastRate = 4096;  // bytes a second: what writes less does not live from writing
+constexpr double kStalled = 1.0 / 3;  // of the time
+constexpr double kLeastRate = 4096;   // bytes a second: what writes less does not live from writing
 constexpr double kUnreclaimable = 0.5;
 
 struct Stall {
