@@ -39,6 +39,11 @@ bool read_flow(const DetectorInput& input, CacheFlow& out) {
   if (!(out.stolen >= input.limits.scan_pages_per_second / 2)) {
     return false;
   }
+  if (!goes_on(scene, is_known(stolen) ? Signal::kStolenKswapd : Signal::kScannedKswapd,
+               out.stolen) &&
+      !goes_on(scene, Signal::kStolenDirect, out.stolen)) {
+    return false;
+  }
   out.page_bytes = page_bytes(input.memory);
   out.stolen_bytes = out.stolen * out.page_bytes;
   out.read_bytes = scene.mean(Signal::kPagedIn, kCacheWindow);

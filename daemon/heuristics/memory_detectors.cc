@@ -174,7 +174,7 @@ void detect_oom_risk(const DetectorInput& input, Findings& out) {
     finding.causes.insert(finding.causes.begin(), std::move(files));
   }
   if (finding.causes.empty()) {
-    finding.causes = largest_parties(scene);
+    finding.causes = largest_parties(scene, kWindow);
     finding.confidence -= 0.1;
   } else {
     finding.confidence += 0.1;
@@ -322,7 +322,7 @@ void detect_oom_kill(const DetectorInput& input, Findings& out) {
     }
   }
   if (finding.causes.empty()) {
-    finding.causes = largest_parties(scene, 1);
+    finding.causes = largest_parties(scene, kWindow, 1);
   }
   add_figure(finding, "processes killed within 15 s",
              std::round(kills * std::max(kYoungSeconds, scene.tick_seconds())), Unit::kNumber, 1,

@@ -177,6 +177,11 @@ double usual_of(const Scene& scene, const Subject& subject, Signal signal) {
   return is_known(minutes) && !(ticks < minutes) ? minutes : ticks;
 }
 
+bool goes_on(const Scene& scene, Signal of_host, double level) {
+  constexpr double kJustNow = 4;
+  return scene.max(of_host, kJustNow) >= level / 4;
+}
+
 double available_bytes(const Scene& scene) { return available_at(scene, 0); }
 
 std::vector<Sample> left_of_memory(const Scene& scene, double seconds) {
@@ -281,11 +286,12 @@ std::vector<Party> taker_parties(const Scene& scene, double seconds, std::size_t
   return out;
 }
 
-std::vector<Party> largest_parties(const Scene& scene, std::size_t most) {
+std::vector<Party> largest_parties(const Scene& scene, double seconds, std::size_t most) {
   std::vector<std::pair<double, const Subject*>> all;
   for (const Subject* group : scene.subjects(Kind::kGroup)) {
-    const double bytes =
-        Scene::sum(*group, Signal::kGroupAnon) + Scene::sum(*group, Signal::kGroupSwap);
+    // At its largest within the time: one that has just ended is still who it was.
+    const double bytes = sum_known(scene.max(*group, Signal::kGroupAnon, seconds),
+                                   scene.max(*group, Signal::kGroupSwap, seconds));
     if (bytes > 0) {
       all.emplace_back(bytes, group);
     }
@@ -299,8 +305,8 @@ std::vector<Party> largest_parties(const Scene& scene, std::size_t most) {
     if (out.size() == most) {
       break;
     }
-    const double own = Scene::sum(*group, Signal::kGroupAnon);
-    Party party = member_of_group(scene, group->label(0), Signal::kProcessAnon, own, 0);
+    const double own = scene.mean(*group, Signal::kGroupAnon, seconds);
+    Party party = member_of_group(scene, group->label(0), Signal::kProcessAnon, own, seconds);
     party.share =
         is_known(total) && total > 0 ? std::optional(std::min(bytes / total, 1.0)) : std::nullopt;
     party.doing = "has " + figure(bytes, Unit::kBytes) + " of anonymous memory and swap";

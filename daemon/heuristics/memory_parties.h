@@ -35,6 +35,9 @@ double sum_known(double a, double b);
 // and of its ticks. Unknown with less than half a minute of past.
 double usual_of(const Scene& scene, const Subject& subject, Signal signal);
 
+// Whether a signal of the host has been near the level within the last ticks: a mean outlives what it is the mean of.
+bool goes_on(const Scene& scene, Signal of_host, double level);
+
 // ---- how much is left ----
 // MemAvailable; of kernels before 3.14 free memory and the page cache that files back, which is a little more.
 double available_bytes(const Scene& scene);
@@ -63,8 +66,8 @@ Party member_of_group(const Scene& scene, std::string_view group, Signal of_proc
 Party taker_party(const Scene& scene, const Taking& taking, double seconds, double whole);
 // Parties of the largest of takers(), each with its share and what it does. At most `most`.
 std::vector<Party> taker_parties(const Scene& scene, double seconds, std::size_t most = 3);
-// Groups with the most anonymous memory and swap, when nobody is seen to take any.
-std::vector<Party> largest_parties(const Scene& scene, std::size_t most = 2);
+// Groups with the most anonymous memory and swap over the last seconds, when nobody is seen to take any.
+std::vector<Party> largest_parties(const Scene& scene, double seconds, std::size_t most = 2);
 
 // ---- the rest of a finding ----
 // "on kernels that ..." for each source that is missing: what the finding cannot know.

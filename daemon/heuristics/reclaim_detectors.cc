@@ -201,7 +201,7 @@ const NodeReading* tightest_node(const MemoryReading& memory) {
 void name_causes(Finding& finding, const Scene& scene) {
   finding.causes = demanders(scene, 3);
   if (finding.causes.empty()) {
-    finding.causes = largest_parties(scene);
+    finding.causes = largest_parties(scene, kWindow);
     if (finding.causes.empty()) {
       finding.unchecked.emplace_back("who takes the memory: no process is seen to");
     }
@@ -222,7 +222,7 @@ void detect_memory_watermark_pressure(const DetectorInput& input, Findings& out)
     return;
   }
   const double available = least_available_ratio(scene);
-  if (!is_tight(input)) {
+  if (!is_tight(input) || !goes_on(scene, Signal::kScannedKswapd, scanned)) {
     return;
   }
   const NodeReading* node = tightest_node(input.memory);
@@ -306,6 +306,10 @@ void detect_direct_reclaim_stall(const DetectorInput& input, Findings& out) {
   if (!(scene.share_at_least(scene.host(),
                              is_known(direct) ? Signal::kScannedDirect : Signal::kDirectReclaims, 1,
                              kWindow) >= kMostOfIt)) {
+    return;
+  }
+  if (!goes_on(scene, is_known(direct) ? Signal::kScannedDirect : Signal::kDirectReclaims,
+               is_known(direct) ? direct : reclaims)) {
     return;
   }
   const Stall stall = measure_stall(scene);

@@ -16,7 +16,9 @@ namespace tidegauge::heuristics {
 
 namespace {
 
-constexpr double kWindow = 10;     // seconds
+constexpr double kWindow = 10;  // seconds
+// Pages go out in bursts, many at a time, and come back one by one.
+constexpr double kOutWindow = 30;
 constexpr double kMostOfIt = 0.5;  // of the window, in which pages must move
 constexpr double kPsiHeavy = 0.3;
 constexpr std::size_t kMostVictims = 4;
@@ -47,13 +49,13 @@ void detect_swap_thrash(const DetectorInput& input, Findings& out) {
   const Scene& scene = input.scene;
   const Thresholds& limits = input.limits;
   const double in = scene.mean(Signal::kSwapIns, kWindow);
-  const double swapped = scene.mean(Signal::kSwapOuts, kWindow);
+  const double swapped = scene.mean(Signal::kSwapOuts, kOutWindow);
   const double pressure = scene.mean(Signal::kPressureMemory, kWindow);
   // A disk that can do no more pages than that makes the waits longer instead.
   const double limit = limits.swap_pages_per_second * (pressure >= kPsiHeavy ? 0.25 : 1);
   if (!(in >= limit) || !(swapped >= limit) ||
       !(scene.share_at_least(scene.host(), Signal::kSwapIns, limit / 4, kWindow) >= kMostOfIt) ||
-      !(scene.share_at_least(scene.host(), Signal::kSwapOuts, limit / 4, kWindow) >= kMostOfIt)) {
+      !goes_on(scene, Signal::kSwapIns, in)) {
     return;
   }
   const double majors = scene.mean(Signal::kMajorFaults, kWindow);
@@ -66,7 +68,8 @@ void detect_swap_thrash(const DetectorInput& input, Findings& out) {
   finding.id = VerdictId::kSwapThrash;
   finding.confidence = 0.75;
   const auto began_in = onset_of(scene, scene.host(), Signal::kSwapIns, in);
-  const auto began_out = onset_of(scene, scene.host(), Signal::kSwapOuts, swapped);
+  const auto began_out =
+      scene.at_least_since(scene.host(), Signal::kSwapOuts, swapped / 10, kOutWindow);
   finding.onset_ns =
       std::min(began_in.value_or(scene.boottime_ns()), began_out.value_or(scene.boottime_ns()));
   // Swapping out alone is no thrash yet.
@@ -94,7 +97,7 @@ void detect_swap_thrash(const DetectorInput& input, Findings& out) {
     finding.victims.push_back(std::move(party));
   }
   // What is resident and what is swapped of it is what it wants.
-  finding.causes = largest_parties(scene);
+  finding.causes = largest_parties(scene, kWindow);
   if (finding.causes.empty()) {
     finding.unchecked.emplace_back("who has the memory: no process is seen to");
   } else {
