@@ -19,8 +19,8 @@ WARNING_OR_WORSE = ("warning", "critical")
 
 
 def disk_line(name, requests, wait_ms, busy_ms):
-    """/proc/diskstats of a disk that writes a page per request."""
-    return f"   8       0 {name} 0 0 0 0 {requests} 0 {requests * 8} {wait_ms} 9 {busy_ms} {wait_ms}\n"
+    """/proc/diskstats of a disk that reads a page per request."""
+    return f"   8       0 {name} {requests} 0 {requests * 8} {wait_ms} 0 0 0 0 9 {busy_ms} {wait_ms}\n"
 
 
 class WhyTest(harness.TestCase):
