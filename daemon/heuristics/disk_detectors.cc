@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cmath>
-#include <initializer_list>
+#include <iterator>
 #include <string>
 #include <utility>
 #include <vector>
@@ -22,17 +22,17 @@ constexpr double kSomeWait = 0.05;  // PSI
 
 // For how long the disk has had requests and completed none.
 double hung_seconds(const Scene& scene, const Subject& disk) {
+  constexpr Signal kCompleted[] = {Signal::kDiskReads, Signal::kDiskWrites, Signal::kDiskFlushes,
+                                   Signal::kDiskDiscards};
   if (!(Scene::now(disk, Signal::kDiskInFlight) >= 1) ||
-      !is_known(Scene::now(disk, Signal::kDiskReads))) {
+      !is_known(Scene::now(disk, Signal::kDiskReads)) ||
+      std::any_of(std::begin(kCompleted), std::end(kCompleted),
+                  [&](Signal one) { return Scene::sum(disk, one) > 0; })) {
     return 0;
   }
   const auto since = scene.at_least_since(disk, Signal::kDiskInFlight, 1, 0);
   double out = since ? seconds_of(scene.boottime_ns() - *since) : 0;
-  for (const Signal completed :
-       {Signal::kDiskReads, Signal::kDiskWrites, Signal::kDiskFlushes, Signal::kDiskDiscards}) {
-    if (Scene::sum(disk, completed) > 0) {
-      return 0;
-    }
+  for (const Signal completed : kCompleted) {
     if (const Track* track = scene.track(disk, completed)) {
       out = std::min(out, track->seconds_idle(scene.axis()));
     }
@@ -136,6 +136,7 @@ Finding hung(const Scene& scene, const Thresholds& limits, const Subject& disk, 
 
 // ---- disk_burst ----
 
+constexpr double kLastBurst = 70;     // seconds since the last one, at most
 constexpr double kBurstWindow = 240;  // seconds that are looked at
 constexpr std::size_t kLeastBursts = 3;
 constexpr double kQuietBusy = 0.5;
@@ -184,7 +185,8 @@ std::vector<Burst> bursts_of(const Scene& scene, const Thresholds& limits, const
   const Track* read = scene.track(disk, Signal::kDiskReadBytes);
   const Track* written = scene.track(disk, Signal::kDiskWrittenBytes);
   const std::size_t count = axis.ticks_within(kBurstWindow);
-  for (std::size_t back = 0; back < count; ++back) {
+  const std::size_t recent = axis.ticks_within(kLastBurst);
+  for (std::size_t back = 0; back < (out.empty() ? std::min(recent, count) : count); ++back) {
     const double mean_busy = at_or_0(busy, axis, back);
     if (at_or_0(peaks, axis, back) < limits.burst_busy_ratio || mean_busy >= kQuietBusy) {
       continue;

@@ -507,8 +507,7 @@ Finding file_churn(const Scene& scene, const Thresholds& limits, const Churn& ch
 void detect_sync_bound_process(const DetectorInput& input, Findings& out) {
   const Scene& scene = input.scene;
   for (const Subject* group : scene.subjects(Kind::kGroup)) {
-    if (scene.track(*group, Signal::kGroupSyncSeconds) == nullptr ||
-        !is_known(Scene::now(*group, Signal::kGroupSyncSeconds))) {
+    if (!is_known(Scene::now(*group, Signal::kGroupSyncSeconds))) {
       continue;
     }
     Syncs syncs;

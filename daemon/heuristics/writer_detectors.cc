@@ -18,7 +18,6 @@ constexpr double kWindow = 8;      // seconds
 constexpr double kGapSeconds = 5;  // writeback comes in waves
 constexpr double kSomeWait = 0.1;  // PSI
 constexpr double kIdleDisk = 0.5;  // busy less: it has room
-constexpr double kNotable = 0.05;
 
 std::string ratio_text(double value) { return format_figure(value, Unit::kRatio); }
 std::string rate_text(double value) { return format_figure(value, Unit::kBytesPerSecond); }
