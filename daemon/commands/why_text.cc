@@ -22,7 +22,7 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::size_t kColumns = 80;
 constexpr std::size_t kMaxText = 4000;  // columns of one paragraph
-constexpr std::size_t kValueColumns = 12;
+constexpr std::size_t kValueColumns = 14;
 
 // ---- the document, of which nothing is believed ----
 
@@ -399,6 +399,19 @@ std::string recording_text(const Json& report, bool all, Charset charset) {
   return page.take();
 }
 
+// What a document leaves empty leaves blanks at the ends of lines.
+std::string without_trailing_blanks(const std::string& text) {
+  std::string out;
+  out.reserve(text.size());
+  for (const char c : text) {
+    if (c == '\n') {
+      out.erase(out.find_last_not_of(' ') + 1);
+    }
+    out.push_back(c);
+  }
+  return out;
+}
+
 }  // namespace
 
 std::string span_text(double seconds) {
@@ -436,8 +449,9 @@ bool is_why_report(const Json& report) {
 }
 
 std::string why_text(const Json& report, bool all, Charset charset) {
-  return report.is_object() && report.contains("found") ? recording_text(report, all, charset)
-                                                        : daemon_text(report, all, charset);
+  return without_trailing_blanks(report.is_object() && report.contains("found")
+                                     ? recording_text(report, all, charset)
+                                     : daemon_text(report, all, charset));
 }
 
 int why_exit_code(const Json& report) { return is_bad(report) ? 1 : 0; }

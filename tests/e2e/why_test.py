@@ -18,9 +18,9 @@ MAKE_RECORDING = os.environ.get("TIDEGAUGE_MAKE_RECORDING") or str(Path(harness.
 WARNING_OR_WORSE = ("warning", "critical")
 
 
-def disk_line(name, requests, wait_ms, busy_ms):
+def disk_line(name, requests, wait_ms, busy_ms, in_flight=9):
     """/proc/diskstats of a disk that reads a page per request."""
-    return f"   8       0 {name} {requests} 0 {requests * 8} {wait_ms} 0 0 0 0 9 {busy_ms} {wait_ms}\n"
+    return f"   8       0 {name} {requests} 0 {requests * 8} {wait_ms} 0 0 0 0 {in_flight} {busy_ms} {wait_ms}\n"
 
 
 class WhyTest(harness.TestCase):
@@ -36,7 +36,7 @@ class WhyTest(harness.TestCase):
         """A /proc of a host that does nothing at all."""
         root = self.directory / "proc"
         shutil.copytree(harness.ROOT / "tests" / "fixtures" / "linux-6.12" / "proc", root, symlinks=True)
-        (root / "diskstats").write_text(disk_line("sda", 1000, 1000, 1000))
+        (root / "diskstats").write_text(disk_line("sda", 1000, 1000, 1000, 0))
         return root
 
     def start_on(self, root, *flags, **options):
@@ -115,7 +115,9 @@ class WhyTest(harness.TestCase):
             for metric in metrics:
                 value = harness.sample(families, metric["name"], **metric["labels"])
                 self.assertEqual(value, float(metric["value"]), metric)
-        # It ends, and is news for a while.
+        # It ends, and is news for a while: nothing is in flight any more.
+        (root / "diskstats.new").write_text(re.sub(r" 9 (\d+ \d+\n)", r" 0 \1", (root / "diskstats").read_text()))
+        (root / "diskstats.new").rename(root / "diskstats")
         daemon.wait_log("verdict_ended", 60)
         text = self.why(*self.of(daemon), code=0)
         self.assertRegex(text, r"Ended lately\n  20\S+ \S+ UTC for .* s: Disk saturated \(sda\), warning\n")
@@ -179,7 +181,7 @@ class WhyTest(harness.TestCase):
         harness.wait_until(told, 60, "a verdict", pause=0.05)
         for arguments in ((), ("--all",), ("--json",)):
             ran = subprocess.run([harness.TIDEGAUGE, "why", *self.of(daemon), *arguments], capture_output=True, check=False,
-                                 timeout=scaled(10))
+                                 timeout=scaled(10), env={**os.environ, "LC_ALL": "C"})
             self.assertEqual(ran.returncode, 1)
             self.assertRegex(ran.stdout, rb"^[ -~\n]+$")
         self.assertNotIn("\x1b", daemon.stderr())

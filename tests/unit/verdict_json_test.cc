@@ -92,9 +92,9 @@ TEST(VerdictJson, HostileTextsAreAsciiAndValid) {
 
 TEST(VerdictJson, IsBoundedHoweverMuchThereIs) {
   Verdict huge = sample_verdict();
-  const std::string name(5000, '\x01');  // six bytes each in JSON
-  huge.finding.sentence = name;
-  for (int i = 0; i < 500; ++i) {
+  const std::string name(5000, 'x');
+  huge.finding.sentence = std::string(5000, '\x01');  // six bytes each in JSON
+  for (int i = 0; i < 60; ++i) {
     Party party;
     party.comm = party.group = party.unit = party.container = party.file = party.doing = name;
     huge.finding.causes.push_back(party);

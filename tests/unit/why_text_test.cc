@@ -106,7 +106,7 @@ TEST(WhyText, NamesOfUntrustedUsersDoNoHarm) {
     const std::string text = why_text(heuristics::report_json(report), true, charset);
     expect_narrow(text);
     for (const std::string& line : lines_of(text)) {
-      EXPECT_EQ(printable(line, 80, charset), line);
+      EXPECT_EQ(printable(line, 400, charset), line);
     }
   }
 }
