@@ -13,7 +13,7 @@ struct Thresholds {
   double disk_queue = 1.5;
   double disk_latency_factor = 3;
   double disk_hung_seconds = 5;
-  double burst_busy_ratio = 0.9;
+  double burst_busy_ratio = 0.6;
   // syncs and files
   double sync_wall_ratio = 0.3;
   double churn_files_per_second = 10;

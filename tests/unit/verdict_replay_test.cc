@@ -177,9 +177,10 @@ TEST_P(VerdictReplay, SaysWhatIsTrue) {
     const double onset = one[when] ? one[when].as<double>() : started;
     const double tolerance =
         one["onset_tolerance"] ? one["onset_tolerance"].as<double>() : kDetectionSeconds;
+    const double delay = one["delay"] ? one["delay"].as<double>() : kDetectionSeconds;
     EXPECT_LE(seconds_of(verdict.detected_realtime_ns) -
                   std::max(onset, seconds_of(verdict.onset_realtime_ns)),
-              kDetectionSeconds)
+              delay)
         << id << " came late";
     EXPECT_GE(seconds_of(verdict.onset_realtime_ns) - onset, -kOnsetSeconds - 1)
         << id << " begins too early";
