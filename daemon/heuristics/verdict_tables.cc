@@ -100,6 +100,7 @@ void VerdictTables::append(const Conditions& conditions, Section& out) {
 
 std::vector<MetricDoc> verdict_metrics() {
   std::vector<MetricDoc> out;
+  out.reserve(kFamilies.size() + 1);
   for (const Family& family : kFamilies) {
     out.push_back(
         {std::string(family.name), family.kind, {"verdict", "severity"}, std::string(family.help)});
