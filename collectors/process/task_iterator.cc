@@ -122,9 +122,9 @@ class TaskIterator final : public TaskSource, public ProgramSource {
     std::memset(skeleton_->bss->stirred[1 - drained], 0, TG_STIRRED);
     __atomic_store_n(&control.active, 1 - drained, __ATOMIC_SEQ_CST);
     control.want_base = first_ ? 1 : 0;
-    auto iterated = iterate();
+    auto iterated = iterate(context);
     if (!iterated && iterated.error().kind == ErrorKind::kMalformed) {
-      iterated = iterate();  // in full
+      iterated = iterate(context);  // in full
     }
     if (!iterated) {
       return iterated;
@@ -139,6 +139,11 @@ class TaskIterator final : public TaskSource, public ProgramSource {
       return kept;
     }
     merge_.finish(out);
+    if (read_after_us_ != 0) {
+      for (ProcessSample& sample : out.processes) {
+        sample.read_after_us = read_after_us_;
+      }
+    }
     out.lost_exits += skeleton_->bss->losses.unrecorded + missed_exits();
     tell_missing(out);
     return {};
@@ -170,20 +175,21 @@ class TaskIterator final : public TaskSource, public ProgramSource {
     return lost_exits_;
   }
 
-  Result<void> iterate() {
+  Result<void> iterate(const CollectContext& context) {
     prepare_memory();
     is_remembered_ = false;
     merge_.begin();
-    auto outcome = read_all();
+    auto outcome = read_all(context);
     is_remembered_ = outcome.has_value();
     return outcome;
   }
 
-  Result<void> read_all() {
+  Result<void> read_all(const CollectContext& context) {
     const int fd = ::bpf_iter_create(::bpf_link__fd(skeleton_->links.dump_task));
     if (fd < 0) {
       return system_error(-fd, "BPF iterator over tasks");
     }
+    read_after_us_ = PassTime(context).after_us();  // of all: they are read within milliseconds
     Result<void> outcome;
     while (outcome) {
       const ssize_t got = ::read(fd, records_.data(), records_.size());
@@ -285,6 +291,7 @@ class TaskIterator final : public TaskSource, public ProgramSource {
   std::uint64_t missed_exits_ = 0;  // by the first of the programs, as of the last pass
   std::uint64_t lost_exits_ = 0;    // by all
   bool is_remembered_ = false;      // the last pass, by both sides
+  std::uint32_t read_after_us_ = 0;
   std::vector<char> records_;
   std::vector<tg_process_key> keys_;
   std::vector<tg_exit> ended_;

@@ -109,6 +109,8 @@ struct ProcessSample {
   bool kernel_thread = false;
   // False for a process that is gone and only reported once more with its final counters.
   bool alive = true;
+  // How far into the pass its counters were read: it takes its time. 0 where nobody asked.
+  std::uint32_t read_after_us = 0;
   TaskCounters counters;
   TaskGauges gauges;
   friend bool operator==(const ProcessSample&, const ProcessSample&) = default;

@@ -119,9 +119,10 @@ class Host {
     tree.write("proc/" + std::to_string(pid) + "/comm", "left\n");
   }
 
-  const TaskPass& pass() {
+  const TaskPass& pass(std::int64_t (*clock)() = nullptr) {
     out_.clear();
-    CollectContext context{.realtime_ns = 0, .boottime_ns = 0, .buffer = &buffer_};
+    CollectContext context{
+        .realtime_ns = 0, .boottime_ns = 0, .buffer = &buffer_, .boottime_clock = clock};
     const auto done = source_->pass(context, out_);
     EXPECT_TRUE(done) << error_text(done);
     check_monotone();
@@ -228,6 +229,21 @@ TEST(ProcTasks, OneProcessInFull) {
   ASSERT_EQ(out.missing.size(), 1U);
   EXPECT_EQ(out.missing[0].field, "syncs");
   EXPECT_EQ(out.threads, 1U);
+}
+
+TEST(ProcTasks, TellsWhenEachProcessWasReadIfAsked) {
+  Host host;
+  host.put(7, {});
+  host.put(9, {});
+  host.pass();
+  EXPECT_EQ(host.find(7)->read_after_us, 0U);
+  static std::int64_t now_ns;
+  now_ns = 0;
+  host.pass([] { return now_ns += 5'000'000; });
+  EXPECT_EQ(host.find(7)->read_after_us, 5'000U);
+  EXPECT_EQ(host.find(9)->read_after_us, 10'000U);
+  host.pass();
+  EXPECT_EQ(host.find(9)->read_after_us, 0U);
 }
 
 // What the passes must show of one counter, step by step. A step changes the tree, then a pass is

@@ -178,7 +178,8 @@ TEST_P(VerdictReplay, SaysWhatIsTrue) {
     const double tolerance =
         one["onset_tolerance"] ? one["onset_tolerance"].as<double>() : kDetectionSeconds;
     if (one["known_miss"]) {  // it is found, but not as well as it should be
-      std::cout << "KNOWN MISS: " << name << ": " << id << " " << one["known_miss"].as<std::string>() << "\n";
+      std::cout << "KNOWN MISS: " << name << ": " << id << " "
+                << one["known_miss"].as<std::string>() << "\n";
       continue;
     }
     const double delay = one["delay"] ? one["delay"].as<double>() : kDetectionSeconds;
