@@ -256,7 +256,8 @@ std::shared_ptr<Generation> Service::build(const Config& config,
   if (config.heuristics.enabled) {
     generation->scheduler->set_derived(
         heuristics::Heuristics::kName,
-        [this](const Snapshot& snapshot) { return heuristics_.update(snapshot); });
+        [this](const Snapshot& snapshot) { return heuristics_.update(snapshot); },
+        generation_ != nullptr ? generation_->scheduler->derived() : SnapshotEntry{});
   }
   if (auto consumer = recorder_.consumer()) {
     generation->scheduler->on_snapshot(std::move(consumer));
