@@ -295,6 +295,12 @@ bool is_churn(const Scene& scene, const Thresholds& limits, Churn& churn) {
   if (files < limits.churn_files_per_second / 2 || !find_directories(scene, churn)) {
     return false;
   }
+  // Files that are synchronised are meant to last, whatever becomes of them: a package manager writes, synchronises
+  // and renames.
+  constexpr double kSynced = 0.5;
+  if (mean_or_0(scene, *churn.group, Signal::kGroupSyncs, kChurnWindow) >= kSynced * files) {
+    return false;
+  }
   const Subject* ages = scene.find(Kind::kLifetime, {churn.group->label(0)});
   if (ages != nullptr) {
     // Deleting what had long been there is no churn: an upgrade replaces files.
