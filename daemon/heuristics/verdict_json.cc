@@ -33,7 +33,8 @@ double seconds_of(std::int64_t ns) { return static_cast<double>(ns) / kNsPerSeco
 // To the millisecond, so that the digits are those of the text beside it.
 double unix_seconds(std::int64_t realtime_ns) {
   constexpr std::int64_t kNsPerMillisecond = 1'000'000;
-  return static_cast<double>(realtime_ns / kNsPerMillisecond) / 1000;
+  const std::int64_t milliseconds = realtime_ns / kNsPerMillisecond;
+  return static_cast<double>(milliseconds) / 1000;
 }
 
 void add_time(Json& out, const std::string& name, std::int64_t realtime_ns) {
@@ -192,9 +193,10 @@ Json report_json(const Report& report) {
     active.push_back(&verdict);
   }
   std::vector<const Verdict*> recent;
-  for (auto at = report.recent.rbegin(); at != report.recent.rend(); ++at) {
-    recent.push_back(at->get());
+  for (const auto& verdict : report.recent) {
+    recent.push_back(verdict.get());
   }
+  std::reverse(recent.begin(), recent.end());  // the last one to end first
   out["active"] = verdicts_json(active, bytes);
   out["recent"] = verdicts_json(recent, bytes);
   return out;

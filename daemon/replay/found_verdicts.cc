@@ -50,11 +50,11 @@ void FoundVerdicts::look(const heuristics::Report& report) {
     }
   }
   // The last ones that ended, while they are news.
-  for (auto ended = report.recent.rbegin(); ended != report.recent.rend(); ++ended) {
-    const auto at = find((*ended)->number);
+  for (const auto& ended : report.recent) {
+    const auto at = find(ended->number);
     if (at != found_.end() && at->is_active()) {
-      at->ended_boottime_ns = (*ended)->ended_boottime_ns;
-      at->ended_realtime_ns = (*ended)->ended_realtime_ns;
+      at->ended_boottime_ns = ended->ended_boottime_ns;
+      at->ended_realtime_ns = ended->ended_realtime_ns;
     }
   }
 }
