@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <memory>
 #include <vector>
 
@@ -28,13 +30,42 @@ enum class ThreadSum : std::uint8_t {
 };
 using ThreadSums = std::array<std::uint64_t, 4>;
 
+struct IoField {
+  TaskCounter counter;
+  std::uint64_t PidIo::*member;
+};
+inline constexpr IoField kIoFields[] = {
+    {TaskCounter::kSyscallReadBytes, &PidIo::syscall_read_bytes},
+    {TaskCounter::kSyscallWriteBytes, &PidIo::syscall_write_bytes},
+    {TaskCounter::kReadSyscalls, &PidIo::read_syscalls},
+    {TaskCounter::kWriteSyscalls, &PidIo::write_syscalls},
+    {TaskCounter::kStorageReadBytes, &PidIo::storage_read_bytes},
+    {TaskCounter::kStorageWriteBytes, &PidIo::storage_write_bytes},
+    {TaskCounter::kStorageCancelledBytes, &PidIo::storage_cancelled_bytes},
+};
+
+// What a parent gets of a child in one step: minor faults, major faults, then I/O as in kIoFields.
+inline constexpr std::size_t kFirstIoMark = 2;
+using ReapMarks = std::array<std::uint64_t, kFirstIoMark + std::size(kIoFields)>;
+
+// What a process got of children that did not claim it yet, see reap_ledger.h.
+struct ReapPool {
+  ReapMarks left{};       // the I/O with its own
+  ReapMarks fresh{};      // what came in this pass
+  ReapMarks wanted{};     // by those whose case is open
+  ReapMarks suspected{};  // of those who may have been reaped in this pass
+  bool awaited = false;   // by any of them
+  bool held = false;      // the I/O that is left is not in the published counters
+  [[nodiscard]] bool grew() const { return (fresh[0] | fresh[1]) != 0; }
+};
+
 struct ProcessEntry {
   ProcessSample sample;  // counters as published
   PidIo raw_io;          // as last read: with the children that were waited for
   // What children were waited for, as last read.
   std::uint64_t child_minor_faults = 0;
   std::uint64_t child_major_faults = 0;
-  std::uint64_t child_ticks = 0;
+  std::unique_ptr<ReapPool> reaped;  // null: nothing to claim here
   ThreadSums thread_sums{};  // as last read
 
   // Sum of all that grows in stat: equal means that it has hardly run.
@@ -53,7 +84,6 @@ struct ProcessEntry {
   bool no_schedstat = false;
   bool no_memory_split = false;
   bool before_delays = false;  // born while delay accounting was off
-  bool in_debt = false;        // see reap_ledger.h
   bool read = false;           // in this pass
   bool silent = false;         // its files did not answer in this pass, or were not asked
 
@@ -61,20 +91,6 @@ struct ProcessEntry {
   [[nodiscard]] std::uint64_t threads() const { return sample.gauges[TaskGauge::kThreads]; }
 };
 static_assert(sizeof(ProcessEntry) <= 400, "ten thousand of them are to stay at 4 MB");
-
-struct IoField {
-  TaskCounter counter;
-  std::uint64_t PidIo::*member;
-};
-inline constexpr IoField kIoFields[] = {
-    {TaskCounter::kSyscallReadBytes, &PidIo::syscall_read_bytes},
-    {TaskCounter::kSyscallWriteBytes, &PidIo::syscall_write_bytes},
-    {TaskCounter::kReadSyscalls, &PidIo::read_syscalls},
-    {TaskCounter::kWriteSyscalls, &PidIo::write_syscalls},
-    {TaskCounter::kStorageReadBytes, &PidIo::storage_read_bytes},
-    {TaskCounter::kStorageWriteBytes, &PidIo::storage_write_bytes},
-    {TaskCounter::kStorageCancelledBytes, &PidIo::storage_cancelled_bytes},
-};
 
 inline std::uint64_t growth(std::uint64_t before, std::uint64_t now) {
   return now > before ? now - before : 0;

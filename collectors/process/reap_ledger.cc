@@ -16,152 +16,297 @@ bool nothing_unseen(const ProcessEntry& process) {
   return process.sample.kernel_thread || (process.sample.state == 'Z' && process.threads() <= 1);
 }
 
-}  // namespace
-
-void ReapLedger::depart(std::unique_ptr<ProcessEntry> process, bool unsure) {
-  // What it reaped and has not shown yet shows at its reaper.
-  if (process->in_debt) {
-    for (const Debt& debt : debts_) {
-      if (debt.pid == process->pid()) {
-        for (const IoField& field : kIoFields) {
-          process->raw_io.*field.member += debt.io.*field.member;
-        }
-      }
-    }
-  }
-  const bool final = nothing_unseen(*process);
-  process->sample.alive = false;
-  process->sample.gauges = {};
-  departed_.push_back(Departed{.process = std::move(process), .unsure = unsure, .final = final});
-}
-
-void ReapLedger::settle_debt(ProcessEntry& process, PidIo& growth) {
-  if (!process.in_debt) {
-    return;
-  }
-  process.in_debt = false;
-  const auto debt =
-      std::lower_bound(debts_.begin(), debts_.end(), process.pid(),
-                       [](const Debt& one, std::uint32_t pid) { return one.pid < pid; });
-  if (debt == debts_.end() || debt->pid != process.pid()) {
-    return;
-  }
-  for (const IoField& field : kIoFields) {
-    growth.*field.member -= std::min(growth.*field.member, debt->io.*field.member);
-  }
-}
-
-void ReapLedger::take_off(Reaper& reaper, const ProcessEntry& child) {
-  TaskCounters& published = reaper.process->sample.counters;
-  PidIo rest;
-  bool owes = false;
-  for (const IoField& field : kIoFields) {
-    const std::uint64_t wanted = child.raw_io.*field.member;
-    const std::uint64_t taken = std::min(reaper.io.*field.member, wanted);
-    reaper.io.*field.member -= taken;
-    published.values[static_cast<std::size_t>(field.counter)] -= taken;
-    rest.*field.member = wanted - taken;
-    owes = owes || taken < wanted;
-  }
-  if (!owes) {
-    return;
-  }
-  if (!std::exchange(reaper.process->in_debt, true)) {
-    new_debts_.push_back({reaper.process->pid(), rest});
-    return;
-  }
-  const auto debt = std::find_if(new_debts_.begin(), new_debts_.end(),
-                                 [&](const Debt& one) { return one.pid == reaper.process->pid(); });
-  if (debt != new_debts_.end()) {
-    for (const IoField& field : kIoFields) {
-      debt->io.*field.member += rest.*field.member;
-    }
-  }
-}
-
-bool ReapLedger::claim(ProcessEntry& ancestor, const ProcessEntry& child) {
-  const auto reaper = std::lower_bound(
-      reapers_.begin(), reapers_.end(), ancestor.pid(),
-      [](const Reaper& one, std::uint32_t pid) { return one.process->pid() < pid; });
-  if (reaper == reapers_.end() || reaper->process != &ancestor) {
-    return false;
-  }
+ReapMarks marks_of(const ProcessEntry& child) {
   const TaskCounters& seen = child.sample.counters;
-  const std::uint64_t minor = seen[TaskCounter::kMinorFaults] + child.child_minor_faults;
-  const std::uint64_t major = seen[TaskCounter::kMajorFaults] + child.child_major_faults;
-  const std::uint64_t ticks =
-      (seen[TaskCounter::kUserNs] + seen[TaskCounter::kSystemNs]) / kNsPerTick + child.child_ticks;
-  if (reaper->minor_faults < minor || reaper->major_faults < major ||
-      (reaper->minor_faults | reaper->major_faults | reaper->ticks) == 0) {
+  ReapMarks marks{seen[TaskCounter::kMinorFaults] + child.child_minor_faults,
+                  seen[TaskCounter::kMajorFaults] + child.child_major_faults};
+  for (std::size_t i = kFirstIoMark; i < marks.size(); ++i) {
+    marks[i] = child.raw_io.*kIoFields[i - kFirstIoMark].member;
+  }
+  return marks;
+}
+
+void add_to(ReapMarks& sum, const ReapMarks& marks) {
+  for (std::size_t i = 0; i < sum.size(); ++i) {
+    sum[i] += marks[i];
+  }
+}
+
+std::uint64_t& published(ProcessEntry& process, std::size_t mark) {
+  const TaskCounter counter = kIoFields[mark - kFirstIoMark].counter;
+  return process.sample.counters.values[static_cast<std::size_t>(counter)];
+}
+
+bool tells_io(const ProcessEntry& process) { return process.io_state == IoState::kReadable; }
+
+bool covers(const ReapMarks& has, const ReapMarks& wanted, bool with_io) {
+  const auto end = wanted.begin() + (with_io ? wanted.size() : kFirstIoMark);
+  return std::equal(wanted.begin(), end, has.begin(),
+                    [](std::uint64_t wants, std::uint64_t left) { return wants <= left; });
+}
+
+// What its io will show when it can be read again is known already.
+void charge_in_advance(ProcessEntry& reaper, const ReapMarks& wanted) {
+  for (std::size_t i = kFirstIoMark; i < wanted.size(); ++i) {
+    reaper.raw_io.*kIoFields[i - kFirstIoMark].member += wanted[i];
+  }
+}
+
+// Takes what there is.
+void take(ProcessEntry& reaper, ReapMarks& wanted) {
+  ReapMarks& left = reaper.reaped->left;
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    const std::uint64_t taken = std::min(left[i], wanted[i]);
+    left[i] -= taken;
+    wanted[i] -= taken;
+    if (i >= kFirstIoMark) {
+      published(reaper, i) -= taken;
+    }
+  }
+  if (!tells_io(reaper)) {
+    charge_in_advance(reaper, wanted);
+    std::fill(wanted.begin() + kFirstIoMark, wanted.end(), 0);
+  }
+}
+
+bool claim(const ProcessEntry& child, const std::vector<ProcessEntry*>& reapers) {
+  ReapMarks wanted = marks_of(child);
+  ProcessEntry& last = *reapers.back();
+  if (covers(last.reaped->left, wanted, tells_io(last))) {
+    take(last, wanted);
+    return true;
+  }
+  ReapMarks sum{};
+  bool with_io = true;
+  for (const ProcessEntry* const reaper : reapers) {
+    add_to(sum, reaper->reaped->left);
+    with_io = with_io && tells_io(*reaper);
+  }
+  if (!covers(sum, wanted, with_io)) {
     return false;
   }
-  reaper->minor_faults -= minor;
-  reaper->major_faults -= major;
-  reaper->ticks -= std::min(reaper->ticks, ticks);
-  take_off(*reaper, child);
+  for (ProcessEntry* const reaper : reapers) {
+    take(*reaper, wanted);
+  }
   return true;
 }
 
-const ReapLedger::Departed* ReapLedger::find_departed(const Departed& child) const {
+void release(ProcessEntry& process) {
+  ReapPool& pool = *process.reaped;
+  if (std::exchange(pool.held, false)) {
+    for (std::size_t i = kFirstIoMark; i < pool.left.size(); ++i) {
+      published(process, i) += pool.left[i];
+    }
+  }
+}
+
+// Keeps of the pool what is wanted, and publishes the rest.
+void hold(ProcessEntry& process) {
+  ReapPool& pool = *process.reaped;
+  pool.held = process.sample.alive;
+  for (std::size_t i = 0; i < pool.left.size(); ++i) {
+    const std::uint64_t suspected = std::min(pool.suspected[i], pool.fresh[i]);
+    pool.left[i] = std::min(pool.left[i], pool.wanted[i] + suspected);
+    if (i < kFirstIoMark) {
+      continue;
+    }
+    if (pool.held) {
+      published(process, i) -= pool.left[i];
+    } else {
+      pool.left[i] = 0;  // now is the last time it is published
+    }
+  }
+  pool.fresh = {};
+  pool.wanted = {};
+  pool.suspected = {};
+  pool.awaited = false;
+}
+
+}  // namespace
+
+void ReapLedger::begin(std::span<const std::uint32_t> listed) {
+  suspects_.clear();
+  for (Departed& departed : departed_) {
+    departed.unsure = departed.dying && std::binary_search(listed.begin(), listed.end(),
+                                                           departed.process->pid());
+    departed.dying = false;
+  }
+}
+
+void ReapLedger::depart(std::unique_ptr<ProcessEntry> process, bool unsure) {
+  const bool final = nothing_unseen(*process);
+  process->sample.alive = false;
+  process->sample.gauges = {};
+  Departed& departed = departed_.emplace_back();
+  departed.process = std::move(process);
+  departed.unsure = unsure;
+  departed.final = final;
+}
+
+void ReapLedger::dying(const ProcessKey& key) {
+  for (Departed& departed : departed_) {
+    if (departed.process->sample.key == key) {
+      departed.unsure = true;
+      departed.dying = true;
+    }
+  }
+}
+
+void ReapLedger::add(ProcessEntry& reaper, const ReapMarks& growth) {
+  if (!reaper.reaped) {
+    reaper.reaped = std::make_unique<ReapPool>();
+    reapers_.push_back(&reaper);
+  }
+  release(reaper);
+  add_to(reaper.reaped->left, growth);
+  add_to(reaper.reaped->fresh, growth);
+}
+
+std::uint32_t ReapLedger::highest_reaper() const {
+  std::uint32_t highest = 0;
+  for (const ProcessEntry* const reaper : reapers_) {
+    highest = reaper->reaped->grew() ? std::max(highest, reaper->pid()) : highest;
+  }
+  return highest;
+}
+
+const ReapLedger::Departed* ReapLedger::find_departed(std::uint32_t pid, std::uint64_t born_by,
+                                                      const ProcessEntry* child) const {
   auto at = std::lower_bound(
-      departed_.begin(), departed_.end(), child.at,
-      [](const Departed& one, std::uint32_t pid) { return one.process->pid() < pid; });
-  for (; at != departed_.end() && at->process->pid() == child.at; ++at) {
-    if (&*at != &child && at->process->sample.key.start_ns <= child.born_by) {
+      departed_.begin(), departed_.end(), pid,
+      [](const Departed& one, std::uint32_t wanted) { return one.process->pid() < wanted; });
+  for (; at != departed_.end() && at->process->pid() == pid; ++at) {
+    if (at->process.get() != child && at->process->sample.key.start_ns <= born_by) {
       return &*at;
     }
   }
   return nullptr;
 }
 
-void ReapLedger::step(Departed& departed, const LiveProcesses& live) {
-  ProcessEntry* const living = find_process(live, departed.at);
-  if (living != nullptr && living->sample.key.start_ns <= departed.born_by) {
-    if (departed.living_ancestor == 0) {
-      departed.living_ancestor = living->pid();
+ReapLedger::Climb ReapLedger::start(const ProcessEntry& child, bool orphan, bool open) {
+  Climb climb;
+  climb.child = &child;
+  climb.at = child.sample.parent_pid;
+  climb.born_by = child.sample.key.start_ns;
+  climb.orphan = orphan;
+  climb.open = open;
+  climb.done = climb.at == 0;
+  return climb;
+}
+
+bool ReapLedger::step(Climb& climb, const LiveProcesses& live) const {
+  ProcessEntry* ancestor = find_process(live, climb.at);
+  bool may_claim = true;
+  if (ancestor != nullptr && ancestor->sample.key.start_ns <= climb.born_by) {
+    climb.living = climb.living == nullptr ? ancestor : climb.living;
+    climb.done = !climb.orphan || ancestor->pid() == kInit;
+    may_claim = !climb.open;
+  } else if (const Departed* const gone = find_departed(climb.at, climb.born_by, climb.child)) {
+    ancestor = gone->process.get();
+    climb.orphan = true;
+    // What it was read with is all there will be of it. Who reaped it shows as late as it left.
+    climb.open = climb.open || gone->unsure;
+  } else {
+    climb.orphan = true;
+    climb.done = climb.at == kInit;
+    climb.at = kInit;
+    return false;
+  }
+  climb.at = ancestor->sample.parent_pid;
+  climb.born_by = ancestor->sample.key.start_ns;
+  if (!ancestor->reaped) {
+    return false;
+  }
+  climb.reapers.push_back(ancestor);
+  return may_claim;
+}
+
+void ReapLedger::claim_all(const LiveProcesses& live) {
+  std::vector<Departed*> way;
+  for (Departed& departed : departed_) {
+    departed.climb = start(*departed.process, departed.orphan, departed.unsure);
+    if (!departed.claimed) {
+      way.push_back(&departed);
     }
-    departed.claimed = claim(*living, *departed.process);
-    departed.done = departed.claimed || living->pid() == kInit;
-    departed.at = living->sample.parent_pid;
-    departed.born_by = living->sample.key.start_ns;
-    return;
   }
-  if (const Departed* const gone = find_departed(departed)) {
-    // It may have been read in this pass before it left. If not, its own reaper's growth may show in
-    // the next pass only, and this one's with it.
-    departed.unsure = departed.unsure || gone->unsure;
-    departed.claimed = claim(*gone->process, *departed.process);
-    departed.done = departed.claimed;
-    departed.at = gone->process->sample.parent_pid;
-    departed.born_by = gone->process->sample.key.start_ns;
-    return;
+  // Step by step up for all of them: children of a reaper before grandchildren it may have inherited.
+  for (int depth = 0; depth < kMaxAncestors && !way.empty(); ++depth) {
+    for (Departed* const departed : way) {
+      Climb& climb = departed->climb;
+      if (!climb.done && step(climb, live)) {
+        departed->claimed = claim(*departed->process, climb.reapers);
+        climb.done = climb.done || departed->claimed;
+      }
+    }
+    std::erase_if(way, [](const Departed* one) { return one->climb.done; });
   }
-  departed.done = departed.at == kInit || departed.process->sample.parent_pid == 0;
-  departed.at = kInit;
+}
+
+// Their reaper, if they have one, was not read. Rather too little of it is counted than theirs twice.
+void ReapLedger::charge_unread() {
+  for (const Departed& departed : departed_) {
+    ProcessEntry* const living = departed.climb.living;
+    if (!departed.claimed && !departed.climb.open && living != nullptr && !living->read) {
+      charge_in_advance(*living, marks_of(*departed.process));
+    }
+  }
+}
+
+void ReapLedger::hold_back(const LiveProcesses& live) {
+  for (const Departed& departed : departed_) {
+    for (ProcessEntry* const reaper : departed.climb.reapers) {
+      if (!departed.closed()) {
+        add_to(reaper->reaped->wanted, marks_of(*departed.process));
+        reaper->reaped->awaited = true;
+      }
+    }
+  }
+  for (const ProcessEntry* const process : suspects_) {
+    // Its parent may have reaped it and be gone as well.
+    Climb climb = start(*process, true, true);
+    for (int depth = 0; depth < kMaxAncestors && !climb.done; ++depth) {
+      step(climb, live);
+    }
+    for (ProcessEntry* const reaper : climb.reapers) {
+      if (reaper->reaped->grew()) {
+        add_to(reaper->reaped->suspected, marks_of(*process));
+        reaper->reaped->awaited = true;
+      }
+    }
+  }
+  std::erase_if(reapers_, [](ProcessEntry* reaper) {
+    if (!reaper->reaped->awaited) {
+      reaper->reaped.reset();
+      return true;
+    }
+    hold(*reaper);
+    return false;
+  });
 }
 
 void ReapLedger::settle(const LiveProcesses& live) {
+  for (ProcessEntry* const reaper : reapers_) {
+    release(*reaper);
+  }
   std::stable_sort(departed_.begin(), departed_.end(), [](const Departed& a, const Departed& b) {
     return a.process->pid() < b.process->pid();
   });
-  std::vector<Departed*> open;
-  for (Departed& departed : departed_) {
-    departed.at = departed.process->sample.parent_pid;
-    departed.born_by = departed.process->sample.key.start_ns;
-    departed.living_ancestor = 0;
-    departed.done = departed.at == 0;
-    open.push_back(&departed);
-  }
-  // Those who must show in this pass come before those who may show in the next.
-  std::stable_partition(open.begin(), open.end(), [](const Departed* one) { return !one->unsure; });
-  // Step by step up for all of them: children of a reaper before grandchildren it may have inherited.
-  for (int depth = 0; depth < kMaxAncestors && !open.empty(); ++depth) {
-    for (Departed* const departed : open) {
-      if (!departed->done) {
-        step(*departed, live);
-      }
+  claim_all(live);
+  charge_unread();
+  hold_back(live);
+}
+
+// Whose case is closed will be forgotten: the search starts further up.
+void ReapLedger::pass_over_closed(Departed& departed) const {
+  ProcessEntry& child = *departed.process;
+  for (int depth = 0; depth < kMaxAncestors; ++depth) {
+    const Departed* const gone =
+        find_departed(child.sample.parent_pid, child.sample.key.start_ns, &child);
+    if (gone == nullptr || !gone->closed()) {
+      return;
     }
-    std::erase_if(open, [](const Departed* one) { return one->done; });
+    departed.orphan = true;
+    child.sample.parent_pid = gone->process->sample.parent_pid;
   }
 }
 
@@ -171,24 +316,16 @@ void ReapLedger::finish(std::vector<ProcessSample>& out) {
       out.push_back(departed.process->sample);
     }
   }
-  std::sort(new_debts_.begin(), new_debts_.end(),
-            [](const Debt& a, const Debt& b) { return a.pid < b.pid; });
-  debts_.swap(new_debts_);
-  new_debts_.clear();
-  std::erase_if(departed_, [&](Departed& departed) {
-    if (departed.claimed) {
-      return true;
+  for (Departed& departed : departed_) {
+    if (!departed.closed()) {
+      pass_over_closed(departed);
+      continue;
     }
-    if (departed.unsure && departed.living_ancestor != 0) {
-      departed.unsure = false;
-      departed.process->sample.parent_pid = departed.living_ancestor;
-      return false;
-    }
-    if (!departed.final) {
-      ++lost_;
-    }
-    return true;
-  });
+    lost_ += departed.claimed || departed.final ? 0 : 1;
+    departed.process->reaped.reset();
+  }
+  std::erase_if(reapers_, [](const ProcessEntry* reaper) { return !reaper->reaped; });
+  std::erase_if(departed_, [](const Departed& departed) { return departed.closed(); });
 }
 
 }  // namespace tidegauge
