@@ -199,6 +199,9 @@ bool ReapLedger::step(Climb& climb, const LiveProcesses& live) const {
   bool may_claim = true;
   if (ancestor != nullptr && ancestor->sample.key.start_ns <= climb.born_by) {
     climb.living = climb.living == nullptr ? ancestor : climb.living;
+    // One that ended passes its children on, before anybody waits for it. If it lives when all of the
+    // child shows, the child was its own to the end.
+    climb.orphan = climb.orphan || climb.open || ancestor->sample.state == 'Z';
     climb.done = !climb.orphan || ancestor->pid() == kInit;
     may_claim = !climb.open;
   } else if (const Departed* const gone = find_departed(climb.at, climb.born_by, climb.child)) {
