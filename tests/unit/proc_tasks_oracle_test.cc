@@ -44,22 +44,15 @@ class Kernel {
   }
 
   void step() {
-    Process* const one = any();
-    switch (random_() % 8) {
-      case 0:
-      case 1:
-        fork();
-        return;
-      case 2:
-        end();
-        return;
-      case 3:
-      case 4:
-        go_on();
-        return;
-      default:
-        work(one);
-        return;
+    const std::uint64_t what = random_() % 10;
+    if (what < 2) {
+      fork();
+    } else if (what < 3) {
+      end();
+    } else if (what < 7) {
+      go_on();
+    } else {
+      work(any());
     }
   }
   // Who waits for somebody gets done with it.
@@ -151,9 +144,17 @@ class Kernel {
 
   // Somebody waits for a zombie, or gets on with it.
   void go_on() {
-    auto at = processes_.begin();
-    std::advance(at, static_cast<std::ptrdiff_t>(random_() % processes_.size()));
-    go_on(at->first);
+    std::vector<std::uint64_t> parents;
+    for (const auto& [pid, process] : processes_) {
+      if (process.waits_for != 0) {
+        parents.push_back(pid);
+      } else if (process.figures.state == 'Z' && find(process.figures.ppid)->waits_for == 0) {
+        parents.push_back(process.figures.ppid);
+      }
+    }
+    if (!parents.empty()) {
+      go_on(parents[random_() % parents.size()]);
+    }
   }
   void go_on(std::uint64_t pid) {
     Process& parent = processes_.at(pid);
@@ -285,7 +286,7 @@ void check(std::uint64_t seed) {
   Oracle oracle(seed, false);
   for (int round = 0; round < 10; ++round) {
     for (int i = 0; i < 6; ++i) {
-      oracle.pass(1 + seed % 3);
+      oracle.pass(1 + seed % 6);
       ASSERT_LE(oracle.told(), oracle.written()) << "seed " << seed << " round " << round;
     }
     for (int i = 0; i < 2; ++i) {
@@ -294,7 +295,7 @@ void check(std::uint64_t seed) {
     ASSERT_EQ(oracle.told(), oracle.written()) << "seed " << seed << " round " << round;
     ASSERT_EQ(oracle.lost(), 0U) << "seed " << seed << " round " << round;
   }
-  EXPECT_GT(oracle.ends(), 10U) << "nobody was seen to end: this tells nothing";
+  EXPECT_GT(oracle.ends(), 30U) << "nobody was seen to end: this tells nothing";
 }
 
 TEST(ProcTasksOracle, SumsOverAnyHistoryAreExact) {
