@@ -37,6 +37,10 @@ std::uint64_t& published(ProcessEntry& process, std::size_t mark) {
   return process.sample.counters.values[static_cast<std::size_t>(counter)];
 }
 
+bool is_ancestor(const ProcessEntry* living, std::uint64_t born_by) {
+  return living != nullptr && living->sample.key.start_ns <= born_by;
+}
+
 bool tells_io(const ProcessEntry& process) { return process.io_state == IoState::kReadable; }
 
 bool covers(const ReapMarks& has, const ReapMarks& wanted, bool with_io) {
@@ -138,6 +142,7 @@ void ReapLedger::depart(std::unique_ptr<ProcessEntry> process, bool unsure) {
   process->sample.alive = false;
   process->sample.gauges = {};
   Departed& departed = departed_.emplace_back();
+  departed.parent = process->sample.parent_pid;
   departed.process = std::move(process);
   departed.unsure = unsure;
   departed.final = final;
@@ -175,18 +180,22 @@ const ReapLedger::Departed* ReapLedger::find_departed(std::uint32_t pid, std::ui
   auto at = std::lower_bound(
       departed_.begin(), departed_.end(), pid,
       [](const Departed& one, std::uint32_t wanted) { return one.process->pid() < wanted; });
+  const Departed* youngest = nullptr;
   for (; at != departed_.end() && at->process->pid() == pid; ++at) {
-    if (at->process.get() != child && at->process->sample.key.start_ns <= born_by) {
-      return &*at;
+    const std::uint64_t start_ns = at->process->sample.key.start_ns;
+    if (at->process.get() != child && start_ns <= born_by &&
+        (youngest == nullptr || youngest->process->sample.key.start_ns <= start_ns)) {
+      youngest = &*at;
     }
   }
-  return nullptr;
+  return youngest;
 }
 
-ReapLedger::Climb ReapLedger::start(const ProcessEntry& child, bool orphan, bool open) {
+ReapLedger::Climb ReapLedger::start(const ProcessEntry& child, std::uint32_t parent, bool orphan,
+                                    bool open) {
   Climb climb;
   climb.child = &child;
-  climb.at = child.sample.parent_pid;
+  climb.at = parent;
   climb.born_by = child.sample.key.start_ns;
   climb.orphan = orphan;
   climb.open = open;
@@ -196,16 +205,19 @@ ReapLedger::Climb ReapLedger::start(const ProcessEntry& child, bool orphan, bool
 
 bool ReapLedger::step(Climb& climb, const LiveProcesses& live) const {
   ProcessEntry* ancestor = find_process(live, climb.at);
+  std::uint32_t parent = 0;
   bool may_claim = true;
-  if (ancestor != nullptr && ancestor->sample.key.start_ns <= climb.born_by) {
+  if (is_ancestor(ancestor, climb.born_by)) {
     climb.living = climb.living == nullptr ? ancestor : climb.living;
     // One that ended passes its children on, before anybody waits for it. If it lives when all of the
     // child shows, the child was its own to the end.
     climb.orphan = climb.orphan || climb.open || ancestor->sample.state == 'Z';
     climb.done = !climb.orphan || ancestor->pid() == kInit;
     may_claim = !climb.open;
+    parent = ancestor->sample.parent_pid;
   } else if (const Departed* const gone = find_departed(climb.at, climb.born_by, climb.child)) {
     ancestor = gone->process.get();
+    parent = gone->parent;
     climb.orphan = true;
     // What it was read with is all there will be of it. Who reaped it shows as late as it left.
     climb.open = climb.open || gone->unsure;
@@ -215,7 +227,7 @@ bool ReapLedger::step(Climb& climb, const LiveProcesses& live) const {
     climb.at = kInit;
     return false;
   }
-  climb.at = ancestor->sample.parent_pid;
+  climb.at = parent;
   climb.born_by = ancestor->sample.key.start_ns;
   if (!ancestor->reaped) {
     return false;
@@ -227,7 +239,7 @@ bool ReapLedger::step(Climb& climb, const LiveProcesses& live) const {
 void ReapLedger::claim_all(const LiveProcesses& live) {
   std::vector<Departed*> way;
   for (Departed& departed : departed_) {
-    departed.climb = start(*departed.process, departed.orphan, departed.unsure);
+    departed.climb = start(*departed.process, departed.parent, departed.orphan, departed.unsure);
     if (!departed.claimed) {
       way.push_back(&departed);
     }
@@ -266,7 +278,7 @@ void ReapLedger::hold_back(const LiveProcesses& live) {
   }
   for (const ProcessEntry* const process : suspects_) {
     // Its parent may have reaped it and be gone as well.
-    Climb climb = start(*process, true, true);
+    Climb climb = start(*process, process->sample.parent_pid, true, true);
     for (int depth = 0; depth < kMaxAncestors && !climb.done; ++depth) {
       step(climb, live);
     }
@@ -297,19 +309,25 @@ void ReapLedger::settle(const LiveProcesses& live) {
   claim_all(live);
   charge_unread();
   hold_back(live);
+  pass_over_closed(live);
 }
 
-// Whose case is closed will be forgotten: the search starts further up.
-void ReapLedger::pass_over_closed(Departed& departed) const {
-  ProcessEntry& child = *departed.process;
-  for (int depth = 0; depth < kMaxAncestors; ++depth) {
-    const Departed* const gone =
-        find_departed(child.sample.parent_pid, child.sample.key.start_ns, &child);
-    if (gone == nullptr || !gone->closed()) {
-      return;
+// Whose case is closed will be forgotten: the search for the others starts further up.
+void ReapLedger::pass_over_closed(const LiveProcesses& live) {
+  for (Departed& departed : departed_) {
+    const ProcessEntry& child = *departed.process;
+    for (int depth = 0; depth < kMaxAncestors && !departed.closed(); ++depth) {
+      if (is_ancestor(find_process(live, departed.parent), child.sample.key.start_ns)) {
+        break;
+      }
+      const Departed* const gone =
+          find_departed(departed.parent, child.sample.key.start_ns, &child);
+      if (gone == nullptr || !gone->closed()) {
+        break;
+      }
+      departed.orphan = true;
+      departed.parent = gone->parent;
     }
-    departed.orphan = true;
-    child.sample.parent_pid = gone->process->sample.parent_pid;
   }
 }
 
@@ -321,7 +339,6 @@ void ReapLedger::finish(std::vector<ProcessSample>& out) {
   }
   for (Departed& departed : departed_) {
     if (!departed.closed()) {
-      pass_over_closed(departed);
       continue;
     }
     lost_ += departed.claimed || departed.final ? 0 : 1;

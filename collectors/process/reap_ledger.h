@@ -87,6 +87,7 @@ class ReapLedger {
   };
   struct Departed {
     std::unique_ptr<ProcessEntry> process;
+    std::uint32_t parent = 0;  // where the search for its reaper starts
     bool unsure = false;
     bool dying = false;
     bool orphan = false;
@@ -97,7 +98,8 @@ class ReapLedger {
     [[nodiscard]] bool closed() const { return claimed || !climb.open; }
   };
 
-  [[nodiscard]] static Climb start(const ProcessEntry& child, bool orphan, bool open);
+  [[nodiscard]] static Climb start(const ProcessEntry& child, std::uint32_t parent,
+                                   bool orphan, bool open);
   // One ancestor up. False: what has been passed is not for claims in this pass.
   bool step(Climb& climb, const LiveProcesses& live) const;
   void claim_all(const LiveProcesses& live);
@@ -105,7 +107,7 @@ class ReapLedger {
   void hold_back(const LiveProcesses& live);
   [[nodiscard]] const Departed* find_departed(std::uint32_t pid, std::uint64_t born_by,
                                               const ProcessEntry* child) const;
-  void pass_over_closed(Departed& departed) const;
+  void pass_over_closed(const LiveProcesses& live);
 
   std::vector<ProcessEntry*> reapers_;    // who have pools
   std::vector<Departed> departed_;        // bounded by what was alive in the last two passes
