@@ -51,6 +51,7 @@ using ReapMarks = std::array<std::uint64_t, kFirstIoMark + std::size(kIoFields)>
 // What a process got of children that did not claim it yet, see reap_ledger.h.
 struct ReapPool {
   ReapMarks left{};       // the I/O with its own
+  ReapMarks all{};        // before the claims of this pass
   ReapMarks fresh{};      // what came in this pass
   ReapMarks wanted{};     // by those whose case is open
   ReapMarks suspected{};  // of those who may have been reaped in this pass

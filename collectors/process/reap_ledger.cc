@@ -73,28 +73,6 @@ void take(ProcessEntry& reaper, ReapMarks& wanted) {
   }
 }
 
-bool claim(const ProcessEntry& child, const std::vector<ProcessEntry*>& reapers) {
-  ReapMarks wanted = marks_of(child);
-  ProcessEntry& last = *reapers.back();
-  if (covers(last.reaped->left, wanted, tells_io(last))) {
-    take(last, wanted);
-    return true;
-  }
-  ReapMarks sum{};
-  bool with_io = true;
-  for (const ProcessEntry* const reaper : reapers) {
-    add_to(sum, reaper->reaped->left);
-    with_io = with_io && tells_io(*reaper);
-  }
-  if (!covers(sum, wanted, with_io)) {
-    return false;
-  }
-  for (ProcessEntry* const reaper : reapers) {
-    take(*reaper, wanted);
-  }
-  return true;
-}
-
 void release(ProcessEntry& process) {
   ReapPool& pool = *process.reaped;
   if (std::exchange(pool.held, false)) {
@@ -191,69 +169,97 @@ const ReapLedger::Departed* ReapLedger::find_departed(std::uint32_t pid, std::ui
   return youngest;
 }
 
-ReapLedger::Climb ReapLedger::start(const ProcessEntry& child, std::uint32_t parent, bool orphan,
-                                    bool open) {
-  Climb climb;
-  climb.child = &child;
-  climb.at = parent;
-  climb.born_by = child.sample.key.start_ns;
-  climb.orphan = orphan;
-  climb.open = open;
-  climb.done = climb.at == 0;
-  return climb;
+ReapLedger::Climb ReapLedger::climb(const ProcessEntry& child, std::uint32_t parent, bool orphan,
+                                    bool open, const LiveProcesses& live) const {
+  Climb way;
+  way.open = open;
+  std::uint32_t at = parent;
+  std::uint64_t born_by = child.sample.key.start_ns;  // an ancestor is not younger
+  bool surplus = false;
+  for (int depth = 0; depth < kMaxAncestors && at != 0; ++depth) {
+    ProcessEntry* ancestor = find_process(live, at);
+    bool is_parent = false;
+    bool usable = true;
+    if (is_ancestor(ancestor, born_by)) {
+      way.living = way.living == nullptr ? ancestor : way.living;
+      // One that ends passes its children on, before anybody waits for it. If it lives when all of the
+      // child must show, the child was its own to the end.
+      is_parent = !orphan && !way.open && ancestor->sample.state != 'Z';
+      usable = !way.open;
+      at = ancestor->sample.parent_pid;
+    } else if (const Departed* const gone = find_departed(at, born_by, &child)) {
+      ancestor = gone->process.get();
+      // What it was read with is all there will be of it. Who reaped it shows as late as it left.
+      way.open = way.open || gone->unsure;
+      at = gone->parent;
+    } else {
+      at = at == kInit ? 0 : kInit;
+      orphan = true;
+      continue;
+    }
+    orphan = true;
+    born_by = ancestor->sample.key.start_ns;
+    if (ancestor->reaped) {
+      way.rungs.push_back({ancestor, depth, !usable, surplus});
+    } else if (is_parent) {
+      break;
+    }
+    surplus = surplus || is_parent;
+  }
+  return way;
 }
 
-bool ReapLedger::step(Climb& climb, const LiveProcesses& live) const {
-  ProcessEntry* ancestor = find_process(live, climb.at);
-  std::uint32_t parent = 0;
-  bool may_claim = true;
-  if (is_ancestor(ancestor, climb.born_by)) {
-    climb.living = climb.living == nullptr ? ancestor : climb.living;
-    // One that ended passes its children on, before anybody waits for it. If it lives when all of the
-    // child shows, the child was its own to the end.
-    climb.orphan = climb.orphan || climb.open || ancestor->sample.state == 'Z';
-    climb.done = !climb.orphan || ancestor->pid() == kInit;
-    may_claim = !climb.open;
-    parent = ancestor->sample.parent_pid;
-  } else if (const Departed* const gone = find_departed(climb.at, climb.born_by, climb.child)) {
-    ancestor = gone->process.get();
-    parent = gone->parent;
-    climb.orphan = true;
-    // What it was read with is all there will be of it. Who reaped it shows as late as it left.
-    climb.open = climb.open || gone->unsure;
-  } else {
-    climb.orphan = true;
-    climb.done = climb.at == kInit;
-    climb.at = kInit;
+// From the last of them, if that is enough, or else from all of them together: another, who had the
+// choice, may have claimed from a nearer one what it got from a farther one.
+bool ReapLedger::claim(const ProcessEntry& child, std::span<const Rung> rungs) {
+  ReapMarks wanted = marks_of(child);
+  const Rung& last = rungs.back();
+  const ReapPool& pool = *last.reaper->reaped;
+  if (!last.surplus && covers(pool.left, wanted, tells_io(*last.reaper))) {
+    take(*last.reaper, wanted);
+    return true;
+  }
+  ReapMarks sum{};
+  bool with_io = true;
+  for (const Rung& rung : rungs) {
+    const ReapPool& one = *rung.reaper->reaped;
+    const bool tells = tells_io(*rung.reaper);
+    if (last.surplus && !rung.surplus && !covers(one.all, wanted, tells)) {
+      return false;
+    }
+    add_to(sum, one.left);
+    with_io = with_io && tells;
+  }
+  if (!covers(sum, wanted, with_io)) {
     return false;
   }
-  climb.at = parent;
-  climb.born_by = ancestor->sample.key.start_ns;
-  if (!ancestor->reaped) {
-    return false;
+  for (const Rung& rung : rungs) {
+    take(*rung.reaper, wanted);
   }
-  climb.reapers.push_back(ancestor);
-  return may_claim;
+  return true;
 }
 
-void ReapLedger::claim_all(const LiveProcesses& live) {
-  std::vector<Departed*> way;
+// Level by level for all of them: children of a reaper before grandchildren it may have inherited.
+void ReapLedger::claim_all(bool with_io) {
+  std::vector<Departed*> claimants;
   for (Departed& departed : departed_) {
-    departed.climb = start(*departed.process, departed.parent, departed.orphan, departed.unsure);
-    if (!departed.claimed) {
-      way.push_back(&departed);
+    const ReapMarks wanted = marks_of(*departed.process);
+    const bool has_io = std::any_of(wanted.begin() + kFirstIoMark, wanted.end(),
+                                    [](std::uint64_t mark) { return mark != 0; });
+    if (!departed.claimed && has_io == with_io) {
+      claimants.push_back(&departed);
     }
   }
-  // Step by step up for all of them: children of a reaper before grandchildren it may have inherited.
-  for (int depth = 0; depth < kMaxAncestors && !way.empty(); ++depth) {
-    for (Departed* const departed : way) {
-      Climb& climb = departed->climb;
-      if (!climb.done && step(climb, live)) {
-        departed->claimed = claim(*departed->process, climb.reapers);
-        climb.done = climb.done || departed->claimed;
+  for (int depth = 0; depth < kMaxAncestors && !claimants.empty(); ++depth) {
+    std::erase_if(claimants, [depth](Departed* departed) {
+      const std::span<const Rung> rungs = departed->climb.rungs;
+      for (std::size_t i = 0; i < rungs.size() && rungs[i].depth <= depth; ++i) {
+        if (rungs[i].depth == depth && !rungs[i].open) {
+          departed->claimed = claim(*departed->process, rungs.first(i + 1));
+        }
       }
-    }
-    std::erase_if(way, [](const Departed* one) { return one->climb.done; });
+      return departed->claimed || rungs.empty() || rungs.back().depth <= depth;
+    });
   }
 }
 
@@ -269,23 +275,19 @@ void ReapLedger::charge_unread() {
 
 void ReapLedger::hold_back(const LiveProcesses& live) {
   for (const Departed& departed : departed_) {
-    for (ProcessEntry* const reaper : departed.climb.reapers) {
+    for (const Rung& rung : departed.climb.rungs) {
       if (!departed.closed()) {
-        add_to(reaper->reaped->wanted, marks_of(*departed.process));
-        reaper->reaped->awaited = true;
+        add_to(rung.reaper->reaped->wanted, marks_of(*departed.process));
+        rung.reaper->reaped->awaited = true;
       }
     }
   }
   for (const ProcessEntry* const process : suspects_) {
     // Its parent may have reaped it and be gone as well.
-    Climb climb = start(*process, process->sample.parent_pid, true, true);
-    for (int depth = 0; depth < kMaxAncestors && !climb.done; ++depth) {
-      step(climb, live);
-    }
-    for (ProcessEntry* const reaper : climb.reapers) {
-      if (reaper->reaped->grew()) {
-        add_to(reaper->reaped->suspected, marks_of(*process));
-        reaper->reaped->awaited = true;
+    for (const Rung& rung : climb(*process, process->sample.parent_pid, true, true, live).rungs) {
+      if (rung.reaper->reaped->grew()) {
+        add_to(rung.reaper->reaped->suspected, marks_of(*process));
+        rung.reaper->reaped->awaited = true;
       }
     }
   }
@@ -302,11 +304,17 @@ void ReapLedger::hold_back(const LiveProcesses& live) {
 void ReapLedger::settle(const LiveProcesses& live) {
   for (ProcessEntry* const reaper : reapers_) {
     release(*reaper);
+    reaper->reaped->all = reaper->reaped->left;
   }
   std::stable_sort(departed_.begin(), departed_.end(), [](const Departed& a, const Departed& b) {
     return a.process->pid() < b.process->pid();
   });
-  claim_all(live);
+  for (Departed& departed : departed_) {
+    departed.climb =
+        climb(*departed.process, departed.parent, departed.orphan, departed.unsure, live);
+  }
+  claim_all(true);
+  claim_all(false);  // for them nothing is at stake but the proof
   charge_unread();
   hold_back(live);
   pass_over_closed(live);

@@ -74,44 +74,45 @@ class ReapLedger {
   [[nodiscard]] std::uint64_t lost() const { return lost_; }
 
  private:
-  // The way from a process up its ancestors.
+  // An ancestor that has a pool.
+  struct Rung {
+    ProcessEntry* reaper = nullptr;
+    int depth = 0;
+    bool open = false;     // not for claims in this pass
+    bool surplus = false;  // the child cannot be in this pool, see claim()
+  };
+  // The way from a process up its ancestors, nearest first.
   struct Climb {
-    const ProcessEntry* child = nullptr;
-    std::uint32_t at = 0;
-    std::uint64_t born_by = 0;  // an ancestor is not younger
-    bool orphan = false;        // the parent does not live
-    bool open = false;          // the growth of those further up may show in the next pass only
-    bool done = false;
-    ProcessEntry* living = nullptr;      // the first on the way
-    std::vector<ProcessEntry*> reapers;  // who have pools, nearest first
+    std::vector<Rung> rungs;
+    ProcessEntry* living = nullptr;  // the first on the way
+    bool open = false;               // the growth of some may show in the next pass only
   };
   struct Departed {
     std::unique_ptr<ProcessEntry> process;
     std::uint32_t parent = 0;  // where the search for its reaper starts
     bool unsure = false;
     bool dying = false;
-    bool orphan = false;
-    bool final = false;  // nothing of it can have gone unseen
+    bool orphan = false;  // `parent` is not its parent
+    bool final = false;   // nothing of it can have gone unseen
     bool reported = false;
     bool claimed = false;
     Climb climb;
     [[nodiscard]] bool closed() const { return claimed || !climb.open; }
   };
 
-  [[nodiscard]] static Climb start(const ProcessEntry& child, std::uint32_t parent,
-                                   bool orphan, bool open);
-  // One ancestor up. False: what has been passed is not for claims in this pass.
-  bool step(Climb& climb, const LiveProcesses& live) const;
-  void claim_all(const LiveProcesses& live);
+  [[nodiscard]] Climb climb(const ProcessEntry& child, std::uint32_t parent, bool orphan, bool open,
+                            const LiveProcesses& live) const;
+  static bool claim(const ProcessEntry& child, std::span<const Rung> rungs);
+  void claim_all(bool with_io);
   void charge_unread();
   void hold_back(const LiveProcesses& live);
   [[nodiscard]] const Departed* find_departed(std::uint32_t pid, std::uint64_t born_by,
                                               const ProcessEntry* child) const;
   void pass_over_closed(const LiveProcesses& live);
 
-  std::vector<ProcessEntry*> reapers_;    // who have pools
-  std::vector<Departed> departed_;        // bounded by what was alive in the last two passes
-  std::vector<ProcessEntry*> suspects_;   // of this pass
+  std::vector<ProcessEntry*> reapers_;   // who have pools
+  std::vector<Departed> departed_;       // bounded by what was alive in the last two passes
+  std::vector<ProcessEntry*> suspects_;  // of this pass
   std::uint64_t lost_ = 0;
 };
 
