@@ -403,7 +403,7 @@ class ProcTasks final : public TaskSource {
       if (ancestor == nullptr) {
         return true;  // departed: who inherits is one of those further up
       }
-      if (ancestor->pid() > process.pid() && ancestor->reaped && ancestor->reaped->grew()) {
+      if (ancestor->pid() > process.pid() && ancestor->reaped && ancestor->reaped->grew) {
         return true;
       }
       at = ancestor->sample.parent_pid;

@@ -48,16 +48,16 @@ inline constexpr IoField kIoFields[] = {
 inline constexpr std::size_t kFirstIoMark = 2;
 using ReapMarks = std::array<std::uint64_t, kFirstIoMark + std::size(kIoFields)>;
 
-// What a process got of children that did not claim it yet, see reap_ledger.h.
+// What a process got of children that did not claim it yet, see reap_ledger.h. The I/O with its own.
 struct ReapPool {
-  ReapMarks left{};       // the I/O with its own
-  ReapMarks all{};        // before the claims of this pass
-  ReapMarks fresh{};      // what came in this pass
+  ReapMarks old{};        // before this pass, as far as somebody waits for it
+  ReapMarks fresh{};      // since
+  ReapMarks all{};        // both, and what was claimed of them
   ReapMarks wanted{};     // by those whose case is open
   ReapMarks suspected{};  // of those who may have been reaped in this pass
   bool awaited = false;   // by any of them
-  bool held = false;      // the I/O that is left is not in the published counters
-  [[nodiscard]] bool grew() const { return (fresh[0] | fresh[1]) != 0; }
+  bool held = false;      // the I/O that is left of old is not in the published counters
+  bool grew = false;      // in this pass
 };
 
 struct ProcessEntry {

@@ -56,13 +56,28 @@ void charge_in_advance(ProcessEntry& reaper, const ReapMarks& wanted) {
   }
 }
 
+// What of a pool a case may claim: nobody is in a growth from before its last sight.
+ReapMarks open_to(const ReapPool& pool, bool waits) {
+  ReapMarks out = pool.fresh;
+  if (waits) {
+    add_to(out, pool.old);
+  }
+  return out;
+}
+
+std::uint64_t take_from(std::uint64_t& left, std::uint64_t& wanted) {
+  const std::uint64_t taken = std::min(left, wanted);
+  left -= taken;
+  wanted -= taken;
+  return taken;
+}
+
 // Takes what there is.
-void take(ProcessEntry& reaper, ReapMarks& wanted) {
-  ReapMarks& left = reaper.reaped->left;
+void take(ProcessEntry& reaper, ReapMarks& wanted, bool waits) {
+  ReapPool& pool = *reaper.reaped;
   for (std::size_t i = 0; i < wanted.size(); ++i) {
-    const std::uint64_t taken = std::min(left[i], wanted[i]);
-    left[i] -= taken;
-    wanted[i] -= taken;
+    std::uint64_t taken = waits ? take_from(pool.old[i], wanted[i]) : 0;
+    taken += take_from(pool.fresh[i], wanted[i]);
     if (i >= kFirstIoMark) {
       published(reaper, i) -= taken;
     }
@@ -76,8 +91,8 @@ void take(ProcessEntry& reaper, ReapMarks& wanted) {
 void release(ProcessEntry& process) {
   ReapPool& pool = *process.reaped;
   if (std::exchange(pool.held, false)) {
-    for (std::size_t i = kFirstIoMark; i < pool.left.size(); ++i) {
-      published(process, i) += pool.left[i];
+    for (std::size_t i = kFirstIoMark; i < pool.old.size(); ++i) {
+      published(process, i) += pool.old[i];
     }
   }
 }
@@ -86,22 +101,23 @@ void release(ProcessEntry& process) {
 void hold(ProcessEntry& process) {
   ReapPool& pool = *process.reaped;
   pool.held = process.sample.alive;
-  for (std::size_t i = 0; i < pool.left.size(); ++i) {
+  for (std::size_t i = 0; i < pool.old.size(); ++i) {
     const std::uint64_t suspected = std::min(pool.suspected[i], pool.fresh[i]);
-    pool.left[i] = std::min(pool.left[i], pool.wanted[i] + suspected);
+    pool.old[i] = std::min(pool.old[i] + pool.fresh[i], pool.wanted[i] + suspected);
     if (i < kFirstIoMark) {
       continue;
     }
     if (pool.held) {
-      published(process, i) -= pool.left[i];
+      published(process, i) -= pool.old[i];
     } else {
-      pool.left[i] = 0;  // now is the last time it is published
+      pool.old[i] = 0;  // now is the last time it is published
     }
   }
   pool.fresh = {};
   pool.wanted = {};
   pool.suspected = {};
   pool.awaited = false;
+  pool.grew = false;
 }
 
 }  // namespace
@@ -140,15 +156,16 @@ void ReapLedger::add(ProcessEntry& reaper, const ReapMarks& growth) {
     reaper.reaped = std::make_unique<ReapPool>();
     reapers_.push_back(&reaper);
   }
-  release(reaper);
-  add_to(reaper.reaped->left, growth);
-  add_to(reaper.reaped->fresh, growth);
+  ReapPool& pool = *reaper.reaped;
+  add_to(pool.fresh, growth);
+  add_to(pool.all, growth);
+  pool.grew = pool.grew || (growth[0] | growth[1]) != 0;
 }
 
 std::uint32_t ReapLedger::highest_reaper() const {
   std::uint32_t highest = 0;
   for (const ProcessEntry* const reaper : reapers_) {
-    highest = reaper->reaped->grew() ? std::max(highest, reaper->pid()) : highest;
+    highest = reaper->reaped->grew ? std::max(highest, reaper->pid()) : highest;
   }
   return highest;
 }
@@ -211,30 +228,31 @@ ReapLedger::Climb ReapLedger::climb(const ProcessEntry& child, std::uint32_t par
 
 // From the last of them, if that is enough, or else from all of them together: another, who had the
 // choice, may have claimed from a nearer one what it got from a farther one.
-bool ReapLedger::claim(const ProcessEntry& child, std::span<const Rung> rungs) {
-  ReapMarks wanted = marks_of(child);
+bool ReapLedger::claim(const Departed& departed, std::span<const Rung> rungs) {
+  ReapMarks wanted = marks_of(*departed.process);
+  const bool waits = departed.waits;
   const Rung& last = rungs.back();
-  const ReapPool& pool = *last.reaper->reaped;
-  if (!last.surplus && covers(pool.left, wanted, tells_io(*last.reaper))) {
-    take(*last.reaper, wanted);
+  if (!last.surplus &&
+      covers(open_to(*last.reaper->reaped, waits), wanted, tells_io(*last.reaper))) {
+    take(*last.reaper, wanted, waits);
     return true;
   }
   ReapMarks sum{};
   bool with_io = true;
   for (const Rung& rung : rungs) {
-    const ReapPool& one = *rung.reaper->reaped;
+    const ReapPool& pool = *rung.reaper->reaped;
     const bool tells = tells_io(*rung.reaper);
-    if (last.surplus && !rung.surplus && !covers(one.all, wanted, tells)) {
+    if (last.surplus && !rung.surplus && !covers(pool.all, wanted, tells)) {
       return false;
     }
-    add_to(sum, one.left);
+    add_to(sum, open_to(pool, waits));
     with_io = with_io && tells;
   }
   if (!covers(sum, wanted, with_io)) {
     return false;
   }
   for (const Rung& rung : rungs) {
-    take(*rung.reaper, wanted);
+    take(*rung.reaper, wanted, waits);
   }
   return true;
 }
@@ -255,7 +273,7 @@ void ReapLedger::claim_all(bool with_io) {
       const std::span<const Rung> rungs = departed->climb.rungs;
       for (std::size_t i = 0; i < rungs.size() && rungs[i].depth <= depth; ++i) {
         if (rungs[i].depth == depth && !rungs[i].open) {
-          departed->claimed = claim(*departed->process, rungs.first(i + 1));
+          departed->claimed = claim(*departed, rungs.first(i + 1));
         }
       }
       return departed->claimed || rungs.empty() || rungs.back().depth <= depth;
@@ -285,7 +303,7 @@ void ReapLedger::hold_back(const LiveProcesses& live) {
   for (const ProcessEntry* const process : suspects_) {
     // Its parent may have reaped it and be gone as well.
     for (const Rung& rung : climb(*process, process->sample.parent_pid, true, true, live).rungs) {
-      if (rung.reaper->reaped->grew()) {
+      if (rung.reaper->reaped->grew) {
         add_to(rung.reaper->reaped->suspected, marks_of(*process));
         rung.reaper->reaped->awaited = true;
       }
@@ -304,7 +322,6 @@ void ReapLedger::hold_back(const LiveProcesses& live) {
 void ReapLedger::settle(const LiveProcesses& live) {
   for (ProcessEntry* const reaper : reapers_) {
     release(*reaper);
-    reaper->reaped->all = reaper->reaped->left;
   }
   std::stable_sort(departed_.begin(), departed_.end(), [](const Departed& a, const Departed& b) {
     return a.process->pid() < b.process->pid();
@@ -347,6 +364,7 @@ void ReapLedger::finish(std::vector<ProcessSample>& out) {
   }
   for (Departed& departed : departed_) {
     if (!departed.closed()) {
+      departed.waits = true;
       continue;
     }
     lost_ += departed.claimed || departed.final ? 0 : 1;

@@ -90,6 +90,7 @@ class ReapLedger {
   struct Departed {
     std::unique_ptr<ProcessEntry> process;
     std::uint32_t parent = 0;  // where the search for its reaper starts
+    bool waits = false;  // from an earlier pass
     bool unsure = false;
     bool dying = false;
     bool orphan = false;  // `parent` is not its parent
@@ -102,7 +103,7 @@ class ReapLedger {
 
   [[nodiscard]] Climb climb(const ProcessEntry& child, std::uint32_t parent, bool orphan, bool open,
                             const LiveProcesses& live) const;
-  static bool claim(const ProcessEntry& child, std::span<const Rung> rungs);
+  static bool claim(const Departed& departed, std::span<const Rung> rungs);
   void claim_all(bool with_io);
   void charge_unread();
   void hold_back(const LiveProcesses& live);
