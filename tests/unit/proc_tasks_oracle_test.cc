@@ -24,7 +24,9 @@ using testing::io_text;
 using testing::stat_text;
 
 constexpr std::uint64_t kInit = 1;
-constexpr std::uint64_t kHighestPid = 40;  // numbers come round: children below and above their parent
+constexpr std::size_t kMaxProcesses = 20;
+// Numbers come round: children below and above their parent. Not within one pass.
+constexpr std::uint64_t kHighestPid = 150;
 
 // What happens follows kernel/exit.c: a child that ends is a zombie; who waits for it marks it (X), gets
 // its figures, and takes it out of /proc, in three steps, and does nothing else in between. The children
@@ -70,6 +72,8 @@ class Kernel {
     }
   }
 
+  void begin_pass() { forks_ = 0; }
+
   [[nodiscard]] const std::map<std::uint64_t, Process>& processes() const { return processes_; }
   [[nodiscard]] std::uint64_t written() const { return written_; }
   std::uint64_t random(std::uint64_t below) { return random_() % below; }
@@ -100,9 +104,10 @@ class Kernel {
 
   void fork() {
     const std::uint64_t parent = any_pid();
-    if (parent == 0 || processes_.size() > kHighestPid / 2) {
+    if (parent == 0 || processes_.size() > kMaxProcesses || forks_ > kHighestPid / 2) {
       return;
     }
+    ++forks_;
     do {
       last_pid_ = last_pid_ % kHighestPid + 1;
     } while (processes_.contains(last_pid_));
@@ -182,6 +187,7 @@ class Kernel {
   bool may_ignore_;
   std::map<std::uint64_t, Process> processes_;
   std::uint64_t last_pid_ = kInit;
+  std::uint64_t forks_ = 0;  // in this pass
   std::uint64_t clock_ = 100;
   std::uint64_t written_ = 0;
 };
@@ -206,6 +212,7 @@ class Oracle {
     if (busy == 0) {
       kernel_.rest();
     }
+    kernel_.begin_pass();
     for (std::uint64_t pid = kInit; pid <= kHighestPid; ++pid) {
       show(pid);
     }
@@ -244,7 +251,9 @@ class Oracle {
   void show(std::uint64_t pid) {
     const auto at = kernel_.processes().find(pid);
     if (at == kernel_.processes().end()) {
-      hide(pid);
+      if (shown_.contains({pid, "/stat"})) {
+        hide(pid);
+      }
       return;
     }
     Fake figures = at->second.figures;
