@@ -37,6 +37,11 @@ std::uint64_t& published(ProcessEntry& process, std::size_t mark) {
   return process.sample.counters.values[static_cast<std::size_t>(counter)];
 }
 
+bool has_io(const ReapMarks& marks) {
+  return std::any_of(marks.begin() + kFirstIoMark, marks.end(),
+                     [](std::uint64_t mark) { return mark != 0; });
+}
+
 bool is_ancestor(const ProcessEntry* living, std::uint64_t born_by) {
   return living != nullptr && living->sample.key.start_ns <= born_by;
 }
@@ -232,6 +237,10 @@ bool ReapLedger::claim(const Departed& departed, std::span<const Rung> rungs) {
   ReapMarks wanted = marks_of(*departed.process);
   const bool waits = departed.waits;
   const Rung& last = rungs.back();
+  if (!has_io(wanted)) {
+    // Nothing to take off, so the proof is left to those who have.
+    return !last.surplus && covers(last.reaper->reaped->all, wanted, false);
+  }
   if (!last.surplus &&
       covers(open_to(*last.reaper->reaped, waits), wanted, tells_io(*last.reaper))) {
     take(*last.reaper, wanted, waits);
@@ -258,13 +267,10 @@ bool ReapLedger::claim(const Departed& departed, std::span<const Rung> rungs) {
 }
 
 // Level by level for all of them: children of a reaper before grandchildren it may have inherited.
-void ReapLedger::claim_all(bool with_io) {
+void ReapLedger::claim_all() {
   std::vector<Departed*> claimants;
   for (Departed& departed : departed_) {
-    const ReapMarks wanted = marks_of(*departed.process);
-    const bool has_io = std::any_of(wanted.begin() + kFirstIoMark, wanted.end(),
-                                    [](std::uint64_t mark) { return mark != 0; });
-    if (!departed.claimed && has_io == with_io) {
+    if (!departed.claimed) {
       claimants.push_back(&departed);
     }
   }
@@ -330,8 +336,7 @@ void ReapLedger::settle(const LiveProcesses& live) {
     departed.climb =
         climb(*departed.process, departed.parent, departed.orphan, departed.unsure, live);
   }
-  claim_all(true);
-  claim_all(false);  // for them nothing is at stake but the proof
+  claim_all();
   charge_unread();
   hold_back(live);
   pass_over_closed(live);

@@ -104,7 +104,7 @@ class ReapLedger {
   [[nodiscard]] Climb climb(const ProcessEntry& child, std::uint32_t parent, bool orphan, bool open,
                             const LiveProcesses& live) const;
   static bool claim(const Departed& departed, std::span<const Rung> rungs);
-  void claim_all(bool with_io);
+  void claim_all();
   void charge_unread();
   void hold_back(const LiveProcesses& live);
   [[nodiscard]] const Departed* find_departed(std::uint32_t pid, std::uint64_t born_by,
