@@ -102,27 +102,40 @@ void release(ProcessEntry& process) {
   }
 }
 
+ReapMarks kept(const ReapPool& pool) {
+  ReapMarks out{};
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    const std::uint64_t suspected = std::min(pool.suspected[i], pool.fresh[i]);
+    out[i] = std::min(pool.old[i] + pool.fresh[i], pool.wanted[i] + suspected);
+  }
+  return out;
+}
+
 // Keeps of the pool what is wanted, and publishes the rest.
 void hold(ProcessEntry& process) {
   ReapPool& pool = *process.reaped;
-  pool.held = process.sample.alive;
-  for (std::size_t i = 0; i < pool.old.size(); ++i) {
-    const std::uint64_t suspected = std::min(pool.suspected[i], pool.fresh[i]);
-    pool.old[i] = std::min(pool.old[i] + pool.fresh[i], pool.wanted[i] + suspected);
-    if (i < kFirstIoMark) {
-      continue;
-    }
-    if (pool.held) {
-      published(process, i) -= pool.old[i];
-    } else {
-      pool.old[i] = 0;  // now is the last time it is published
-    }
+  pool.old = kept(pool);
+  pool.held = true;
+  for (std::size_t i = kFirstIoMark; i < pool.old.size(); ++i) {
+    published(process, i) -= pool.old[i];
   }
   pool.fresh = {};
   pool.wanted = {};
   pool.suspected = {};
   pool.awaited = false;
   pool.grew = false;
+}
+
+// One that departed and whose own reaper is not known yet is not published again: what is wanted of its
+// pool is looked for at that reaper, who gets it.
+void pass_up(ProcessEntry& process) {
+  const ReapMarks left = kept(*process.reaped);
+  process.child_minor_faults -= left[0];
+  process.child_major_faults -= left[1];
+  for (std::size_t i = kFirstIoMark; i < left.size(); ++i) {
+    process.raw_io.*kIoFields[i - kFirstIoMark].member -= left[i];
+    published(process, i) -= left[i];
+  }
 }
 
 }  // namespace
@@ -315,8 +328,13 @@ void ReapLedger::hold_back(const LiveProcesses& live) {
       }
     }
   }
+  for (const Departed& departed : departed_) {
+    if (departed.process->reaped && !departed.closed()) {
+      pass_up(*departed.process);
+    }
+  }
   std::erase_if(reapers_, [](ProcessEntry* reaper) {
-    if (!reaper->reaped->awaited) {
+    if (!reaper->reaped->awaited || !reaper->sample.alive) {
       reaper->reaped.reset();
       return true;
     }
@@ -373,9 +391,7 @@ void ReapLedger::finish(std::vector<ProcessSample>& out) {
       continue;
     }
     lost_ += departed.claimed || departed.final ? 0 : 1;
-    departed.process->reaped.reset();
   }
-  std::erase_if(reapers_, [](const ProcessEntry* reaper) { return !reaper->reaped; });
   std::erase_if(departed_, [](const Departed& departed) { return departed.closed(); });
 }
 
