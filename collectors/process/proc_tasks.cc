@@ -329,6 +329,7 @@ class ProcTasks final : public TaskSource {
 
   void apply(ProcessEntry& process, const PidStat& stat, const TaskFile& io, bool is_new) {
     process.read = true;
+    process.suspect = false;
     delays_.saw(stat.block_delay_ticks);
     process.before_delays = (process.before_delays || delays_.off()) && stat.block_delay_ticks == 0;
     apply_stat(process, stat);

@@ -85,6 +85,7 @@ struct ProcessEntry {
   bool no_schedstat = false;
   bool no_memory_split = false;
   bool before_delays = false;  // born while delay accounting was off
+  bool suspect = false;        // see reap_ledger.h
   bool read = false;           // in this pass
   bool silent = false;         // its files did not answer in this pass, or were not asked
 

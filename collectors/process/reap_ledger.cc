@@ -155,6 +155,7 @@ void ReapLedger::depart(std::unique_ptr<ProcessEntry> process, bool unsure) {
   process->sample.gauges = {};
   Departed& departed = departed_.emplace_back();
   departed.parent = process->sample.parent_pid;
+  departed.waits = process->suspect;
   departed.process = std::move(process);
   departed.unsure = unsure;
   departed.final = final;

@@ -61,8 +61,12 @@ class ReapLedger {
   // No process above this pid waited for children in this pass.
   [[nodiscard]] std::uint32_t highest_reaper() const;
 
-  // It lives as far as one knows, and may have been reaped before its reaper was read.
-  void suspect(ProcessEntry& process) { suspects_.push_back(&process); }
+  // It lives as far as one knows, and may have been reaped before its reaper was read. The caller takes
+  // the mark off when it is seen alive.
+  void suspect(ProcessEntry& process) {
+    process.suspect = true;
+    suspects_.push_back(&process);
+  }
 
   // Takes the claims of departed processes off the published counters of their reapers.
   void settle(const LiveProcesses& live);
@@ -90,7 +94,7 @@ class ReapLedger {
   struct Departed {
     std::unique_ptr<ProcessEntry> process;
     std::uint32_t parent = 0;  // where the search for its reaper starts
-    bool waits = false;  // from an earlier pass
+    bool waits = false;  // it may be in the growth of an earlier pass
     bool unsure = false;
     bool dying = false;
     bool orphan = false;  // `parent` is not its parent

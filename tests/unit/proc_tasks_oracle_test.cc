@@ -290,9 +290,8 @@ class Oracle {
   std::uint64_t ends_ = 0;
 };
 
-// As many reads, the more the kernel does between them.
-void check(std::uint64_t seed) {
-  Oracle oracle(seed, false);
+void check_sums(std::uint64_t seed, bool may_ignore) {
+  Oracle oracle(seed, may_ignore);
   for (int round = 0; round < 10; ++round) {
     for (int i = 0; i < 6; ++i) {
       oracle.pass(1 + seed % 6);
@@ -301,15 +300,25 @@ void check(std::uint64_t seed) {
     for (int i = 0; i < 2; ++i) {
       oracle.pass(0);
     }
-    ASSERT_EQ(oracle.told(), oracle.written()) << "seed " << seed << " round " << round;
-    ASSERT_EQ(oracle.lost(), 0U) << "seed " << seed << " round " << round;
+    if (may_ignore) {
+      ASSERT_LE(oracle.told(), oracle.written()) << "seed " << seed << " round " << round;
+    } else {
+      ASSERT_EQ(oracle.told(), oracle.written()) << "seed " << seed << " round " << round;
+      ASSERT_EQ(oracle.lost(), 0U) << "seed " << seed << " round " << round;
+    }
   }
   EXPECT_GT(oracle.ends(), 30U) << "nobody was seen to end: this tells nothing";
 }
 
 TEST(ProcTasksOracle, SumsOverAnyHistoryAreExact) {
   for (std::uint64_t seed = 0; seed < 300; ++seed) {
-    check(seed);
+    check_sums(seed, false);
+  }
+}
+
+TEST(ProcTasksOracle, NothingIsCountedTwiceWhereSomeAreNotReaped) {
+  for (std::uint64_t seed = 0; seed < 300; ++seed) {
+    check_sums(seed, true);
   }
 }
 
