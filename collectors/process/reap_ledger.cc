@@ -301,12 +301,27 @@ void ReapLedger::claim_all() {
   }
 }
 
-// Their reaper, if they have one, was not read. Rather too little of it is counted than theirs twice.
-void ReapLedger::charge_unread() {
-  for (const Departed& departed : departed_) {
-    ProcessEntry* const living = departed.climb.living;
-    if (!departed.claimed && !departed.climb.open && living != nullptr && !living->read) {
-      charge_in_advance(*living, marks_of(*departed.process));
+// Rather too little is counted than anything twice, and told as lost: what nobody can prove to be in a
+// growth is taken off all the same where it can be in it. That is so when the reaper was not read, and
+// when others have claimed so much of a pool that once had room for it.
+void ReapLedger::give_way() {
+  for (Departed& departed : departed_) {
+    if (departed.claimed || departed.climb.open) {
+      continue;
+    }
+    ReapMarks wanted = marks_of(*departed.process);
+    if (ProcessEntry* const living = departed.climb.living; living != nullptr && !living->read) {
+      departed.final = false;
+      charge_in_advance(*living, wanted);
+      continue;
+    }
+    for (const Rung& rung : departed.climb.rungs) {
+      if (!rung.surplus && covers(rung.reaper->reaped->all, wanted, tells_io(*rung.reaper))) {
+        departed.final = false;
+        take(*rung.reaper, wanted, true);
+        charge_in_advance(*rung.reaper, wanted);
+        break;
+      }
     }
   }
 }
@@ -356,7 +371,7 @@ void ReapLedger::settle(const LiveProcesses& live) {
         climb(*departed.process, departed.parent, departed.orphan, departed.unsure, live);
   }
   claim_all();
-  charge_unread();
+  give_way();
   hold_back(live);
   pass_over_closed(live);
 }

@@ -109,7 +109,7 @@ class ReapLedger {
                             const LiveProcesses& live) const;
   static bool claim(const Departed& departed, std::span<const Rung> rungs);
   void claim_all();
-  void charge_unread();
+  void give_way();
   void hold_back(const LiveProcesses& live);
   [[nodiscard]] const Departed* find_departed(std::uint32_t pid, std::uint64_t born_by,
                                               const ProcessEntry* child) const;
