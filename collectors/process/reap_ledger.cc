@@ -319,7 +319,6 @@ void ReapLedger::give_way() {
       if (!rung.surplus && covers(rung.reaper->reaped->all, wanted, tells_io(*rung.reaper))) {
         departed.final = false;
         take(*rung.reaper, wanted, true);
-        charge_in_advance(*rung.reaper, wanted);
         break;
       }
     }

@@ -311,13 +311,13 @@ void check_sums(std::uint64_t seed, bool may_ignore) {
 }
 
 TEST(ProcTasksOracle, SumsOverAnyHistoryAreExact) {
-  for (std::uint64_t seed = 0; seed < 1000; ++seed) {
+  for (std::uint64_t seed = 0; seed < 2000; ++seed) {
     check_sums(seed, false);
   }
 }
 
 TEST(ProcTasksOracle, NothingIsCountedTwiceWhereSomeAreNotReaped) {
-  for (std::uint64_t seed = 0; seed < 1000; ++seed) {
+  for (std::uint64_t seed = 0; seed < 2000; ++seed) {
     check_sums(seed, true);
   }
 }
