@@ -29,7 +29,6 @@ namespace tidegauge {
 namespace {
 
 constexpr std::size_t kMaxLateChecks = 1000;
-constexpr int kMaxAncestors = 64;  // a tree this deep is no tree
 // The mount table of a container host is long, and remounts of /proc are rare.
 constexpr std::uint32_t kMountPasses = 20;
 
@@ -445,6 +444,7 @@ class ProcTasks final : public TaskSource {
       if (!process->read && !process->silent) {
         continue;
       }
+      process->told = true;
       ProcessSample& sample = out.processes.emplace_back(process->sample);
       withdraw_block_delay(sample, *process);
       missing_.add_process(sample, *process,

@@ -16,6 +16,7 @@
 
 namespace tidegauge {
 
+inline constexpr int kMaxAncestors = 64;                 // a tree this deep is no tree
 inline constexpr std::uint64_t kNsPerTick = 10'000'000;  // USER_HZ is 100 on every architecture
 
 enum class IoState : std::uint8_t { kReadable, kDenied, kNoAccounting, kMalformed };
@@ -79,7 +80,7 @@ struct ProcessEntry {
 
   IoState io_state = IoState::kNoAccounting;
   DetailState detail = DetailState::kPending;
-  bool io_seen = false;
+  bool told = false;          // in a pass
   bool dirty = true;          // ran since the details were read
   bool stuck_thread = false;  // a thread other than the leader was in D when last looked at
   bool no_schedstat = false;

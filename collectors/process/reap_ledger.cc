@@ -8,7 +8,6 @@ namespace tidegauge {
 
 namespace {
 
-constexpr int kMaxAncestors = 64;  // a tree this deep is no tree
 constexpr std::uint32_t kInit = 1;
 
 // Ends that hide nothing: a zombie's counters are final, a kernel thread has nobody to wait for it.
@@ -126,15 +125,14 @@ void hold(ProcessEntry& process) {
   pool.grew = false;
 }
 
-// One that departed and whose own reaper is not known yet is not published again: what is wanted of its
-// pool is looked for at that reaper, who gets it.
+// One that departed is published for the last time. While its own reaper is not known, what is wanted of
+// its pool is looked for there: who reaps it gets all of it.
 void pass_up(ProcessEntry& process) {
-  const ReapMarks left = kept(*process.reaped);
-  process.child_minor_faults -= left[0];
-  process.child_major_faults -= left[1];
+  ReapMarks left = kept(*process.reaped);
+  take_from(process.child_minor_faults, left[0]);
+  take_from(process.child_major_faults, left[1]);
   for (std::size_t i = kFirstIoMark; i < left.size(); ++i) {
-    process.raw_io.*kIoFields[i - kFirstIoMark].member -= left[i];
-    published(process, i) -= left[i];
+    published(process, i) -= take_from(process.raw_io.*kIoFields[i - kFirstIoMark].member, left[i]);
   }
 }
 
@@ -156,9 +154,16 @@ void ReapLedger::depart(std::unique_ptr<ProcessEntry> process, bool unsure) {
   Departed& departed = departed_.emplace_back();
   departed.parent = process->sample.parent_pid;
   departed.waits = process->suspect;
-  departed.process = std::move(process);
   departed.unsure = unsure;
   departed.final = final;
+  if (!process->told) {
+    // Nobody knows of it yet: who reaps it keeps what it did. It only shows the way up.
+    departed.reported = true;
+    departed.claimed = true;
+    std::erase(reapers_, process.get());
+    process->reaped.reset();
+  }
+  departed.process = std::move(process);
 }
 
 void ReapLedger::dying(const ProcessKey& key) {
@@ -303,7 +308,7 @@ void ReapLedger::claim_all() {
 
 // Rather too little is counted than anything twice, and told as lost: what nobody can prove to be in a
 // growth is taken off all the same where it can be in it. That is so when the reaper was not read, and
-// when others have claimed so much of a pool that once had room for it.
+// when a pool had room for it before others claimed from it.
 void ReapLedger::give_way() {
   for (Departed& departed : departed_) {
     if (departed.claimed || departed.climb.open) {

@@ -10,28 +10,34 @@
 // no child has claimed is its pool:
 //
 // - A departed process claims what it was last seen with (its own and its children's faults, and its
-//   I/O) from the pool of its parent. Where the parent has departed too, it may have reaped first and
-//   been reaped; or the child went to a subreaper or pid 1, which are ancestors as well. So it looks
-//   further up, and the pools on the way count together when none is enough.
+//   I/O) from the pool of its parent. A parent that ended may have reaped it first, or have passed it
+//   on to a subreaper or pid 1, which are ancestors as well. So the search goes on above such a one.
 // - A pool that is smaller in any figure shows that nobody reaped. What was claimed is taken off the
 //   published counters.
+// - Where several could have been the reaper, one may claim from a pool what it got elsewhere. What is
+//   missing then is left further up: the pools on the way count together when none is enough.
 //
-// A pass is no moment: processes are read one after the other, io before stat. Three rules make up for it:
+// A pass is no moment: processes are read one after the other, io before stat. Four rules make up for it:
 //
 // - A process that was still listed when the pass began left perhaps after its reaper was read, or
 //   between the reads of its io and its stat. Its case stays open for the next pass, which reads all of
-//   it. One that shows X is leaving: it may have been waited for or not. Its case stays open until the
-//   pass after the last one that lists it.
+//   it. One that shows X is leaving: its reaper may have its figures or not. Its case stays open until
+//   the pass after the last one that lists it.
 // - While a case is open, as much as it may claim stays in the pools and is held back from the published
 //   counters: nothing that was published can be taken back.
 // - Who was read before an ancestor that reaped since may be part of its growth. The caller looks for
 //   them again when all are read. Whom it cannot look at is suspect: its claim is held back the same way.
+// - Nobody claims from what was in a pool before its last sight.
 //
-// So the sum over parent and child stays true, and nothing is ever counted twice where the reaper is an
-// ancestor. What a child did after its last sight, and children nobody saw alive, stay with who reaped
-// them. Where nothing shows that anybody reaped (SIGCHLD ignored, a parent in another pid namespace), the
-// last doings are lost, and counted. What /proc cannot tell: when nobody reaped, but the parent reaped
-// an unseen child at least as big in every figure, that child's I/O is lost instead.
+// So the sum over parent and child stays true. What a child did after its last sight, and children no pass
+// has told of, stay with who reaped them. Where nothing shows that anybody reaped (SIGCHLD ignored, a parent
+// in another pid namespace), the last doings are lost, and counted. What /proc cannot tell:
+//
+// - Nobody reaped, and the parent reaped somebody unseen who is at least as big in every figure: that
+//   one's I/O is taken for the child's, too little is counted, and nothing tells.
+// - A process that came into its pid namespace from outside ends, and in the same interval so does its
+//   child: pid 1 of the namespace reaps that, and is not among the ancestors. It is counted twice, and
+//   told as lost.
 
 #include <cstdint>
 #include <memory>

@@ -438,12 +438,32 @@ TEST(ProcTasksReaped, BetweenTheReadsOfItAndOfItsParentInTheFirstPass) {
   host.put(500, {.ppid = 0, .minor = 50, .child_minor = 900, .io = 5000});
   host.put(20, {.ppid = 500, .minor = 30, .io = 200});
   host.all_read = [&] { host.gone(20); };
-  host.pass();
-  EXPECT_EQ(host.io(500), MaybeIo(4800));
-  EXPECT_EQ(host.io(20, false), MaybeIo(200));
+  EXPECT_EQ(host.pass().processes.size(), 1U) << "nobody was told of 20";
+  EXPECT_EQ(host.io(500), MaybeIo(5000));
   host.all_read = {};
   EXPECT_EQ(host.pass().lost_exits, 0U);
-  EXPECT_EQ(host.io(500), MaybeIo(4800));
+  EXPECT_EQ(host.io(500), MaybeIo(5000));
+}
+
+// 20 is new in this pass, so that who reaped it keeps what it did; 40 is not.
+TEST(ProcTasksReaped, ThroughOneThatNobodyWasToldOf) {
+  Host host;
+  host.put(500, {.ppid = 0, .minor = 50, .io = 1000});
+  host.put(40, {.ppid = 500, .minor = 7, .io = 9});
+  host.pass();
+  host.put(20, {.ppid = 500, .minor = 30, .io = 200});
+  host.put(40, {.ppid = 20, .minor = 7, .io = 9});
+  host.put(500, {.ppid = 0, .minor = 50, .child_minor = 37, .io = 1209});
+  host.all_read = [&] {
+    host.gone(20);
+    host.gone(40);
+  };
+  EXPECT_EQ(host.pass().processes.size(), 2U) << "500 and the end of 40";
+  EXPECT_EQ(host.io(500), MaybeIo(1200));
+  EXPECT_EQ(host.io(40, false), MaybeIo(9));
+  host.all_read = {};
+  EXPECT_EQ(host.pass().lost_exits, 0U);
+  EXPECT_EQ(host.io(500), MaybeIo(1200));
 }
 
 // The kernel gives the parent all of it first, and takes the child out of /proc then. In between it
