@@ -34,6 +34,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 struct tg_block_losses losses = {};
 
 const volatile __u32 has_lock = 1;
+const volatile __u32 has_windows = 1;
 const volatile __u32 page_shift = 12;
 
 #define LOCK(device)                  \
@@ -99,6 +100,7 @@ struct {
 } journal_owners SEC(".maps");
 
 #include "block_owners.bpf.h"
+#include "block_windows.bpf.h"
 #include "dirty_pages.bpf.h"
 
 #define REQ_OP_MASK 0xFF /* include/linux/blk_types.h */
@@ -168,7 +170,12 @@ static __always_inline void advance(struct tg_block_device* device, __u64 now) {
     ADD(device->busy_ns, passed);
     ADD(device->virtual_time, (passed << TG_VIRTUAL_SHIFT) / in_flight);
   }
+  pass_windows(device, now, in_flight ? passed : 0, in_flight);
 }
+
+/* The verifier of 5.10 knows the bounds of the register that was compared and of no copy of it, and forgets
+ * them when it is spilled; of a pointer it does not. */
+#define KEEP(value) asm volatile("" : "+r"(value))
 
 static __always_inline __u64 rounded_ns(__u64 virtual) {
   return (virtual + (1 << (TG_VIRTUAL_SHIFT - 1))) >> TG_VIRTUAL_SHIFT;
@@ -211,11 +218,43 @@ static __always_inline int keep_elsewhere(struct tg_block_device* device,
   return -1;
 }
 
-/* A request that went back to the queue untold, or whose end was not seen: it was counted as in flight all the
- * time, and its new time has been added to that. */
-static __always_inline void end_stale(struct tg_block_device* device, struct request* request,
-                                      __u32 number, const struct tg_block_issued* before,
-                                      __u64 virtual_time) {
+/* Who counts as having caused it in the window in which it ends: of one with several bios the owner of the first,
+ * of pages that several dirtied the one who dirtied most. */
+static __always_inline __u64 user_of(struct request* request,
+                                     const struct tg_block_issued* issued) {
+  const __u64 bio = (__u64)BPF_CORE_READ(request, bio);
+  if (!bio && issued->operation == TG_BLOCK_FLUSH) {
+    return window_user(issued->owner, issued->tgid, issued->reason);
+  }
+  struct bio_tag* tag = bio ? find_tag(bio) : 0;
+  if (!tag) {
+    return window_user(0, 0, TG_BLOCK_UNKNOWN);
+  }
+  if (tag->who.reason != SHARED) {
+    return window_user(tag->who.owner, tag->who.tgid, tag->who.reason);
+  }
+  struct bio_shares* shares = shares_of(bio);
+  if (!shares || shares->bio != bio) {
+    return window_user(0, 0, TG_BLOCK_UNKNOWN);
+  }
+  __u64 who = window_user(0, 0, TG_BLOCK_UNKNOWN);
+  __u32 most = 0;
+#pragma unroll
+  for (__u32 i = 0; i < MAX_PARTS; i++) {
+    const struct bio_part* part = &shares->part[i];
+    if (i < shares->parts && part->weight > most) {
+      most = part->weight;
+      who = window_user(part->who.owner, part->who.tgid, part->who.reason);
+    }
+  }
+  return who;
+}
+
+/* A request that went back to the queue untold: it was counted as in flight all the time, and its new time has
+ * been added to that. */
+static __always_inline void end_returned(struct tg_block_device* device, struct request* request,
+                                         __u32 number, const struct tg_block_issued* before,
+                                         __u64 virtual_time) {
   const __u32 operation = before->operation;
   if (operation < TG_BLOCK_OPERATIONS) {
     LOCK(device);
@@ -225,6 +264,79 @@ static __always_inline void end_stale(struct tg_block_device* device, struct req
   }
   charge_bio((__u64)BPF_CORE_READ(request, bio), (__u64)number << 32 | operation,
              rounded_ns(virtual_time - before->virtual_start), 0);
+}
+
+/* Under the device's lock, if there is one: all that is known of a request that ended unseen. How long it took is
+ * not, so it is in no histogram. */
+static __always_inline void count_unseen(struct tg_block_times* times,
+                                         const struct tg_block_issued* ended) {
+  ADD(times->bytes, ended->bytes);
+  ADD(times->sequential, ended->is_sequential);
+  ADD(times->random, !ended->is_sequential);
+}
+
+/* Its bios are gone. It did not have the device all the time until this was noticed: that is nobody's. */
+static __always_inline void charge_unseen(const struct tg_block_issued* ended, __u32 number,
+                                          __u64 share) {
+  const struct block_who nobody = {.reason = TG_BLOCK_UNKNOWN};
+  const struct block_who who = {
+      .owner = ended->owner, .tgid = ended->tgid, .reason = ended->reason};
+  __sync_fetch_and_add(&losses.ends, 1);
+  charge_to(&nobody, number, ended->operation, rounded_ns(share), 0);
+  if (ended->bytes) {
+    charge_to(&who, number, ended->operation, 0, ended->bytes);
+  }
+}
+
+/* Its place is taken by its next use. */
+static __always_inline void end_unseen(struct tg_block_device* device, __u32 number,
+                                       const struct tg_block_issued* ended, __u64 virtual_time) {
+  __u32 operation = ended->operation;
+  KEEP(operation);
+  if (operation >= TG_BLOCK_OPERATIONS) {
+    return;
+  }
+  struct tg_block_times* times = &device->times[operation];
+  __u64* in_flight = &device->operation_in_flight[operation];
+  KEEP(times);
+  KEEP(in_flight);
+  LOCK(device);
+  ADD(device->in_flight, -1);
+  ADD(*in_flight, -1);
+  count_unseen(times, ended);
+  UNLOCK(device);
+  charge_unseen(ended, number, virtual_time - ended->virtual_start);
+}
+
+/* Whose a request is, for when its bios are gone: of several, whose the first and the last are. */
+static __always_inline void find_request_owner(const struct request* request,
+                                               struct tg_block_issued* issued) {
+  struct bio* first = request->bio;
+  struct bio* last = request->biotail;
+  struct bio_tag* tag = first ? find_tag((__u64)first) : 0;
+  issued->reason = TG_BLOCK_UNKNOWN;
+  if (!tag) {
+    return;
+  }
+  const struct block_who who = tag->who;
+  if (last != first) {
+    tag = find_tag((__u64)last);
+    if (!tag || tag->who.owner != who.owner || tag->who.tgid != who.tgid ||
+        tag->who.reason != who.reason) {
+      return;
+    }
+  }
+  if (who.reason != SHARED) {
+    issued->owner = who.owner;
+    issued->tgid = who.tgid;
+    issued->reason = who.reason;
+  }
+}
+
+/* A request that is issued while it counts as in flight: since when it is this one tells whether it went back to
+ * the queue, or ended and was made anew. A queue that keeps no time (iostats is off) does not tell. */
+static __always_inline int is_made_anew(const struct tg_block_issued* before, __u64 since) {
+  return since && before->is_queue_known && before->issue_ns - before->queue_ns != since;
 }
 
 static __always_inline int request_issued(struct request* request) {
@@ -249,6 +361,7 @@ static __always_inline int request_issued(struct request* request) {
                                    .device = number,
                                    .bytes = request->__data_len,
                                    .operation = operation};
+  find_request_owner(request, &issued);
   if (since) { /* 0: the queue keeps no time (iostats is off) */
     issued.is_queue_known = 1;
     issued.queue_ns = now > since ? now - since : 0;
@@ -258,9 +371,11 @@ static __always_inline int request_issued(struct request* request) {
   issued.virtual_start = device->virtual_time;
   issued.is_sequential = device->next_sector[operation] == sector;
   device->next_sector[operation] = sector + (issued.bytes >> 9);
-  issued.flush_owner = device->flush_owner;
-  issued.flush_tgid = device->flush_tgid;
-  issued.flush_reason = device->flush_reason;
+  if (operation == TG_BLOCK_FLUSH) {
+    issued.owner = device->flush_owner;
+    issued.tgid = device->flush_tgid;
+    issued.reason = device->flush_reason;
+  }
   ADD(device->in_flight, 1);
   ADD(device->operation_in_flight[operation], 1);
   struct tg_block_issued* place = 0;
@@ -276,12 +391,13 @@ static __always_inline int request_issued(struct request* request) {
   }
   UNLOCK(device);
   if (!place && keep_elsewhere(device, &issued, &before)) {
-    before = issued; /* as if it had not been */
+    end_returned(device, request, number, &issued,
+                 issued.virtual_start); /* as if it had not been */
+  } else if (before.request && is_made_anew(&before, since)) {
+    end_unseen(device, number, &before, issued.virtual_start);
   } else if (before.request) {
-    __sync_fetch_and_add(&losses.stale, 1);
-  }
-  if (before.request) {
-    end_stale(device, request, number, &before, issued.virtual_start);
+    __sync_fetch_and_add(&losses.returns, 1);
+    end_returned(device, request, number, &before, issued.virtual_start);
   }
   return 0;
 }
@@ -358,16 +474,12 @@ static __always_inline void charge_request(struct request* request,
   }
   struct block_who who = {.reason = TG_BLOCK_UNKNOWN};
   if (operation == TG_BLOCK_FLUSH) {
-    who.owner = issued->flush_owner;
-    who.tgid = issued->flush_tgid;
-    who.reason = issued->flush_reason;
+    who.owner = issued->owner;
+    who.tgid = issued->tgid;
+    who.reason = issued->reason;
   }
   charge_to(&who, number, operation, share_ns, bytes);
 }
-
-/* The verifier of 5.10 knows the bounds of the register that was compared and of no copy of it, and forgets
- * them when it is spilled; of a pointer it does not. */
-#define KEEP(value) asm volatile("" : "+r"(value))
 
 /* Inlined it would be hundreds of paths to the verifier. */
 __noinline int opaque_time_slot(__u64 ns) { return (int)time_slot(ns); }
@@ -424,6 +536,7 @@ static __always_inline int request_left(struct request* request, int is_complete
   KEEP(device_count);
   KEEP(queue_count);
   KEEP(in_flight);
+  const __u64 user = has_windows ? user_of(request, &issued) : 0;
   LOCK(device);
   if (place->request != (__u64)request) { /* block_request_forgotten was faster */
     UNLOCK(device);
@@ -434,7 +547,9 @@ static __always_inline int request_left(struct request* request, int is_complete
   ADD(device->in_flight, -1);
   ADD(*in_flight, -1);
   const __u64 share = device->virtual_time - issued.virtual_start;
+  count_user(device, user, issued.virtual_start);
   if (is_complete) {
+    ADD(device->window.requests, 1);
     ADD(*device_count, 1);
     ADD(times->device_ns, device_ns);
     ADD(times->bytes, issued.bytes);
@@ -463,7 +578,8 @@ static __always_inline int request_ended(struct request* request, int error, __u
 }
 
 // A program is left out while it runs on that CPU already, and requests end in interrupts: then the second
-// one finds it.
+// one finds it. Some kernels leave out all programs while certain tasks run, whatever interrupts these: such an end
+// is noticed when the request is made anew, or by user space.
 
 // Before 5.11, and what was not backported to, tracepoints pass the queue first (a54895fa057c "block: remove
 // the request_queue to argument request based tracepoints").
@@ -532,7 +648,9 @@ int BPF_PROG(block_request_forgotten) {
     return 0;
   }
   const __u64 now = bpf_ktime_get_ns();
+  struct tg_block_times* times = &device->times[operation];
   __u64* in_flight = &device->operation_in_flight[operation];
+  KEEP(times);
   KEEP(in_flight);
   LOCK(device);
   if (place->request != request) {
@@ -543,14 +661,13 @@ int BPF_PROG(block_request_forgotten) {
   advance(device, now);
   ADD(device->in_flight, -1);
   ADD(*in_flight, -1);
+  count_unseen(times, &issued);
   const __u64 share = device->virtual_time - issued.virtual_start;
   UNLOCK(device);
   if (is_elsewhere) { /* not deleted: it may have been issued anew by now */
     __sync_fetch_and_add(&device->elsewhere, -1);
   }
-  __sync_fetch_and_add(&losses.stale, 1);
-  const struct block_who nobody = {.reason = TG_BLOCK_UNKNOWN};
-  charge_to(&nobody, number, operation, rounded_ns(share), 0);
+  charge_unseen(&issued, number, share);
   return 0;
 }
 

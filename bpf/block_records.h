@@ -43,7 +43,7 @@ enum tg_block_reason {
   TG_BLOCK_METADATA,  /* pages of the device itself, dirtied by the kernel */
   TG_BLOCK_SWAP,      /* swapped out */
   TG_BLOCK_OWNERLESS, /* pages dirtied before the programs came, or by whom was forgotten */
-  TG_BLOCK_UNKNOWN,   /* began before the programs came, or was not followed */
+  TG_BLOCK_UNKNOWN, /* began before the programs came, was not followed, or its end was not seen */
   TG_BLOCK_REASONS,
 };
 
@@ -72,10 +72,10 @@ struct tg_block_issued {
   __u32 device;
   __u32 zero;
   __u32 bytes;
-  __u32 flush_owner;
-  __u32 flush_tgid;
+  __u32 owner; /* of a flush, and of bytes whose end is not seen */
+  __u32 tgid;
   __u8 operation;
-  __u8 flush_reason;
+  __u8 reason;
   __u8 is_sequential;
   __u8 is_queue_known;
 };
@@ -88,6 +88,32 @@ struct tg_block_forgotten {
   __u64 issue_ns;
   __u32 device;
   __u32 zero;
+};
+
+/* What a device did in TG_WINDOW_NS of CLOCK_MONOTONIC. There is one of each in which it had an event; what it did
+ * in others follows from the next one. */
+struct tg_block_window {
+  __u64 number;      /* its time over TG_WINDOW_NS; 0: none yet */
+  __u32 busy_before; /* windows right before it, without an event, that were busy throughout */
+  __u32 busy_ns;
+  __u32 requests;         /* that ended */
+  __u32 user_thousandths; /* of its busy time, at least, were for this one */
+  __u32 owner;
+  __u32 tgid; /* TG_WINDOW_NOBODY | reason: of no process */
+};
+#define TG_WINDOW_NS 50000000
+#define TG_WINDOWS 128 /* 6.4 s until they are read; a power of two */
+#define TG_WINDOW_NOBODY 0x80000000U
+
+/* Candidates for who was busiest in a window, with at least their time (Misra and Gries, 1982). Each of more than
+ * a fifth of it all is among them. */
+#define TG_WINDOW_USERS 4
+struct tg_block_users {
+  __u64 number;        /* of the window */
+  __u64 virtual_begin; /* virtual_time then */
+  __u64 virtual_end;
+  __u64 who[TG_WINDOW_USERS]; /* owner << 32 | tgid, as in the window */
+  __u64 ns[TG_WINDOW_USERS];  /* 0: a free place */
 };
 
 /* Under its number: major << 20 | minor as the kernel has it; of hidden disks, which have none, the
@@ -109,6 +135,12 @@ struct tg_block_device {
   __u64 operation_in_flight[TG_BLOCK_OPERATIONS];
   struct tg_block_times times[TG_BLOCK_OPERATIONS];
   char name[32];
+  __u64 window_end_ns;
+  struct tg_block_window window; /* the present one */
+  /* Of it, and of the one before: what ends now was in both. */
+  struct tg_block_users users;
+  struct tg_block_users users_before;
+  struct tg_block_window windows[TG_WINDOWS]; /* those before, by number */
   struct tg_block_issued issued[TG_ISSUED_SETS * TG_ISSUED_WAYS];
 };
 #define TG_VIRTUAL_SHIFT 12
@@ -142,7 +174,8 @@ struct tg_journal_account {
 struct tg_block_losses {
   __u64 devices;       /* requests of devices for which there was no room */
   __u64 requests;      /* requests for which there was no room */
-  __u64 stale;         /* requests that ended or went back unseen */
+  __u64 ends;          /* requests that ended unseen */
+  __u64 returns;       /* times one went back to the queue unseen */
   __u64 accounts;      /* times there was no account: see lost_ns */
   __u64 long_requests; /* requests of more bios than are looked at */
   __u64 shared_files;  /* pages of files with more dirtiers than are remembered */

@@ -13,6 +13,7 @@
 #include "daemon/commands/record.h"
 #include "daemon/commands/replay.h"
 #include "daemon/commands/top.h"
+#include "daemon/commands/why.h"
 #include "daemon/config/flags.h"
 #include "daemon/config/generate.h"
 #include "daemon/exporter/own_metrics.h"
@@ -60,6 +61,8 @@ int run(std::span<const char* const> arguments) {
       return list_recordings(*command_line, registry);
     case Command::kRecord:
       return record(*command_line, registry);
+    case Command::kWhy:
+      return why(*command_line, registry);
     case Command::kImport:
       return import_captures(*command_line, registry);
     case Command::kMetrics:

@@ -37,6 +37,8 @@ struct CollectContext {
   bool is_capture = false;
   // CPU time the run has used on other threads: the collector adds to it.
   std::int64_t helpers_cpu_ns = 0;
+  // CLOCK_BOOTTIME, from who wants to be told how far into the run each thing was read; null: nobody does.
+  std::int64_t (*boottime_clock)() = nullptr;
 };
 
 class Collector {

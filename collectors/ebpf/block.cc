@@ -9,11 +9,14 @@
 #include <utility>
 #include <vector>
 
+#include "collectors/block/disk_bursts.h"
+#include "collectors/block/disk_sampler.h"
 #include "collectors/ebpf/block_devices.h"
 #include "collectors/ebpf/block_in_flight.h"
 #include "collectors/ebpf/block_ledger.h"
 #include "collectors/ebpf/block_programs.h"
 #include "collectors/ebpf/block_tables.h"
+#include "collectors/ebpf/block_window_fold.h"
 #include "collectors/ebpf/owner_groups.h"
 
 namespace tidegauge {
@@ -21,23 +24,30 @@ namespace tidegauge {
 namespace {
 
 constexpr std::int64_t kMinuteNs = 60'000'000'000;
+constexpr std::string_view kNobody = "(unattributed)";
 constexpr std::int64_t kLongestRetryNs = 60 * kMinuteNs;
 
 class EbpfBlockCollector final : public Collector {
  public:
-  EbpfBlockCollector(const KernelFiles& files, std::size_t max_groups, std::size_t top)
+  EbpfBlockCollector(const KernelFiles& files, std::size_t max_groups, std::size_t top,
+                     bool has_bursts)
       : files_(files),
+        has_bursts_(has_bursts),
         devices_(files),
         groups_(files, max_groups, [this](std::uint32_t group) { ledger_.forget_group(group); }),
         ledger_(top) {}
 
-  // Without eBPF there is nothing to show: the collector `ebpf` tells why.
+  // Without eBPF there are only bursts to show: the collector `ebpf` tells why.
   Result<void> collect(CollectContext& context, Section& out) override {
     if (context.boottime_ns >= next_try_ns_) {
       load_or_attach(context.boottime_ns);
     }
     if (!is_loaded_ || !programs_->active("block")) {
-      return {};
+      return sample(context, out);
+    }
+    if (sampler_) {
+      sampler_.reset();
+      bursts_.begin_anew();
     }
     return pass(context, out);
   }
@@ -64,7 +74,7 @@ class EbpfBlockCollector final : public Collector {
     if (!runtime) {
       return;
     }
-    programs_ = BlockPrograms::make(std::move(*runtime));
+    programs_ = BlockPrograms::make(std::move(*runtime), has_bursts_);
     is_loaded_ = programs_->load().has_value();
   }
 
@@ -95,7 +105,55 @@ class EbpfBlockCollector final : public Collector {
     tables_.fill(
         samples, attributed ? &ledger_ : nullptr,
         [this](std::uint32_t group) { return groups_.name(group); }, programs_->losses(), out);
+    if (has_bursts_) {
+      fold_windows_of_all(begin_ns, attributed);
+      fill_bursts(context, begin_ns, out);
+    }
     return {};
+  }
+
+  Result<void> sample(CollectContext& context, Section& out) {
+    if (!has_bursts_ || context.is_capture) {
+      return {};
+    }
+    if (!sampler_) {
+      bursts_.begin_anew();
+      sampler_.emplace(files_, bursts_);
+    }
+    auto sampled = sampler_->with([&] { fill_bursts(context, monotonic_ns(), out); });
+    context.helpers_cpu_ns += sampler_->take_cpu_ns();
+    return sampled;
+  }
+
+  void fold_windows_of_all(std::uint64_t now_ns, bool is_attributed) {
+    for (const Seen& seen : seen_) {
+      if (seen.device.window.number == 0) {
+        continue;
+      }
+      if (DiskWindows* windows = bursts_.find_or_add(seen.number, seen.name)) {
+        fold_windows(seen.device, now_ns, is_attributed, *windows);
+      }
+    }
+  }
+
+  void fill_bursts(const CollectContext& context, std::uint64_t now_ns, Section& out) {
+    bursts_.fill(
+        context.realtime_ns - static_cast<std::int64_t>(now_ns),
+        [this](const WindowUser& user) { return name_user(user); }, out);
+  }
+
+  WindowUserName name_user(const WindowUser& user) {
+    if ((user.tgid & TG_WINDOW_NOBODY) != 0) {
+      return {.group = std::string(kNobody),
+              .pid = {},
+              .comm = {},
+              .reason = std::string(block_reason_name(user.tgid & ~TG_WINDOW_NOBODY))};
+    }
+    const BlockParty party = party_of(user.owner, user.tgid);
+    return {.group = std::string(groups_.name(party.group)),
+            .pid = user.tgid != 0 ? std::to_string(user.tgid) : std::string(),
+            .comm = party.comm,
+            .reason = {}};
   }
 
   BlockParty party_of(std::uint32_t owner, std::uint32_t tgid) {
@@ -141,6 +199,7 @@ class EbpfBlockCollector final : public Collector {
       }
       if (programs_->forget_device(seen.number)) {
         ledger_.forget_device(seen.number);
+        bursts_.forget(seen.number);
         stale_.forget(seen.number);
       }
       return true;
@@ -173,6 +232,7 @@ class EbpfBlockCollector final : public Collector {
   }
 
   KernelFiles files_;
+  bool has_bursts_;
   BlockDevices devices_;
   OwnerGroups groups_;
   BlockLedger ledger_;
@@ -180,12 +240,22 @@ class EbpfBlockCollector final : public Collector {
   std::unique_ptr<BlockPrograms> programs_;
   bool is_loaded_ = false;
   StaleRequests stale_;
+  DiskBursts bursts_;
+  std::optional<DiskSampler> sampler_;  // where there are no programs
   std::vector<Seen> seen_;
   std::int64_t next_try_ns_ = 0;
   std::int64_t retry_ns_ = kMinuteNs;
 };
 
 constexpr OptionSpec kOptions[] = {
+    {.key = "bursts",
+     .flag = "bursts",
+     .type = OptionType::kBool,
+     .default_text = "true",
+     .help =
+         "Keep windows of 100 ms of each device: bursts that a second does not show. Where there "
+         "are no BPF "
+         "programs a thread reads /proc/diskstats for them every 50 ms while disks are in use."},
     {.key = "max_groups",
      .flag = "max-groups",
      .type = OptionType::kInteger,
@@ -205,7 +275,7 @@ constexpr OptionSpec kOptions[] = {
 Result<std::unique_ptr<Collector>> make_block(const KernelFiles& files, const Options& options) {
   return std::make_unique<EbpfBlockCollector>(
       files, static_cast<std::size_t>(options.integer("max_groups")),
-      static_cast<std::size_t>(options.integer("top")));
+      static_cast<std::size_t>(options.integer("top")), options.boolean("bursts"));
 }
 
 }  // namespace
@@ -214,15 +284,21 @@ const CollectorInfo kEbpfBlockCollector{
     .name = "ebpf_block",
     .help =
         "Requests of block devices (BPF): their times apart in queue and device, and the device's "
-        "busy "
-        "time by who caused it.",
+        "busy time by who caused it, and bursts; without BPF bursts alone.",
     .interval_ms = 1'000,
     .lane = Lane::kWorker,
     .refresh = false,
     .stretch = true,
     .options = kOptions,
     .make = make_block,
-    .metrics = BlockTables::documentation,
+    .metrics =
+        [] {
+          std::vector<MetricDoc> docs = BlockTables::documentation();
+          for (MetricDoc& doc : DiskBursts::documentation()) {
+            docs.push_back(std::move(doc));
+          }
+          return docs;
+        },
 };
 
 }  // namespace tidegauge

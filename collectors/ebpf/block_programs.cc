@@ -91,8 +91,8 @@ struct Destroy {
 
 class LoadedBlockPrograms final : public BlockPrograms {
  public:
-  explicit LoadedBlockPrograms(std::shared_ptr<EbpfRuntime> runtime)
-      : runtime_(std::move(runtime)) {}
+  LoadedBlockPrograms(std::shared_ptr<EbpfRuntime> runtime, bool has_windows)
+      : runtime_(std::move(runtime)), has_windows_(has_windows) {}
 
   // Whether tracing programs may lock is told nowhere but by the verifier. Those that may not load at all are not
   // tried in other ways.
@@ -229,6 +229,7 @@ class LoadedBlockPrograms final : public BlockPrograms {
       }
       skeleton_->rodata->namespace_inode = runtime_->namespace_inode();
       skeleton_->rodata->has_lock = variant.lock ? 1 : 0;
+      skeleton_->rodata->has_windows = has_windows_ ? 1 : 0;
       ::bpf_program__set_autoload(skeleton_->progs.block_request_forgotten, variant.forgetting);
       give_room(skeleton_->maps.dirty_files);
       skeleton_->rodata->page_shift =
@@ -247,6 +248,7 @@ class LoadedBlockPrograms final : public BlockPrograms {
   }
 
   std::shared_ptr<EbpfRuntime> runtime_;
+  bool has_windows_;
   std::unique_ptr<block_bpf, Destroy> skeleton_;
   std::optional<ProgramSet> programs_;  // detached before skeleton_ goes
   MapFolder<tg_block_account_key, tg_block_account> accounts_{TG_BLOCK_ACCOUNTS, false};
@@ -258,8 +260,9 @@ class LoadedBlockPrograms final : public BlockPrograms {
 
 }  // namespace
 
-std::unique_ptr<BlockPrograms> BlockPrograms::make(std::shared_ptr<EbpfRuntime> runtime) {
-  return std::make_unique<LoadedBlockPrograms>(std::move(runtime));
+std::unique_ptr<BlockPrograms> BlockPrograms::make(std::shared_ptr<EbpfRuntime> runtime,
+                                                   bool has_windows) {
+  return std::make_unique<LoadedBlockPrograms>(std::move(runtime), has_windows);
 }
 
 std::uint64_t monotonic_ns() {

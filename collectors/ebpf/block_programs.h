@@ -20,7 +20,9 @@ class BlockPrograms {
  public:
   virtual ~BlockPrograms() = default;
 
-  static std::unique_ptr<BlockPrograms> make(std::shared_ptr<EbpfRuntime> runtime);
+  // has_windows: whether to keep windows of devices (bpf/block_windows.bpf.h).
+  static std::unique_ptr<BlockPrograms> make(std::shared_ptr<EbpfRuntime> runtime,
+                                             bool has_windows);
 
   // Once. When it fails this is only to be kept, for what it has on record (ProgramSource).
   virtual Result<void> load() = 0;

@@ -45,7 +45,9 @@ constexpr std::string_view kQueueTimeHelp =
     "those of "
     "queues that keep no time (queue/iostats is 0).";
 constexpr std::string_view kRequestsHelp =
-    "Requests that ended, by whether they began where the last one of the same operation ended.";
+    "Requests that ended, by whether they began where the last one of the same operation ended; "
+    "also "
+    "those that ended unseen (tidegauge_block_losses_total), whose time no histogram has.";
 constexpr std::string_view kBusyHelp =
     "Time the device had at least one request, exact to the event; the kernel's own io_ticks are "
     "sampled "
@@ -59,7 +61,7 @@ constexpr std::string_view kAttributedBusyHelp =
     "together are tidegauge_block_busy_seconds_total less what is in flight. Without an owner, by "
     "reason: kernel (threads of the kernel), journal, metadata, swap, ownerless (dirtied before "
     "the "
-    "daemon came, or forgotten), unknown (begun before it came), full.";
+    "daemon came, or forgotten), unknown (begun before it came, or ended unseen), full.";
 constexpr std::string_view kAttributedBytesHelp =
     "Bytes of requests by who caused them, as in tidegauge_block_attributed_busy_seconds_total. "
     "All "
@@ -75,8 +77,12 @@ constexpr std::string_view kPagesHelp =
 constexpr std::string_view kLossesHelp =
     "What could not be followed: requests of a device too many (device) and too many at once "
     "(request), "
-    "requests that ended or came back to the queue unseen (end; their time is charged, still), "
-    "charges without an account of their own (account), requests of more than 256 parts (part), "
+    "requests that ended unseen (end; they count once that is noticed, but their time on the "
+    "device "
+    "is "
+    "not known), that came back to the queue unseen (return; their time is charged, still), "
+    "charges "
+    "without an account of their own (account), requests of more than 256 parts (part), "
     "pages of "
     "files with more than four dirtiers (dirtier).";
 
@@ -138,7 +144,7 @@ std::vector<ColumnInfo> self_columns() {
   out.push_back(column("tidegauge_block_dirty_files_total",
                        "Files whose dirtiers began to be remembered; at most 65536 at a time are.",
                        MetricKind::kCounter));
-  for (const char* what : {"device", "request", "end", "account", "part", "dirtier"}) {
+  for (const char* what : {"device", "request", "end", "return", "account", "part", "dirtier"}) {
     out.push_back(column("tidegauge_block_losses_total", kLossesHelp, MetricKind::kCounter, {},
                          {{"what", what}}));
   }
@@ -287,10 +293,11 @@ void BlockTables::fill_processes(const BlockLedger& ledger, const GroupName& gro
 
 void BlockTables::fill_losses(const tg_block_losses& losses, bool is_attributed) {
   const std::uint64_t values[] = {losses.owned_pages, losses.ownerless_pages, losses.dirty_files,
-                                  losses.devices,     losses.requests,        losses.stale,
-                                  losses.accounts,    losses.long_requests,   losses.shared_files};
+                                  losses.devices,     losses.requests,        losses.ends,
+                                  losses.returns,     losses.accounts,        losses.long_requests,
+                                  losses.shared_files};
   constexpr std::size_t kOfDevices = 3;  // the others are about owners
-  constexpr std::size_t kOfOwners = 6;
+  constexpr std::size_t kOfOwners = 7;
   self_.row({});
   for (std::size_t i = 0; i < std::size(values); ++i) {
     if (is_attributed || (i >= kOfDevices && i < kOfOwners)) {

@@ -2,6 +2,7 @@
 #include "collectors/ebpf/file_ledger.h"
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "collectors/core/text.h"
@@ -15,9 +16,9 @@ namespace {
 constexpr double kCallMs = 0.1;
 
 template <std::size_t N>
-std::string_view text_of(const char (&field)[N]) {
-  const std::string_view whole(field, N);
-  return whole.substr(0, std::min(whole.find('\0'), N));
+std::string label_of(const std::array<char, N>& field) {
+  const std::string_view whole(field.data(), N);
+  return sanitize_label(whole.substr(0, std::min(whole.find('\0'), N)));
 }
 
 // An entry that left the kernel's table and came again starts at 0.
@@ -30,71 +31,77 @@ bool has_grown(const tg_file_counts& before, const tg_file_counts& now) {
          now.read_bytes != before.read_bytes;
 }
 
+std::uint64_t sum_of(const tg_file_counts& counts) {
+  return counts.syncs + counts.written_bytes + counts.read_bytes;
+}
+
 }  // namespace
 
 void FileLedger::set_path(const tg_file_key& key, const std::string& path, const tg_file& before,
-                          const std::string& root) {
-  Inode& inode = inodes_[key];
-  if (const auto at = paths_.find(inode.path); at != paths_.end()) {
-    grow(at.value(), inode, before);
+                          std::uint32_t root_device) {
+  Inode& inode = inodes_.find_or_add(key);
+  if (Path* old = paths_.find(inode.path); old != nullptr) {
+    grow(*old, inode, before);
   }
-  FileTotals names;
-  names.path = path;
-  names.root = root;
-  names.fstype = sanitize_label(text_of(before.fstype));
-  names.device = device_number(key.device);
-  inode.path = path_entry(std::move(names)).id;
+  Names names{.path = path, .device = key.device, .root_device = root_device};
+  std::memcpy(names.fstype.data(), before.fstype, sizeof(before.fstype));
+  inode.path = id_of(std::move(names));
   inode.seen_pass = pass_;
   inode.grown_ns = now_ns_;
 }
 
 std::string_view FileLedger::path_of(const tg_file_key& key) const {
-  const auto at = inodes_.find(key);
-  const auto path = at == inodes_.end() ? paths_.end() : paths_.find(at->second.path);
-  return path == paths_.end() ? std::string_view() : std::string_view(path->second.totals.path);
+  const Inode* inode = inodes_.find(key);
+  const Path* path = inode == nullptr ? nullptr : paths_.find(inode->path);
+  return path == nullptr ? std::string_view() : std::string_view(path->names.path);
 }
 
-std::string FileLedger::index_key(const FileTotals& totals) {
-  return totals.device + '\0' + totals.fstype + '\0' + totals.root + '\0' + totals.path;
+std::size_t FileLedger::hash_of(const Names& names) {
+  const std::uint64_t where = std::uint64_t{names.device} << 32U | names.root_device;
+  return std::hash<std::string_view>()(names.path) ^ where * 0x9E3779B97F4A7C15ULL;
 }
 
-FileLedger::Path& FileLedger::path_entry(FileTotals names) {
-  const auto [at, added] = index_.emplace(index_key(names), next_id_);
-  if (!added) {
-    return paths_.find(at->second).value();
+std::uint64_t FileLedger::id_of(Names names) {
+  const std::size_t hash = hash_of(names);
+  const std::uint32_t at =
+      by_names_.find(hash, [&](std::uint32_t place) { return paths_[place].value.names == names; });
+  if (at != PlaceIndex::kNone) {
+    return paths_[at].key;
   }
-  Path fresh;
-  fresh.id = next_id_++;
-  fresh.totals = std::move(names);
+  by_names_.insert(hash, static_cast<std::uint32_t>(paths_.size()));
+  Path& fresh = paths_.find_or_add(next_id_);
+  fresh.names = std::move(names);
   fresh.first_ns = now_ns_;
   fresh.grown_ns = now_ns_;
   fresh.window_ns = now_ns_;
-  return paths_.insert_or_assign(fresh.id, std::move(fresh)).first.value();
+  return next_id_++;
 }
 
 void FileLedger::begin_pass(std::int64_t now_ns) {
   last_ns_ = std::exchange(now_ns_, now_ns);
   ++pass_;
   present_ = 0;
+  inodes_.begin_pass();
 }
 
 void FileLedger::add(const tg_file_key& key, const tg_file& now) {
   ++present_;
-  Inode& inode = inodes_[key];
+  Inode& inode = inodes_.find_or_add(key);
   const bool fresh = inode.seen_pass == 0;
   inode.seen_pass = pass_;
-  if (!fresh && !has_grown(inode.noticed, now.counts)) {
+  const std::uint64_t sum = sum_of(now.counts);
+  if (!fresh && inode.noticed == sum) {
     return;
   }
-  inode.noticed = now.counts;
+  inode.noticed = sum;
   inode.grown_ns = now_ns_;
-  const auto at = paths_.find(inode.path);
-  if (at == paths_.end()) {
+  Path* path = paths_.find(inode.path);
+  if (path == nullptr) {
     // What it has counted waits for its name. One that we have forgotten is told anew once the kernel has, too.
     inode.grown_ns = inode.path != 0 ? now_ns_ - 2 * kIdleNs : now_ns_;
     return;
   }
-  grow(at.value(), inode, now);
+  grow(*path, inode, now);
 }
 
 void FileLedger::grow(Path& path, Inode& inode, const tg_file& now) {
@@ -102,7 +109,7 @@ void FileLedger::grow(Path& path, Inode& inode, const tg_file& now) {
   if (!has_grown(before, now.counts)) {
     return;
   }
-  FileTotals& totals = path.totals;
+  tg_file_counts& totals = path.totals;
   const std::uint64_t syncs = growth(before.syncs, now.counts.syncs);
   const std::uint64_t sync_ns = growth(before.sync_ns, now.counts.sync_ns);
   const std::uint64_t written = growth(before.written_bytes, now.counts.written_bytes);
@@ -112,10 +119,10 @@ void FileLedger::grow(Path& path, Inode& inode, const tg_file& now) {
   totals.sync_ns += sync_ns;
   totals.written_bytes += written;
   totals.read_bytes += read;
-  totals.owner = now.owner;
-  totals.pid = now.tgid;
-  totals.tid = now.tid;
-  totals.thread = sanitize_label(text_of(now.comm));
+  path.owner = now.owner;
+  path.pid = now.tgid;
+  path.tid = now.tid;
+  std::memcpy(path.thread.data(), now.comm, sizeof(now.comm));
   path.sync_ms += static_cast<double>(sync_ns) / 1e6 + static_cast<double>(syncs) * kCallMs;
   path.written += static_cast<double>(written);
   path.read += static_cast<double>(read);
@@ -125,13 +132,18 @@ void FileLedger::grow(Path& path, Inode& inode, const tg_file& now) {
 
 std::vector<tg_file_key> FileLedger::end_pass() {
   std::vector<tg_file_key> idle;
-  for (auto at = inodes_.begin(); at != inodes_.end();) {
-    const bool gone = at->second.seen_pass != pass_;
-    const bool rests = now_ns_ - at->second.grown_ns > kIdleNs;
+  for (std::size_t at = 0; at < inodes_.size();) {
+    const auto& [key, inode] = inodes_[at];
+    const bool gone = inode.seen_pass != pass_;
+    const bool rests = now_ns_ - inode.grown_ns > kIdleNs;
     if (!gone && rests) {
-      idle.push_back(at->first);
+      idle.push_back(key);
     }
-    at = gone || rests ? inodes_.erase(at) : std::next(at);
+    if (gone || rests) {
+      inodes_.erase_at(at);
+    } else {
+      ++at;
+    }
   }
   rank();
   forget_paths();
@@ -142,8 +154,7 @@ void FileLedger::rank() {
   // The first pass tells of all that happened before, in no known time.
   const double elapsed_s = last_ns_ == 0 ? 0 : static_cast<double>(now_ns_ - last_ns_) / 1e9;
   std::vector<TopProcesses::Candidate> candidates;
-  for (auto at = paths_.begin(); at != paths_.end(); ++at) {
-    Path& path = at.value();
+  for (auto& [id, path] : paths_) {
     // Milliseconds a second: those of a tenth of one are below the floor.
     path.scores.update(TopCriterion::kSync, std::exchange(path.sync_ms, 0), elapsed_s);
     path.scores.update(TopCriterion::kWrite, std::exchange(path.written, 0), elapsed_s);
@@ -152,16 +163,15 @@ void FileLedger::rank() {
       path.window_ns = now_ns_;
       path.worst_before_ns = std::exchange(path.worst_ns, 0);
     }
-    path.totals.worst_sync_ns = std::max(path.worst_ns, path.worst_before_ns);
+    path.worst_sync_ns = std::max(path.worst_ns, path.worst_before_ns);
     if (!path.scores.are_zero()) {
-      candidates.push_back(
-          {.id = path.id, .scores = &path.scores, .age_ns = now_ns_ - path.first_ns});
+      candidates.push_back({.id = id, .scores = &path.scores, .age_ns = now_ns_ - path.first_ns});
     }
   }
   for (const std::uint64_t id : shown_) {  // members are asked for until they leave
-    const auto at = paths_.find(id);
-    if (at != paths_.end() && at->second.scores.are_zero()) {
-      candidates.push_back({.id = id, .scores = &at->second.scores});
+    const Path* path = paths_.find(id);
+    if (path != nullptr && path->scores.are_zero()) {
+      candidates.push_back({.id = id, .scores = &path->scores});
     }
   }
   shown_ = top_.update(candidates, now_ns_);
@@ -181,16 +191,41 @@ void FileLedger::forget_paths() {
   std::partial_sort(by_age.begin(), by_age.begin() + static_cast<std::ptrdiff_t>(surplus),
                     by_age.end());
   for (std::size_t i = 0; i < surplus; ++i) {
-    const auto at = paths_.find(by_age[i].second);
-    index_.erase(index_key(at->second.totals));
-    paths_.erase(at);
+    forget_path(paths_.place_of(by_age[i].second));
   }
+}
+
+// The last one takes its place.
+void FileLedger::forget_path(std::uint32_t place) {
+  const auto last = static_cast<std::uint32_t>(paths_.size() - 1);
+  by_names_.erase(hash_of(paths_[place].value.names), place);
+  if (place != last) {
+    by_names_.move(hash_of(paths_[last].value.names), last, place);
+  }
+  paths_.erase_at(place);
+}
+
+FileTotals FileLedger::shown(const Path& path) {
+  const Names& names = path.names;
+  return {.path = names.path,
+          .root = names.root_device != 0 ? device_number(names.root_device) : std::string(),
+          .fstype = label_of(names.fstype),
+          .device = device_number(names.device),
+          .syncs = path.totals.syncs,
+          .sync_ns = path.totals.sync_ns,
+          .written_bytes = path.totals.written_bytes,
+          .read_bytes = path.totals.read_bytes,
+          .worst_sync_ns = path.worst_sync_ns,
+          .owner = path.owner,
+          .pid = path.pid,
+          .tid = path.tid,
+          .thread = label_of(path.thread)};
 }
 
 void FileLedger::for_each_top(const std::function<void(const FileTotals&)>& visit) const {
   for (const std::uint64_t id : shown_) {
-    if (const auto at = paths_.find(id); at != paths_.end()) {
-      visit(at->second.totals);
+    if (const Path* path = paths_.find(id); path != nullptr) {
+      visit(shown(*path));
     }
   }
 }

@@ -4,8 +4,7 @@
 // What is done to single files, by path: from the kernel's table by inode, which forgets, to sums that
 // stay, and which of them are shown. Pure: time comes with each pass. Not thread-safe.
 
-#include <tsl/robin_map.h>
-
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -14,6 +13,8 @@
 #include <vector>
 
 #include "bpf/file_records.h"
+#include "collectors/core/dense_map.h"
+#include "collectors/core/place_index.h"
 #include "collectors/process/top_processes.h"
 
 namespace tidegauge {
@@ -30,12 +31,12 @@ struct FileKeyEqual {
   }
 };
 template <class Value>
-using FileMap = tsl::robin_map<tg_file_key, Value, FileKeyHash, FileKeyEqual>;
+using FileMap = DenseMap<tg_file_key, Value, FileKeyHash, FileKeyEqual>;
 
 // Files of one file system that have had the same path one after another are one.
 struct FileTotals {
   std::string path;
-  std::string root;  // as in set_path()
+  std::string root;  // "major:minor", or "": as in set_path()
   std::string fstype;
   std::string device;  // of the file system, "major:minor"
   std::uint64_t syncs = 0;
@@ -54,10 +55,11 @@ class FileLedger {
  public:
   explicit FileLedger(std::size_t top) : top_(top) {}
 
-  // From now on the file's path, as it is shown; what it has counted up to `before` was under the one before. `root`: what
-  // tells apart equal paths of one file system, seen by containers from roots of their own. Within a pass, before add().
+  // From now on the file's path, as it is shown; what it has counted up to `before` was under the one before.
+  // `root_device`: what tells apart equal paths of one file system, seen by containers from roots of their own; 0: the
+  // host's. Within a pass, before add().
   void set_path(const tg_file_key& key, const std::string& path, const tg_file& before,
-                const std::string& root = {});
+                std::uint32_t root_device = 0);
   // "" when it is not known.
   [[nodiscard]] std::string_view path_of(const tg_file_key& key) const;
 
@@ -71,6 +73,8 @@ class FileLedger {
   void for_each_top(const std::function<void(const FileTotals&)>& visit) const;
 
   [[nodiscard]] std::size_t present() const { return present_; }  // in the last pass
+  [[nodiscard]] std::size_t paths() const { return paths_.size(); }
+  [[nodiscard]] std::size_t inodes() const { return inodes_.size(); }
 
  private:
   static constexpr std::int64_t kIdleNs = 120'000'000'000;
@@ -78,15 +82,28 @@ class FileLedger {
   static constexpr std::size_t kMaxPaths = 4096;
 
   struct Inode {
-    std::uint64_t path = 0;    // id of a Path, 0: not known
-    tg_file_counts last{};     // up to which its path was credited
-    tg_file_counts noticed{};  // in the last pass
+    std::uint64_t path = 0;     // id of a Path, 0: not known
+    tg_file_counts last{};      // up to which its path was credited
+    std::uint64_t noticed = 0;  // sum of what it had in the last pass
     std::uint64_t seen_pass = 0;
     std::int64_t grown_ns = 0;
   };
+  // There may be thousands: what only those that are shown need in words is kept in numbers.
+  struct Names {
+    std::string path;
+    std::uint32_t device = 0;
+    std::uint32_t root_device = 0;
+    std::array<char, sizeof(tg_file::fstype)> fstype{};
+    friend bool operator==(const Names&, const Names&) = default;
+  };
   struct Path {
-    std::uint64_t id = 0;
-    FileTotals totals;
+    Names names;
+    tg_file_counts totals{};
+    std::uint64_t worst_sync_ns = 0;
+    std::uint32_t owner = 0;
+    std::uint32_t pid = 0;
+    std::uint32_t tid = 0;
+    std::array<char, sizeof(tg_file::comm)> thread{};
     TopScores scores;
     // Growth of this pass.
     double sync_ms = 0;
@@ -98,15 +115,20 @@ class FileLedger {
     std::uint64_t worst_ns = 0;
     std::uint64_t worst_before_ns = 0;
   };
-  Path& path_entry(FileTotals names);
-  static std::string index_key(const FileTotals& totals);
+  struct IdHash {
+    std::size_t operator()(std::uint64_t id) const { return id; }
+  };
+  std::uint64_t id_of(Names names);
+  static std::size_t hash_of(const Names& names);
+  static FileTotals shown(const Path& path);
   void grow(Path& path, Inode& inode, const tg_file& now);
   void rank();
   void forget_paths();
+  void forget_path(std::uint32_t place);
 
   FileMap<Inode> inodes_;
-  tsl::robin_map<std::uint64_t, Path> paths_;
-  tsl::robin_map<std::string, std::uint64_t> index_;  // by index_key()
+  DenseMap<std::uint64_t, Path, IdHash, std::equal_to<>> paths_;  // by id
+  PlaceIndex by_names_;                                           // into it
   std::uint64_t next_id_ = 1;
   std::uint64_t pass_ = 0;
   std::int64_t now_ns_ = 0;

@@ -114,9 +114,8 @@ class FilesCollector final : public Collector {
     return 0;
   }
 
-  std::string root_label(std::uint32_t device) const {
-    return device == 0 || home_device_ == 0 || device == home_device_ ? std::string()
-                                                                      : device_number(device);
+  std::uint32_t foreign_root(std::uint32_t device) const {
+    return home_device_ == 0 || device == home_device_ ? 0 : device;
   }
 
   std::string shown(std::string_view names, std::uint32_t flags) const {
@@ -128,7 +127,7 @@ class FilesCollector final : public Collector {
         [&](const tg_path_event& event, std::string_view names) {
           if ((event.flags & TG_PATH_FILE) != 0) {
             ledger_.set_path(event.file, shown(names, event.flags), event.before,
-                             root_label(event.root_device));
+                             foreign_root(event.root_device));
           }
           if ((event.flags & TG_PATH_DIRECTORY) != 0) {
             set_directory(event.file, directory_pattern(path_of_names(names, event.flags)));
@@ -148,8 +147,7 @@ class FilesCollector final : public Collector {
   }
 
   void set_directory(const tg_file_key& key, std::string pattern) {
-    directory_patterns_.insert_or_assign(key,
-                                         files_.privacy().path(shorten_path(std::move(pattern))));
+    directory_patterns_.find_or_add(key) = files_.privacy().path(shorten_path(std::move(pattern)));
   }
 
   // Before the events: every directory that is seen here has been told of by then.
@@ -174,9 +172,10 @@ class FilesCollector final : public Collector {
                                sizeof(tg_directory), [&](const char* key_bytes, const char*) {
                                  tg_directory_key key;
                                  std::memcpy(&key, key_bytes, sizeof(key));
-                                 const auto at = directory_patterns_.find(key.directory);
-                                 if (at != directory_patterns_.end()) {
-                                   kept.insert(*at);
+                                 const std::string* pattern =
+                                     directory_patterns_.find(key.directory);
+                                 if (pattern != nullptr) {
+                                   kept.find_or_add(key.directory) = *pattern;
                                  }
                                });
     if (!read) {
@@ -188,11 +187,10 @@ class FilesCollector final : public Collector {
 
   void add_directories(std::int64_t now_ns) {
     for (const auto& [key, added] : grown_directories_) {
-      const auto at = directory_patterns_.find(key.directory);
-      directory_sums_.add(
-          groups_.group_of(key.owner),
-          at != directory_patterns_.end() ? at->second : std::string(kUnknownDirectory), added,
-          now_ns);
+      const std::string* pattern = directory_patterns_.find(key.directory);
+      directory_sums_.add(groups_.group_of(key.owner),
+                          pattern != nullptr ? *pattern : std::string(kUnknownDirectory), added,
+                          now_ns);
     }
   }
 

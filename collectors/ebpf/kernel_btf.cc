@@ -9,6 +9,8 @@
 #include <cstddef>
 #include <utility>
 
+#include "collectors/ebpf/program_source.h"
+
 namespace tidegauge {
 
 namespace {
@@ -84,7 +86,10 @@ Result<void> KernelBtf::read() const {
     return {};
   }
   const std::string path = custom_path_.empty() ? files_.sys("kernel/btf/vmlinux") : custom_path_;
-  btf* types = ::btf__parse(path.c_str(), nullptr);
+  btf* types = [&path] {
+    const auto turn = loading_turn();
+    return ::btf__parse(path.c_str(), nullptr);
+  }();
   if (const long failed = ::libbpf_get_error(types); failed != 0) {
     return tl::make_unexpected(Error{ErrorKind::kUnsupported, static_cast<int>(-failed),
                                      custom_path_.empty()

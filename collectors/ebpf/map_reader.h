@@ -4,7 +4,6 @@
 // Reads whole BPF hash maps of cumulative values and tells what was added since the last pass.
 
 #include <bpf/bpf.h>
-#include <tsl/robin_map.h>
 
 #include <cerrno>
 #include <cstddef>
@@ -15,6 +14,7 @@
 #include <string_view>
 #include <vector>
 
+#include "collectors/core/dense_map.h"
 #include "collectors/core/result.h"
 
 namespace tidegauge {
@@ -47,6 +47,7 @@ class MapFolder {
   Result<void> fold(int fd, std::int64_t now_ns, const Visit& visit) {
     ++pass_;
     now_ns_ = now_ns;
+    last_.begin_pass();
     auto read = read_map(fd, sizeof(Key), sizeof(Value) * copies_,
                          [&](const char* key_bytes, const char* value_bytes) {
                            Key key;
@@ -101,7 +102,7 @@ class MapFolder {
   }
 
   void take(const Key& key, const Value& total, const Visit& visit) {
-    Last& last = last_[key];
+    Last& last = last_.find_or_add(key);
     last.seen_pass = pass_;
     if (std::memcmp(&total, &last.value, sizeof(Value)) == 0) {
       return;
@@ -137,19 +138,15 @@ class MapFolder {
   }
 
   void forget_idle(int fd, const Visit& visit) {
-    for (auto at = last_.begin(); at != last_.end();) {
-      const Last& last = at->second;
-      if (last.seen_pass != pass_) {
-        at = last_.erase(at);
-        continue;
+    for (std::size_t at = 0; at < last_.size();) {
+      if (last_[at].value.seen_pass != pass_) {
+        last_.erase_at(at);
+      } else if (is_idle(last_[at].value)) {
+        delete_entry(fd, Key(last_[at].key), visit);
+        last_.erase_at(at);
+      } else {
+        ++at;
       }
-      if (is_idle(last)) {
-        const Key key = at->first;
-        delete_entry(fd, key, visit);
-        at = last_.erase(last_.find(key));
-        continue;
-      }
-      ++at;
     }
   }
 
@@ -159,7 +156,7 @@ class MapFolder {
   std::int64_t now_ns_ = 0;
   std::uint64_t pass_ = 0;
   std::size_t entries_ = 0;
-  tsl::robin_map<Key, Last, Hash, Equal> last_;
+  DenseMap<Key, Last, Hash, Equal> last_;
 };
 
 }  // namespace tidegauge

@@ -3,9 +3,11 @@
 
 #include <bpf/bpf.h>
 
+#include <algorithm>
+#include <cstddef>
 #include <cstring>
-#include <iterator>
 #include <utility>
+#include <vector>
 
 #include "collectors/ebpf/map_reader.h"
 #include "collectors/process/process_options.h"
@@ -22,6 +24,7 @@ void OwnerGroups::begin_pass(CollectContext& context, int owners_fd) {
   owners_fd_ = owners_fd;
   now_ns_ = context.boottime_ns;
   identifier_.begin_pass(*context.buffer);
+  known_.begin_pass();
   forget_unused();
   make_room();
 }
@@ -40,40 +43,53 @@ void OwnerGroups::make_room() {
       groups_.release(group);
     }
   }
-  for (auto at = known_.begin(); at != known_.end();) {
-    // Those who found no room try again.
-    const std::uint32_t group = at->second.group;
-    const bool is_lost = group == ProcessGroups::kOther || groups_[group].holders == 0;
-    at = is_lost ? known_.erase(at) : std::next(at);
-  }
+  forget([&](const Known& known) {  // those who found no room try again
+    return known.group == ProcessGroups::kOther || groups_[known.group].holders == 0;
+  });
 }
 
-// Of many, those that did nothing for ten minutes: looked up anew, one may be told by another process that has
-// got its number. Their groups keep theirs: sums are kept under them.
-void OwnerGroups::forget_unused() {
-  constexpr std::int64_t kMinuteNs = 60'000'000'000;
-  constexpr std::size_t kMany = 4U * TG_OWNERS;
-  if (known_.size() < kMany || now_ns_ < forgot_ns_ + kMinuteNs) {
-    return;
-  }
-  forgot_ns_ = now_ns_;
-  for (auto at = known_.begin(); at != known_.end();) {
-    if (at->second.asked_ns + 10 * kMinuteNs < now_ns_) {
-      at = known_.erase(at);
+template <class IsOver>
+void OwnerGroups::forget(IsOver is_over) {
+  for (std::size_t at = 0; at < known_.size();) {
+    if (is_over(known_[at].value)) {
+      known_.erase_at(at);
     } else {
       ++at;
     }
   }
 }
 
+// Of many, those that did nothing for ten minutes: looked up anew, one may be told by another process that has
+// got its number. Their groups keep theirs: sums are kept under them. Of too many - a process may take a new name as
+// often as it likes - those that did nothing for longest.
+void OwnerGroups::forget_unused() {
+  constexpr std::int64_t kMinuteNs = 60'000'000'000;
+  if (known_.size() >= kMaxOwners) {
+    std::vector<std::int64_t> asked;
+    asked.reserve(known_.size());
+    for (const auto& [owner, known] : known_) {
+      asked.push_back(known.asked_ns);
+    }
+    const auto middle = asked.begin() + static_cast<std::ptrdiff_t>(asked.size() / 2);
+    std::nth_element(asked.begin(), middle, asked.end());
+    std::size_t surplus = known_.size() - kMaxOwners / 2;
+    forget([&](const Known& known) { return known.asked_ns <= *middle && surplus-- != 0; });
+  }
+  if (known_.size() < kMaxOwners / 2 || now_ns_ < forgot_ns_ + kMinuteNs) {
+    return;
+  }
+  forgot_ns_ = now_ns_;
+  forget([&](const Known& known) { return known.asked_ns + 10 * kMinuteNs < now_ns_; });
+}
+
 std::uint32_t OwnerGroups::group_of(std::uint32_t owner) {
   if (owner == TG_OWNER_OTHER) {
     return ProcessGroups::kOther;
   }
-  if (const auto at = known_.find(owner); at != known_.end()) {
-    at.value().asked_ns = now_ns_;
-    groups_.touch(at->second.group, now_ns_);
-    return at->second.group;
+  if (Known* known = known_.find(owner); known != nullptr) {
+    known->asked_ns = now_ns_;
+    groups_.touch(known->group, now_ns_);
+    return known->group;
   }
   tg_owner what{};
   if (owners_fd_ < 0 || ::bpf_map_lookup_elem(owners_fd_, &owner, &what) != 0) {
@@ -81,7 +97,7 @@ std::uint32_t OwnerGroups::group_of(std::uint32_t owner) {
   }
   what.comm[sizeof(what.comm) - 1] = '\0';
   const std::uint32_t group = classify(what);
-  known_.emplace(owner, Known{what, group, now_ns_});
+  known_.find_or_add(owner) = {what, group, now_ns_};
   return group;
 }
 
@@ -105,8 +121,8 @@ std::uint32_t OwnerGroups::classify(const tg_owner& what) {
 }
 
 const tg_owner* OwnerGroups::find(std::uint32_t owner) const {
-  const auto at = known_.find(owner);
-  return at == known_.end() ? nullptr : &at->second.owner;
+  const Known* known = known_.find(owner);
+  return known == nullptr ? nullptr : &known->owner;
 }
 
 }  // namespace tidegauge

@@ -136,7 +136,10 @@ class Runtime final : public EbpfRuntime {
     } else {
       ::bpf_program__set_autoload(probe->progs.owner_calls_exec, false);
       ::bpf_program__set_autoload(probe->progs.owner_is_renamed, false);
-      int failed = ::owners_bpf__load(probe.get());
+      int failed = [&] {
+        const auto turn = loading_turn();
+        return ::owners_bpf__load(probe.get());
+      }();
       bpf_link* link = nullptr;
       if (failed == 0) {
         link = ::bpf_program__attach(probe->progs.trampoline_probe);

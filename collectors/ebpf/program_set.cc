@@ -161,7 +161,10 @@ Result<void> ProgramSet::load_chosen() {
     return tl::make_unexpected(
         Error{ErrorKind::kUnsupported, 0, "no program of " + std::string(object_) + " can be had"});
   }
-  const int failed = ::bpf_object__load(object);
+  const int failed = [object] {
+    const auto turn = loading_turn();
+    return ::bpf_object__load(object);
+  }();
   if (failed == 0) {
     return {};
   }

@@ -4,6 +4,7 @@
 #include <bpf/libbpf.h>
 
 #include <array>
+#include <chrono>
 #include <cstdio>
 #include <utility>
 
@@ -23,6 +24,12 @@ int remember_complaint(enum libbpf_print_level level, const char* format, va_lis
 }
 
 }  // namespace
+
+std::unique_lock<std::timed_mutex> loading_turn() {
+  // Never destroyed: a worker may still load while the process ends.
+  static auto* const kMutex = new std::timed_mutex();
+  return std::unique_lock(*kMutex, std::chrono::seconds(1));
+}
 
 void capture_libbpf_messages() { ::libbpf_set_print(remember_complaint); }
 

@@ -72,6 +72,10 @@ class ProgramSources {
 // "attached", "waiting", "missing", "shed"
 std::string_view state_name(ProgramState state);
 
+// To be held while libbpf loads an object: it reads the kernel's types each time, twice 6 MiB, and collectors begin
+// together. Who has waited for a second gets none and goes on: to be late is worse.
+std::unique_lock<std::timed_mutex> loading_turn();
+
 // Sends libbpf's messages where take_libbpf_complaint() finds them.
 void capture_libbpf_messages();
 // The first complaint on this thread since the last call: it names the program and the cause; those behind it

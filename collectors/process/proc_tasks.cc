@@ -135,6 +135,7 @@ class ProcTasks final : public TaskSource {
       return listed;
     }
     root_ = root.get();
+    time_ = PassTime(context);
     denied_ = 0;
     silent_ = 0;
     guard_.begin_pass();
@@ -294,6 +295,7 @@ class ProcTasks final : public TaskSource {
       }
       return Seen::kSkipped;
     }
+    const std::uint32_t read_after_us = time_.after_us();
     std::array<char, 512> io_text;
     const TaskFile io = read_task_file(guard_, pid, root_, pid, "io", io_text);
     const auto [state, stat] = look_at_stat(pid);
@@ -322,6 +324,7 @@ class ProcTasks final : public TaskSource {
       process->sample.key = key;
       asked_ = process.get();
     }
+    process->sample.read_after_us = read_after_us;
     apply(*process, *stat, io, is_new);
     return Seen::kRead;
   }
@@ -509,6 +512,7 @@ class ProcTasks final : public TaskSource {
   std::uint64_t silent_ = 0;
   std::uint32_t passes_ = 0;
   int root_ = -1;  // open during a pass
+  PassTime time_;
 
   // Where the walk stands.
   Step step_ = Step::kRead;

@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "collectors/process/process_tracker.h"
 
+#include <tsl/robin_map.h>
+
 #include <algorithm>
 #include <functional>
 #include <utility>
+
+#include "collectors/core/spare_memory.h"
 
 namespace tidegauge {
 
@@ -89,6 +93,9 @@ void ProcessTracker::update(const TaskPass& pass, std::int64_t now_ns, const Cla
       ++i;
     }
   }
+  if (give_back_spare(processes_)) {
+    by_pid_.trim();
+  }
   choose_top(now_ns);
 }
 
@@ -110,11 +117,10 @@ bool ProcessTracker::is_due_again(const TrackedProcess& process) const {
 
 // Passes meet processes in the same order, so that the next one is mostly behind the last. processes_.size()
 // where there is none.
-std::uint32_t ProcessTracker::place_of(std::uint32_t pid) {
+std::uint32_t ProcessTracker::expected_place_of(std::uint32_t pid) {
   std::uint32_t place = expected_;
   if (place >= processes_.size() || processes_[place].sample.key.pid != pid) {
-    const auto at = by_pid_.find(pid);
-    place = at != by_pid_.end() ? at->second : static_cast<std::uint32_t>(processes_.size());
+    place = std::min(place_of(pid), static_cast<std::uint32_t>(processes_.size()));
   }
   expected_ = place + 1;
   return place;
@@ -122,7 +128,7 @@ std::uint32_t ProcessTracker::place_of(std::uint32_t pid) {
 
 void ProcessTracker::update_idle(const ProcessKey& key, std::int64_t now_ns,
                                  const Classify& classify) {
-  const std::uint32_t place = place_of(key.pid);
+  const std::uint32_t place = expected_place_of(key.pid);
   if (place == processes_.size() || processes_[place].sample.key != key) {
     wants_all_ = true;
     return;
@@ -138,25 +144,26 @@ void ProcessTracker::update_idle(const ProcessKey& key, std::int64_t now_ns,
 
 void ProcessTracker::update_one(const ProcessSample& sample, std::int64_t now_ns,
                                 const Classify& classify) {
-  auto at = by_pid_.find(sample.key.pid);
-  if (at != by_pid_.end() && !(processes_[at->second].sample.key == sample.key)) {
-    if (!sample.alive && sample.key.start_ns < processes_[at->second].sample.key.start_ns) {
+  std::uint32_t place = place_of(sample.key.pid);
+  if (place != PlaceIndex::kNone && !(processes_[place].sample.key == sample.key)) {
+    if (!sample.alive && sample.key.start_ns < processes_[place].sample.key.start_ns) {
       return;  // its successor is here already
     }
-    remove(at->second);
-    at = by_pid_.end();
+    remove(place);
+    place = PlaceIndex::kNone;
   }
-  const bool is_new = at == by_pid_.end();
+  const bool is_new = place == PlaceIndex::kNone;
   if (is_new) {
     // One row per pid: those of its former owners end.
     drop_departed([&](const TrackedProcess& old) { return old.sample.key.pid == sample.key.pid; });
-    at = by_pid_.insert({sample.key.pid, static_cast<std::uint32_t>(processes_.size())}).first;
+    place = static_cast<std::uint32_t>(processes_.size());
+    by_pid_.insert(sample.key.pid, place);
     TrackedProcess& process = processes_.emplace_back();
+    process.sample.key.pid = sample.key.pid;
     process.id = next_id_++;
     process.first_pass = pass_;
     groups_.hold(process.group);
   }
-  const std::uint32_t place = at->second;
   TrackedProcess& process = processes_[place];
   const bool look_again = !is_new && sample.alive && is_due_again(process);
   if (!is_new && !look_again && sample.alive && sample == process.sample &&
@@ -220,7 +227,7 @@ void ProcessTracker::rebase() {
   }
   drop_departed([](const TrackedProcess&) { return true; });
   processes_.clear();
-  by_pid_.clear();
+  by_pid_ = PlaceIndex();
   shown_.clear();
   counted_before_ns_ = static_cast<std::uint64_t>(last_ns_);
 }
@@ -253,7 +260,7 @@ void ProcessTracker::score(TrackedProcess& process, const ProcessSample& before)
 // The last one takes its place. Who has series keeps them until TopProcesses lets it go.
 void ProcessTracker::remove(std::uint32_t at) {
   TrackedProcess& process = processes_[at];
-  by_pid_.erase(process.sample.key.pid);
+  by_pid_.erase(process.sample.key.pid, at);
   if (departed_.size() < kMaxDeparted &&
       std::binary_search(shown_ids_.begin(), shown_ids_.end(), process.id)) {
     process.sample.alive = false;
@@ -261,9 +268,10 @@ void ProcessTracker::remove(std::uint32_t at) {
   } else {
     groups_.release(process.group);
   }
-  if (at + 1 != processes_.size()) {
+  const auto last = static_cast<std::uint32_t>(processes_.size() - 1);
+  if (at != last) {
     process = std::move(processes_.back());
-    by_pid_[process.sample.key.pid] = at;
+    by_pid_.move(process.sample.key.pid, last, at);
   }
   processes_.pop_back();
 }
@@ -310,8 +318,13 @@ void ProcessTracker::for_each(const std::function<void(const TrackedProcess&)>& 
 }
 
 const TrackedProcess* ProcessTracker::find(std::uint32_t pid) const {
-  const auto at = by_pid_.find(pid);
-  return at != by_pid_.end() ? &processes_[at->second] : nullptr;
+  const std::uint32_t place = place_of(pid);
+  return place != PlaceIndex::kNone ? &processes_[place] : nullptr;
+}
+
+std::uint32_t ProcessTracker::place_of(std::uint32_t pid) const {
+  return by_pid_.find(pid,
+                      [&](std::uint32_t place) { return processes_[place].sample.key.pid == pid; });
 }
 
 }  // namespace tidegauge

@@ -5,14 +5,13 @@
 // and what is known about a process come from outside, so that every way of appearing, changing and
 // leaving is tested with tables of structs.
 
-#include <tsl/robin_map.h>
-
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "collectors/core/place_index.h"
 #include "collectors/process/cgroup_identity.h"
 #include "collectors/process/group_rules.h"
 #include "collectors/process/process_groups.h"
@@ -77,7 +76,8 @@ class ProcessTracker {
 
  private:
   void update_idle(const ProcessKey& key, std::int64_t now_ns, const Classify& classify);
-  [[nodiscard]] std::uint32_t place_of(std::uint32_t pid);
+  [[nodiscard]] std::uint32_t place_of(std::uint32_t pid) const;  // PlaceIndex::kNone: it has none
+  [[nodiscard]] std::uint32_t expected_place_of(std::uint32_t pid);
   void update_one(const ProcessSample& sample, std::int64_t now_ns, const Classify& classify);
   void assign(TrackedProcess& process, const ProcessSample& sample, bool is_new, bool is_news,
               std::int64_t now_ns, const Classify& classify);
@@ -91,7 +91,7 @@ class ProcessTracker {
   ProcessGroups groups_;
   TopProcesses top_;
   std::vector<TrackedProcess> processes_;
-  tsl::robin_map<std::uint32_t, std::uint32_t> by_pid_;
+  PlaceIndex by_pid_;  // into it
   // Gone, with series until their hold is over.
   std::vector<TrackedProcess> departed_;
   std::vector<TopProcesses::Candidate> candidates_;

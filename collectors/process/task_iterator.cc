@@ -122,9 +122,9 @@ class TaskIterator final : public TaskSource, public ProgramSource {
     std::memset(skeleton_->bss->stirred[1 - drained], 0, TG_STIRRED);
     __atomic_store_n(&control.active, 1 - drained, __ATOMIC_SEQ_CST);
     control.want_base = first_ ? 1 : 0;
-    auto iterated = iterate();
+    auto iterated = iterate(context);
     if (!iterated && iterated.error().kind == ErrorKind::kMalformed) {
-      iterated = iterate();  // in full
+      iterated = iterate(context);  // in full
     }
     if (!iterated) {
       return iterated;
@@ -139,6 +139,11 @@ class TaskIterator final : public TaskSource, public ProgramSource {
       return kept;
     }
     merge_.finish(out);
+    if (read_after_us_ != 0) {
+      for (ProcessSample& sample : out.processes) {
+        sample.read_after_us = read_after_us_;
+      }
+    }
     out.lost_exits += skeleton_->bss->losses.unrecorded + missed_exits();
     tell_missing(out);
     return {};
@@ -170,20 +175,21 @@ class TaskIterator final : public TaskSource, public ProgramSource {
     return lost_exits_;
   }
 
-  Result<void> iterate() {
+  Result<void> iterate(const CollectContext& context) {
     prepare_memory();
     is_remembered_ = false;
     merge_.begin();
-    auto outcome = read_all();
+    auto outcome = read_all(context);
     is_remembered_ = outcome.has_value();
     return outcome;
   }
 
-  Result<void> read_all() {
+  Result<void> read_all(const CollectContext& context) {
     const int fd = ::bpf_iter_create(::bpf_link__fd(skeleton_->links.dump_task));
     if (fd < 0) {
       return system_error(-fd, "BPF iterator over tasks");
     }
+    read_after_us_ = PassTime(context).after_us();  // of all: they are read within milliseconds
     Result<void> outcome;
     while (outcome) {
       const ssize_t got = ::read(fd, records_.data(), records_.size());
@@ -285,6 +291,7 @@ class TaskIterator final : public TaskSource, public ProgramSource {
   std::uint64_t missed_exits_ = 0;  // by the first of the programs, as of the last pass
   std::uint64_t lost_exits_ = 0;    // by all
   bool is_remembered_ = false;      // the last pass, by both sides
+  std::uint32_t read_after_us_ = 0;
   std::vector<char> records_;
   std::vector<tg_process_key> keys_;
   std::vector<tg_exit> ended_;
@@ -304,15 +311,28 @@ Result<std::uint32_t> namespace_inode(const KernelFiles& files) {
 // How syncs are counted, see bpf/task_sync.bpf.h; the best first.
 enum class SyncTier : std::uint8_t { kTrampolines, kTracepoints, kNone };
 
-// Whether the kernel itself has this tracepoint. For one that is in no BTF libbpf would search all modules,
-// which takes CAP_SYS_ADMIN.
-bool has_tracepoint(const btf* kernel, std::string_view name) {
-  return ::btf__find_by_name_kind(kernel, ("btf_trace_" + std::string(name)).c_str(),
-                                  BTF_KIND_TYPEDEF) > 0;
+// Those of the tracepoints of synchronisation that the kernel itself has. For one that is in no BTF libbpf would
+// search all modules, which takes CAP_SYS_ADMIN.
+Result<std::vector<std::string_view>> sync_tracepoints() {
+  const auto turn = loading_turn();
+  const std::unique_ptr<btf, decltype(&::btf__free)> kernel(::btf__load_vmlinux_btf(), ::btf__free);
+  if (::libbpf_get_error(kernel.get()) != 0) {
+    return refused(0, "this kernel describes no types (CONFIG_DEBUG_INFO_BTF)");
+  }
+  std::vector<std::string_view> out;
+  for (const std::string_view name :
+       {"ext4_sync_file_enter", "ext4_sync_file_exit", "xfs_file_fsync", "btrfs_sync_file"}) {
+    if (::btf__find_by_name_kind(kernel.get(), ("btf_trace_" + std::string(name)).c_str(),
+                                 BTF_KIND_TYPEDEF) > 0) {
+      out.push_back(name);
+    }
+  }
+  return out;
 }
 
 // False when the tier has nothing to load on this kernel.
-bool choose_sync_programs(tasks_bpf& skeleton, SyncTier tier, const btf* kernel) {
+bool choose_sync_programs(tasks_bpf& skeleton, SyncTier tier,
+                          const std::vector<std::string_view>& tracepoints) {
   struct Choice {
     bpf_program* program;
     SyncTier tier;
@@ -332,25 +352,30 @@ bool choose_sync_programs(tasks_bpf& skeleton, SyncTier tier, const btf* kernel)
   };
   bool any = tier == SyncTier::kNone;
   for (const Choice& choice : choices) {
-    const bool wanted = choice.tier == tier &&
-                        (choice.tracepoint.empty() || has_tracepoint(kernel, choice.tracepoint));
+    const bool wanted = choice.tier == tier && (choice.tracepoint.empty() ||
+                                                std::find(tracepoints.begin(), tracepoints.end(),
+                                                          choice.tracepoint) != tracepoints.end());
     ::bpf_program__set_autoload(choice.program, wanted);
     any = any || wanted;
   }
   return any;
 }
 
-Result<SkeletonPtr> load(std::uint32_t namespace_of_ours, SyncTier tier, const btf* kernel) {
+Result<SkeletonPtr> load(std::uint32_t namespace_of_ours, SyncTier tier,
+                         const std::vector<std::string_view>& tracepoints) {
   static_cast<void>(take_libbpf_complaint());
   SkeletonPtr skeleton(::tasks_bpf__open());
   if (skeleton == nullptr) {
     return refused(errno, "libbpf cannot open its program");
   }
   skeleton->rodata->namespace_inode = namespace_of_ours;
-  if (!choose_sync_programs(*skeleton, tier, kernel)) {
+  if (!choose_sync_programs(*skeleton, tier, tracepoints)) {
     return refused(0, "nothing to count syncs with");
   }
-  int failed = ::tasks_bpf__load(skeleton.get());
+  int failed = [&] {
+    const auto turn = loading_turn();
+    return ::tasks_bpf__load(skeleton.get());
+  }();
   if (failed == 0) {
     failed = ::tasks_bpf__attach(skeleton.get());
   }
@@ -375,13 +400,13 @@ struct Loaded {
 // Passes over tasks matter more than syncs: whatever goes wrong with these, those are tried without.
 Result<Loaded> load_best(std::uint32_t namespace_of_ours) {
   capture_libbpf_messages();
-  const std::unique_ptr<btf, decltype(&::btf__free)> kernel(::btf__load_vmlinux_btf(), ::btf__free);
-  if (::libbpf_get_error(kernel.get()) != 0) {
-    return refused(0, "this kernel describes no types (CONFIG_DEBUG_INFO_BTF)");
+  const auto tracepoints = sync_tracepoints();
+  if (!tracepoints) {
+    return tl::make_unexpected(tracepoints.error());
   }
   Error last;
   for (const SyncTier tier : {SyncTier::kTrampolines, SyncTier::kTracepoints, SyncTier::kNone}) {
-    auto skeleton = load(namespace_of_ours, tier, kernel.get());
+    auto skeleton = load(namespace_of_ours, tier, *tracepoints);
     if (skeleton) {
       // What is refused here is allowed in another tier: no privilege is missing.
       return Loaded{std::move(*skeleton), tier,

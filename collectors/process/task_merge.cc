@@ -8,6 +8,7 @@
 #include <cstring>
 #include <utility>
 
+#include "collectors/core/spare_memory.h"
 #include "collectors/process/task_counters.h"
 
 namespace tidegauge {
@@ -39,7 +40,7 @@ void TaskMerge::begin() {
   finished_ = false;
   ++pass_;
   std::swap(tasks_, last_tasks_);
-  tasks_.clear();
+  clear_for_as_many(tasks_);
   last_task_ = 0;
   expected_ = 0;
   replaced_.clear();
@@ -241,7 +242,7 @@ void TaskMerge::drop(Remembered task) {
   if ((task.flags & TG_ACCOUNTED) != 0) {
     return;
   }
-  Process& process = processes_[index_.find(task.process)->second];
+  Process& process = processes_[place_of(task.process)];
   settle_own(process, task);
   remove_live(process, task.own);
 }
@@ -254,29 +255,34 @@ bool TaskMerge::is_known(const tg_process_key& key) const {
   if (is_expected(key)) {
     return processes_[expected_].known;
   }
-  const auto at = index_.find(key);
-  return at != index_.end() && processes_[at->second].known;
+  const std::uint32_t place = place_of(key);
+  return place != PlaceIndex::kNone && processes_[place].known;
+}
+
+std::uint32_t TaskMerge::place_of(const tg_process_key& key) const {
+  return index_.find(KeyHash()(key),
+                     [&](std::uint32_t place) { return KeyEqual()(processes_[place].key, key); });
 }
 
 // Passes meet processes in the same order, so that the next one is nearly always behind the last.
 TaskMerge::Process& TaskMerge::find_or_add(const tg_process_key& key) {
   std::size_t place = expected_;
   if (!is_expected(key)) {
-    const auto [at, inserted] =
-        index_.try_emplace(key, static_cast<std::uint32_t>(processes_.size()));
-    if (inserted) {
+    place = place_of(key);
+    if (place == PlaceIndex::kNone) {
+      place = processes_.size();
+      index_.insert(KeyHash()(key), static_cast<std::uint32_t>(place));
       Process& process = processes_.emplace_back();
       process.key = key;
       process.seen_pass = pass_ - 1;  // a leader that was just missed has as long as any other
     }
-    place = at->second;
   }
   expected_ = place + 1;
   return processes_[place];
 }
 
 tg_task_counters TaskMerge::sum_of(const Process& process) const {
-  tg_task_counters sum = process.settled;
+  tg_task_counters sum = process.settled != nullptr ? *process.settled : tg_task_counters{};
   // Of one that is gone nobody lives, even if the mark of a task that hangs on its way out was forgotten.
   if (!process.gone) {
     add(sum, process.lives.sum);
@@ -290,7 +296,16 @@ TaskMerge::Process TaskMerge::detach(Process& process) {
   successor.key = process.key;
   successor.seen_pass = process.seen_pass;
   successor.lives = std::exchange(process.lives, {});
-  return std::exchange(process, successor);
+  return std::exchange(process, std::move(successor));
+}
+
+void TaskMerge::settle(Process& process, const tg_task_counters& ended) {
+  constexpr tg_task_counters kNothing{};
+  if (process.settled != nullptr) {
+    add(*process.settled, ended);
+  } else if (std::memcmp(&ended, &kNothing, sizeof(ended)) != 0) {
+    process.settled = std::make_unique<tg_task_counters>(ended);
+  }
 }
 
 // The pid has come round to the same signal_struct within a pass.
@@ -298,10 +313,10 @@ void TaskMerge::replace(Process& process) { replaced_.push_back(detach(process))
 
 void TaskMerge::add_base(Process& process, const tg_leader_record& record,
                          const tg_task_counters& base) const {
-  add(process.settled, base);
+  settle(process, base);
   process.base_pass = pass_;
   if ((record.thread.flags & TG_ACCOUNTED) != 0) {  // before anybody was there to account for it
-    add(process.settled, record.thread.own);
+    settle(process, record.thread.own);
     process.gone = record.threads <= 1;
   }
 }
@@ -357,16 +372,16 @@ void TaskMerge::add_exit(const tg_process_key& key, const tg_exit& told, TaskPas
     return KeyEqual()(process.key, key) && !process.gone && ended.processes != 0;
   });
   if (old != replaced_.end()) {
-    add(old->settled, ended.sum);
+    settle(*old, ended.sum);
     old->gone = true;
     return;
   }
-  const auto at = key.tgid != 0 ? index_.find(key) : index_.end();
-  if (at != index_.end()) {
-    Process& process = processes_[at->second];
+  const std::uint32_t place = key.tgid != 0 ? place_of(key) : PlaceIndex::kNone;
+  if (place != PlaceIndex::kNone) {
+    Process& process = processes_[place];
     process.has_news = true;
     if (process.known) {
-      add(process.settled, process.base_pass == pass_ ? not_in_base(ended.sum) : ended.sum);
+      settle(process, process.base_pass == pass_ ? not_in_base(ended.sum) : ended.sum);
       if (ended.processes != 0) {
         process.gone = true;
         // As it was in the end: it may have called exec since it was seen.
@@ -391,7 +406,7 @@ void TaskMerge::add_exit(const tg_process_key& key, const tg_exit& told, TaskPas
 
 void TaskMerge::publish_stuck(TaskPass& out) const {
   for (const Stuck& stuck : stuck_) {
-    const Process& process = processes_[index_.find(stuck.process)->second];
+    const Process& process = processes_[place_of(stuck.process)];
     if (!process.known) {
       continue;
     }
@@ -407,10 +422,12 @@ void TaskMerge::publish_stuck(TaskPass& out) const {
 
 // The last one takes its place.
 void TaskMerge::erase(std::size_t at) {
-  index_.erase(processes_[at].key);
-  if (at + 1 != processes_.size()) {
-    processes_[at] = processes_.back();
-    index_[processes_[at].key] = static_cast<std::uint32_t>(at);
+  const std::size_t last = processes_.size() - 1;
+  index_.erase(KeyHash()(processes_[at].key), static_cast<std::uint32_t>(at));
+  if (at != last) {
+    index_.move(KeyHash()(processes_[last].key), static_cast<std::uint32_t>(last),
+                static_cast<std::uint32_t>(at));
+    processes_[at] = std::move(processes_[last]);
   }
   processes_.pop_back();
 }
@@ -429,11 +446,11 @@ void TaskMerge::publish_end(Process& process, TaskPass& out) {
 // A process whose main thread has left lives on in the others (pthread_exit).
 void TaskMerge::adopt_leaderless() {
   for (const tg_leader_record& record : ended_leaders_) {
-    const auto at = index_.find(record.thread.process);
-    if (at == index_.end()) {
+    const std::uint32_t place = place_of(record.thread.process);
+    if (place == PlaceIndex::kNone) {
       continue;
     }
-    Process& process = processes_[at->second];
+    Process& process = processes_[place];
     if (!process.known && process.lives.tasks != 0) {
       add_leader(process, record, nullptr);
       --unlisted_zombies_;
@@ -481,7 +498,7 @@ void TaskMerge::trim_owns() {
     move(process.lives.apart);
   }
   owns_ = std::move(kept);
-  free_owns_ = {};
+  free_owns_ = std::vector<std::uint32_t>();  // {} would keep the memory
 }
 
 void TaskMerge::finish(TaskPass& out) {
@@ -514,6 +531,9 @@ void TaskMerge::finish(TaskPass& out) {
     ++i;
   }
   trim_owns();
+  if (give_back_spare(processes_)) {
+    index_.trim();
+  }
   finished_ = true;
   out.lost_exits = lost_exits_;
 }

@@ -9,14 +9,14 @@
 // neither until the next, so sums may dip by what it had. Published counters hold their last value
 // until the sum is back.
 
-#include <tsl/robin_map.h>
-
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <vector>
 
 #include "bpf/task_records.h"
+#include "collectors/core/place_index.h"
 #include "collectors/core/result.h"
 #include "collectors/process/task_sample.h"
 
@@ -60,8 +60,9 @@ class TaskMerge {
     bool has_delays = false;      // was published with them
     Lives lives;
     std::uint64_t base_pass = 0;  // in which `settled` began
-    tg_task_counters settled{};   // of ended threads
-    ProcessSample sample;         // as last published
+    // Of ended threads. Null: nothing, as most have it.
+    std::unique_ptr<tg_task_counters> settled;
+    ProcessSample sample;  // as last published
   };
   struct KeyHash {
     std::size_t operator()(const tg_process_key& key) const {
@@ -91,6 +92,8 @@ class TaskMerge {
   void forget_tasks();
   void trim_owns();
   static void settle_own(Process& process, Remembered& task);
+  static void settle(Process& process, const tg_task_counters& ended);
+  [[nodiscard]] std::uint32_t place_of(const tg_process_key& key) const;
   std::uint32_t new_own(const tg_task_counters& own);
   [[nodiscard]] std::uint32_t add_live(Process& process, const tg_task_counters& own, bool leads);
   void change_live(Process& process, std::uint32_t place, const tg_task_counters& own);
@@ -115,8 +118,8 @@ class TaskMerge {
   std::vector<tg_task_counters> owns_;  // of one thread each
   std::vector<std::uint32_t> free_owns_;
   std::size_t last_task_ = 0;  // next of them that a record may be about
-  tsl::robin_map<tg_process_key, std::uint32_t, KeyHash, KeyEqual> index_;
   std::vector<Process> processes_;
+  PlaceIndex index_;          // into it, by key
   std::size_t expected_ = 0;  // place of the process that the next record is likely about
   // Leaders that nobody saw alive and that are not alone: their threads may be.
   std::vector<tg_leader_record> ended_leaders_;

@@ -109,6 +109,8 @@ struct ProcessSample {
   bool kernel_thread = false;
   // False for a process that is gone and only reported once more with its final counters.
   bool alive = true;
+  // How far into the pass its counters were read: it takes its time. 0 where nobody asked.
+  std::uint32_t read_after_us = 0;
   TaskCounters counters;
   TaskGauges gauges;
   friend bool operator==(const ProcessSample&, const ProcessSample&) = default;
@@ -158,7 +160,7 @@ struct TaskPass {
   // Cumulative: ends of processes whose last doings were not seen.
   std::uint64_t lost_exits = 0;
 
-  // Keeps the memory for the next pass.
+  // Keeps the memory for the next pass, unless that is much more than this one took.
   void clear();
 };
 

@@ -7,7 +7,9 @@
 //   proc_tasks.h     /proc/PID/{stat,io,status,...}: everywhere, even unprivileged, with what that
 //                    lets it see
 
+#include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -18,6 +20,27 @@
 #include "collectors/process/task_sample.h"
 
 namespace tidegauge {
+
+// How far a pass has come, for who asked (CollectContext::boottime_clock).
+class PassTime {
+ public:
+  PassTime() = default;
+  explicit PassTime(const CollectContext& context)
+      : clock_(context.boottime_clock), begin_ns_(context.boottime_ns) {}
+
+  [[nodiscard]] std::uint32_t after_us() const {
+    if (clock_ == nullptr) {
+      return 0;
+    }
+    constexpr std::int64_t kMost = std::numeric_limits<std::uint32_t>::max();
+    return static_cast<std::uint32_t>(
+        std::clamp<std::int64_t>((clock_() - begin_ns_) / 1000, 0, kMost));
+  }
+
+ private:
+  std::int64_t (*clock_)() = nullptr;
+  std::int64_t begin_ns_ = 0;
+};
 
 // Not thread-safe; used by one collector's thread.
 class TaskSource {

@@ -20,7 +20,8 @@ constexpr OptionSpec kOptions[] = {
      .flag = "fields",
      .type = OptionType::kRegex,
      .default_text = "^(oom_kill|pgpg|pswp|pg.*fault|pgscan|pgsteal|allocstall|workingset|kswapd"
-                     "|compact|pageoutrun|drop_|thp_|balloon|swap|swp).*",
+                     "|compact|pageoutrun|drop_|thp_|balloon|swap|swp"
+                     "|nr_dirty|nr_writeback|nr_written|nr_vmscan_write).*",
      .help = "Fields of /proc/vmstat to export; empty exports all."},
 };
 

@@ -8,6 +8,7 @@
 #include "daemon/exporter/exposition.h"
 #include "daemon/exporter/own_metrics.h"
 #include "daemon/exporter/text_format.h"
+#include "daemon/heuristics/assess.h"
 #include "daemon/service/collector_set.h"
 
 namespace tidegauge {
@@ -121,6 +122,8 @@ std::string metrics_reference(CollectorRegistry registry) {
     help.append(info->enabled ? "." : ", off by default.");
     append_docs(out, info->name, help, info->metrics());
   }
+  append_docs(out, heuristics::Heuristics::kName, std::string(heuristics::kHelp) + " Every tick.",
+              heuristics::heuristics_metrics());
   append_docs(out, "The daemon itself", "Always there, unless `--web.disable-exporter-metrics`.",
               own_metric_docs());
   return out;

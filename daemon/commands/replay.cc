@@ -11,6 +11,7 @@
 #include "daemon/exporter/http_server.h"
 #include "daemon/replay/pace.h"
 #include "daemon/replay/recorded_text.h"
+#include "daemon/replay/replay_heuristics.h"
 #include "daemon/replay/replay_source.h"
 
 namespace tidegauge {
@@ -23,7 +24,10 @@ int print_recording(replay::RecordingWalk& walk, const RecordingOptions& options
                     CollectorRegistry registry) {
   StandardOutput output;
   replay::RecordedExposition exposition(registry);
-  while (const SnapshotPtr snapshot = walk.next()) {
+  replay::ReplayHeuristics heuristics;
+  heuristics.warm_up(options.file, walk);
+  while (const SnapshotPtr recorded = walk.next()) {
+    const SnapshotPtr snapshot = heuristics.apply(recorded, walk.checkpoint());
     const bool wanted = output.write("# tick " + replay::time_text(snapshot->realtime_ns) +
                                      " sequence " + std::to_string(snapshot->sequence) + "\n") &&
                         output.write(*exposition.body(snapshot, walk.node_families()));
@@ -63,25 +67,49 @@ bool wait_until(std::int64_t due_ns) {
   }
 }
 
-// The next Snapshot, of the next round where there is one.
-SnapshotPtr next_turn(replay::RecordingWalk& walk, replay::Pace& pace, bool loop) {
-  SnapshotPtr snapshot = walk.next();
-  if (!snapshot && loop) {
-    walk.rewind();
-    pace.begin_again();
-    snapshot = walk.next();
+// A recording as one turn after another.
+class Turns {
+ public:
+  Turns(replay::RecordingWalk& walk, const RecordingOptions& options)
+      : walk_(walk), options_(options), pace_(options.speed.value_or(1)) {
+    heuristics_.warm_up(options.file, walk);
   }
-  return snapshot;
-}
+
+  // The next one, of the next round where there is one; null Snapshot at the end.
+  replay::ReplaySource::Turn next() {
+    SnapshotPtr snapshot = walk_.next();
+    if (!snapshot && options_.loop) {
+      walk_.rewind();
+      pace_.begin_again();
+      heuristics_.rewind();
+      heuristics_.warm_up(options_.file, walk_);
+      snapshot = walk_.next();
+    }
+    if (!snapshot) {
+      return {};
+    }
+    snapshot = heuristics_.apply(snapshot, walk_.checkpoint());
+    return {std::move(snapshot), walk_.node_families(), heuristics_.report()};
+  }
+  std::int64_t due_ns(const Snapshot& snapshot, std::int64_t now_ns) {
+    return pace_.next(snapshot, now_ns);
+  }
+
+ private:
+  replay::RecordingWalk& walk_;
+  const RecordingOptions& options_;
+  replay::Pace pace_;
+  replay::ReplayHeuristics heuristics_;
+};
 
 int serve_recording(replay::RecordingWalk& walk, const RecordingOptions& options,
                     CollectorRegistry registry) {
   const sigset_t signals = end_signals();
   ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);  // before there are threads
   ::signal(SIGPIPE, SIG_IGN);
-  replay::Pace pace(options.speed.value_or(1));
-  SnapshotPtr snapshot = walk.next();
-  if (!snapshot) {
+  Turns turns(walk, options);
+  replay::ReplaySource::Turn turn = turns.next();
+  if (!turn.snapshot) {
     complain_of_recording(options.file + ": no Snapshot in it can be served");
     return 1;
   }
@@ -98,11 +126,11 @@ int serve_recording(replay::RecordingWalk& walk, const RecordingOptions& options
   for (const std::string& address : (*server)->addresses()) {
     complain_of_recording("serving " + options.file + " at " + address);
   }
-  while (snapshot && wait_until(pace.next(*snapshot, now_ns()))) {
-    source.publish({std::move(snapshot), walk.node_families()});
+  while (turn.snapshot && wait_until(turns.due_ns(*turn.snapshot, now_ns()))) {
+    source.publish(std::move(turn));
     (*server)->resume_pending();
-    snapshot = next_turn(walk, pace, options.loop);
-    if (!snapshot) {
+    turn = turns.next();
+    if (!turn.snapshot) {
       complain_of_recording(options.file + ": its end is reached, the last Snapshot stays");
       int number = 0;
       while (::sigwait(&signals, &number) != 0) {

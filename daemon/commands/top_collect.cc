@@ -58,18 +58,36 @@ std::string TopCollector::user(std::uint32_t uid) {
   return at->second;
 }
 
-Result<void> TopCollector::read(std::int64_t boottime_ns) {
-  if (source_.source == nullptr) {
-    auto made = make_task_source(files_, settings_.source);
-    if (!made) {
-      return tl::make_unexpected(made.error());
-    }
-    source_ = std::move(*made);
+Result<void> TopCollector::make_source() {
+  if (source_.source != nullptr) {
+    return {};
   }
-  CollectContext context{
-      .realtime_ns = facts_.realtime_ns, .boottime_ns = boottime_ns, .buffer = &buffer_};
+  auto made = make_task_source(files_, settings_.source);
+  if (!made) {
+    return tl::make_unexpected(made.error());
+  }
+  source_ = std::move(*made);
+  return {};
+}
+
+// The clocks last of all before the counters: to load BPF programs takes a good part of a second on a busy host.
+Result<void> TopCollector::read(TopPass& out) {
   pass_.clear();
-  auto done = source_.source->pass(context, pass_);
+  facts_.realtime_ns = SystemClock().realtime_ns();
+  facts_.boottime_ns = boottime_ns();
+  out.boottime_ns = facts_.boottime_ns;
+  CollectContext context{.realtime_ns = facts_.realtime_ns,
+                         .boottime_ns = out.boottime_ns,
+                         .buffer = &buffer_,
+                         .boottime_clock = boottime_ns};
+  return source_.source->pass(context, pass_);
+}
+
+Result<void> TopCollector::read_somehow(TopPass& out) {
+  if (auto made = make_source(); !made) {
+    return made;
+  }
+  auto done = read(out);
   if (done || settings_.source != SourceChoice::kAuto || source_.source->name() == "procfs") {
     return done;
   }
@@ -80,8 +98,7 @@ Result<void> TopCollector::read(std::int64_t boottime_ns) {
   other->reason = "the BPF iterator failed: " + done.error().message();
   source_ = std::move(*other);
   tracker_.rebase();
-  pass_.clear();
-  return source_.source->pass(context, pass_);
+  return read(out);
 }
 
 // Before the tracker forgets them: their group is the one they had.
@@ -131,10 +148,8 @@ void TopCollector::tell_facts() {
 }
 
 Result<void> TopCollector::pass(TopPass& out) {
-  facts_.realtime_ns = SystemClock().realtime_ns();
   out = {};
-  out.boottime_ns = boottime_ns();
-  if (auto done = read(out.boottime_ns); !done) {
+  if (auto done = read_somehow(out); !done) {
     return done;
   }
   classify(out);

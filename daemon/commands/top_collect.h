@@ -20,7 +20,9 @@
 namespace tidegauge {
 
 struct TopFacts {
+  // Just before the counters were read.
   std::int64_t realtime_ns = 0;
+  std::int64_t boottime_ns = 0;
   std::string source;  // "iterator" or "procfs"
   std::string reason;  // why that one
   std::uint64_t processes = 0;
@@ -47,7 +49,9 @@ class TopCollector {
  private:
   TopCollector(const KernelFiles& files, const ProcessSettings& settings, GroupRules rules);
 
-  Result<void> read(std::int64_t boottime_ns);
+  Result<void> make_source();
+  Result<void> read(TopPass& out);
+  Result<void> read_somehow(TopPass& out);
   void add_ended(TopPass& out);
   void classify(TopPass& out);
   void tell_facts();

@@ -37,7 +37,11 @@ void add_numbers(Json& out, const TopRow& row) {
   }
 }
 
-Json json_of(const TopRow& row, bool is_group) {
+Json seconds_or_null(std::int64_t ns, std::int64_t since_ns = 0) {
+  return ns != 0 ? Json(static_cast<double>(ns + since_ns) / 1e9) : Json(nullptr);
+}
+
+Json json_of(const TopRow& row, const TopFacts& facts, bool is_group) {
   Json out;
   if (!is_group) {
     out["pid"] = known(row.pid);
@@ -48,6 +52,8 @@ Json json_of(const TopRow& row, bool is_group) {
     out["state"] = std::string(1, row.state);
     out["unit"] = row.owner ? text_or_null(row.owner->identity.unit) : Json(nullptr);
     out["container"] = row.owner ? text_or_null(row.owner->identity.container) : Json(nullptr);
+    out["time"] = seconds_or_null(row.read_ns, facts.realtime_ns - facts.boottime_ns);
+    out["interval_seconds"] = seconds_or_null(row.interval_ns);
   }
   out["group"] = sanitize_label(row.group);
   out["processes"] = row.processes;
@@ -91,7 +97,7 @@ std::string top_json(const TopFrame& frame, const TopView& view) {
   out["all_rows"] = rows.size();
   Json& shown = out["rows"] = Json::array();
   for (std::size_t i = 0; i < std::min(view.rows, rows.size()); ++i) {
-    shown.push_back(json_of(rows[i], view.groups));
+    shown.push_back(json_of(rows[i], facts, view.groups));
   }
   return out.dump(-1, ' ', true) + "\n";
 }

@@ -144,6 +144,15 @@ TopRow row_of(const TopExited& exited) {
   return row;
 }
 
+std::int64_t read_after_ns(const ProcessSample& sample) {
+  return std::int64_t{sample.read_after_us} * 1000;
+}
+
+std::int64_t own_interval_ns(const ProcessSample& before, const ProcessSample& now,
+                             std::int64_t elapsed_ns) {
+  return elapsed_ns > 0 ? elapsed_ns + read_after_ns(now) - read_after_ns(before) : elapsed_ns;
+}
+
 double value_of(const TopRow& row, TopSort by) {
   constexpr double kUnknown = -1;
   const auto rate = [&](TopRate which) { return row[which].value_or(kUnknown); };
@@ -185,12 +194,15 @@ std::vector<TopRow> top_rows(const TopPass& previous, const TopPass& current,
     TopRow row = row_of(process);
     const auto at = before.find(sample.key.pid);
     if (at != before.end() && at->second->key == sample.key) {
-      set_rates(row, &at->second->counters, sample.counters, elapsed_ns);
+      row.interval_ns = own_interval_ns(*at->second, sample, elapsed_ns);
+      set_rates(row, &at->second->counters, sample.counters, row.interval_ns);
     } else if (static_cast<std::int64_t>(sample.key.start_ns) + kStartStepNs >
                current.boottime_ns - elapsed_ns) {
+      row.interval_ns = elapsed_ns;
       set_rates(row, nullptr, sample.counters, elapsed_ns);
     }  // else it is old and was not seen: what it did since then is not known
     if (sample.alive) {
+      row.read_ns = current.boottime_ns + read_after_ns(sample);
       rows.push_back(std::move(row));
     } else {
       ended.add(std::move(row));

@@ -59,6 +59,10 @@ struct TopRow {
   std::uint64_t processes = 0;  // that live
   std::uint64_t ended = 0;      // within the interval
   bool kernel_thread = false;
+  // Of one process that lives: when it was read, since boot, and the time up to then that its rates are over, 0 where
+  // there are none.
+  std::int64_t read_ns = 0;
+  std::int64_t interval_ns = 0;
   // Absent: not known; never 0 for that.
   std::array<std::optional<double>, kTopRates> rates{};
   std::optional<std::uint64_t> memory_bytes;  // resident
@@ -70,7 +74,8 @@ struct TopRow {
 };
 
 // One row per process that lives, and one per name, user and group of those that ended in between.
-// `previous` may be of any earlier time; without time between the passes no rate is known.
+// `previous` may be of any earlier time; without time between the passes no rate is known. Rates of a process are
+// over the time between its own two readings: on a busy host a pass over /proc takes a good part of a second.
 std::vector<TopRow> top_rows(const TopPass& previous, const TopPass& current,
                              std::int64_t elapsed_ns);
 

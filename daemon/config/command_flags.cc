@@ -36,7 +36,7 @@ void set_sort(CommandOptions& options, const OptionValue& value) {
 
 void set_json(CommandOptions& options, const OptionValue& value) {
   options.top.json = options.report.json = options.ebpf_json = options.incidents.json =
-      std::get<bool>(value);
+      options.why.json = std::get<bool>(value);
 }
 
 template <auto Member>
@@ -83,6 +83,10 @@ bool is_something(std::string_view text) { return !text.empty(); }
 template <auto Member>
 void set_report_switch(CommandOptions& options, const OptionValue& value) {
   options.report.*Member = std::get<bool>(value);
+}
+
+void set_all(CommandOptions& options, const OptionValue& value) {
+  options.why.all = std::get<bool>(value);
 }
 
 void set_out(CommandOptions& options, const OptionValue& value) {
@@ -148,7 +152,7 @@ constexpr OptionSpec kUtcOffset{.key = "utc-offset",
 constexpr CommandFlag kFlags[] = {
     {{"top", a_switch("once", "One interval, then the end."), "", nullptr, nullptr},
      set_top_switch<&TopOptions::once>},
-    {{"top process ebpf incidents",
+    {{"top process ebpf incidents why",
       a_switch("json", "JSON: of top an object per interval and line."), "", nullptr, nullptr},
      set_json},
     {{"top", kInterval, "", nullptr, nullptr}, set_top_number<&TopOptions::interval_ns>},
@@ -168,10 +172,16 @@ constexpr CommandFlag kFlags[] = {
     {{"process", a_switch("cmdline", "Show the command line, which may hold secrets."), "", nullptr,
       nullptr},
      set_report_switch<&ReportOptions::command_line>},
-    {{"replay dump", a_text("from", "", "What was recorded then and later."), kTimeForms, is_time,
+    {{"why", a_text("replay", "", "Look at this recording instead of asking the daemon that runs."),
+      "a recording", is_something, nullptr},
+     set_recording_text<&RecordingOptions::file>},
+    {{"why", a_switch("all", "Everything about every verdict, not the first alone."), "", nullptr,
       nullptr},
+     set_all},
+    {{"replay dump why", a_text("from", "", "What was recorded then and later."), kTimeForms,
+      is_time, nullptr},
      set_recording_time<&RecordingOptions::from>},
-    {{"replay dump", a_text("to", "", "What was recorded until then."), kTimeForms, is_time,
+    {{"replay dump why", a_text("to", "", "What was recorded until then."), kTimeForms, is_time,
       nullptr},
      set_recording_time<&RecordingOptions::to>},
     {{"replay",
@@ -243,6 +253,12 @@ ConfigResult<void> check_recording_options(std::string_view command,
   const auto fail = [&](std::string message) {
     return tl::make_unexpected(ConfigError{std::move(message)});
   };
+  if (command == "why") {
+    if (options.file.empty() && (options.from || options.to)) {
+      return fail(std::string(options.from ? "--from" : "--to") + " goes with --replay");
+    }
+    return {};
+  }
   if (options.file.empty()) {
     const std::string name(command);
     return fail(name + ": expected a recording: `tidegauge " + name + " FILE`");

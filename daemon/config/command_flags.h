@@ -37,7 +37,7 @@ struct ReportOptions {
 
 enum class DumpFormat : std::uint8_t { kOpenMetrics, kJson, kCsv };
 
-// Of `replay` and `dump`.
+// Of `replay`, `dump` and `why`.
 struct RecordingOptions {
   std::string file;
   std::optional<TimeArgument> from;
@@ -57,6 +57,12 @@ struct IncidentsOptions {
   bool json = false;
 };
 
+// Of `why`; what of a recording is wanted stands in RecordingOptions.
+struct WhyOptions {
+  bool json = false;
+  bool all = false;
+};
+
 // Of `import`.
 struct ImportOptions {
   std::string directory;
@@ -71,6 +77,7 @@ struct CommandOptions {
   RecordingOptions recording;
   IncidentsOptions incidents;
   ImportOptions importing;
+  WhyOptions why;
   bool ebpf_json = false;
 };
 
@@ -88,7 +95,7 @@ std::string_view to_string(TopSort sort);
 ConfigResult<void> apply_command_flag(const CommandFlag& flag, std::string_view command,
                                       std::string_view text, CommandOptions& options);
 
-// Of `replay` and `dump`: the file is there, and flags fit together.
+// Of `replay`, `dump` and `why`: the file is there, and flags fit together.
 ConfigResult<void> check_recording_options(std::string_view command,
                                            const RecordingOptions& options);
 

@@ -28,6 +28,7 @@
 #include "collectors/core/collector.h"
 #include "collectors/core/kernel_files.h"
 #include "daemon/config/origins.h"
+#include "daemon/heuristics/thresholds.h"
 #include "daemon/service/log.h"
 
 namespace tidegauge {
@@ -54,7 +55,15 @@ struct RecorderConfig {
   std::int64_t max_age_ns = 720 * 3'600'000'000'000;  // 0: any
   std::int64_t write_rate_bytes = 4 << 20;            // a second
   bool trigger_over_http = true;
+  bool trigger_on_verdict = true;
   friend bool operator==(const RecorderConfig&, const RecorderConfig&) = default;
+};
+
+// Verdicts: why the host is slow.
+struct HeuristicsConfig {
+  bool enabled = true;
+  heuristics::Thresholds limits;
+  friend bool operator==(const HeuristicsConfig&, const HeuristicsConfig&) = default;
 };
 
 struct Config {
@@ -74,6 +83,7 @@ struct Config {
 
   KernelRoots roots;  // with the privacy of what is found there
 
+  HeuristicsConfig heuristics;
   RecorderConfig recorder;
 
   LogLevel log_level = LogLevel::kInfo;

@@ -31,6 +31,7 @@ constexpr CommandName kCommands[] = {
     {"process", Command::kProcess},
     {"ebpf", Command::kEbpf},
     {"record", Command::kRecord},
+    {"why", Command::kWhy},
     {"replay", Command::kReplay},
     {"dump", Command::kDump},
     {"incidents", Command::kIncidents},
@@ -339,9 +340,9 @@ ConfigResult<CommandLine> parse_command_line(std::span<const char* const> argume
   if (line.command == Command::kProcess && line.options.report.pid == 0) {
     return fail("process: expected the number of a process: `tidegauge process PID`");
   }
-  if (line.command == Command::kReplay || line.command == Command::kDump) {
-    auto good = check_recording_options(line.command == Command::kReplay ? "replay" : "dump",
-                                        line.options.recording);
+  if (line.command == Command::kReplay || line.command == Command::kDump ||
+      line.command == Command::kWhy) {
+    auto good = check_recording_options(tokenizer.explicit_command(), line.options.recording);
     if (!good) {
       return tl::make_unexpected(good.error());
     }

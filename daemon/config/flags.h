@@ -26,6 +26,7 @@ enum class Command : std::uint8_t {
   kDump,       // FILE
   kIncidents,  // [DIR]
   kRecord,
+  kWhy,
   kImport,  // DIRECTORY
   kMetrics,
   kConfigReference,  // hidden: prints config/tidegauge.yaml

@@ -140,6 +140,7 @@ Commands:
   serve                       Collect and serve metrics over HTTP; the default.
   check-config [FILE]         Check a configuration file, by default the one `serve` would read.
   collect [NAME...]           Run collectors once and print what they say.
+  why                         Why the host is slow: what is wrong, since when, who causes it.
   top                         Who does it: processes or groups by I/O, CPU, memory, waits.
   process PID                 Everything about one process.
   ebpf                        Every BPF program, in which tier it runs and why, and what it costs.
@@ -282,6 +283,7 @@ std::string help_text(CollectorRegistry registry) {
     }
     append_settings(out, section.key);
     if (section.key.empty()) {
+      append_command_flags(out, "why");
       append_command_flags(out, "top");
       append_command_flags(out, "process");
       append_command_flags(out, "ebpf");

@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/config/settings.h"
 
+#include <algorithm>
+#include <iterator>
+#include <vector>
+
 #include "collectors/core/text.h"
+#include "daemon/config/heuristics_settings.h"
 
 namespace tidegauge {
 
@@ -111,6 +116,10 @@ constexpr ConfigSection kSections[] = {
     {"", ""},
     {"web", "The HTTP server."},
     {"path", "Where the host's file systems are, seen from the daemon (containers, fixtures)."},
+    {"heuristics",
+     "Verdicts: which condition makes the host slow, and who causes it (docs/verdicts.md). The "
+     "defaults are where "
+     "conditions begin."},
     {"recorder",
      "The last minutes at tick resolution, in memory; written to a file when asked for: SIGUSR2, "
      "`tidegauge record`, POST /api/v1/record."},
@@ -314,6 +323,14 @@ constexpr Setting kSettings[] = {
      "",
      nullptr,
      set_recorder_boolean<&RecorderConfig::trigger_over_http>},
+    {"recorder",
+     {"trigger_on_verdict", "recorder.trigger-on-verdict", OptionType::kBool, "true",
+      "Whether a verdict of severity warning or critical that begins asks for an incident file, "
+      "each "
+      "verdict once in ten minutes at most."},
+     "",
+     nullptr,
+     set_recorder_boolean<&RecorderConfig::trigger_on_verdict>},
 
     {"log", choice("level", "log.level", "info", "The least severity that is written.", kLogLevels),
      "", nullptr,
@@ -344,7 +361,18 @@ constexpr OptionSpec kCollectorInterval{"interval", "interval", OptionType::kStr
 
 std::span<const ConfigSection> config_sections() { return kSections; }
 
-std::span<const Setting> settings() { return kSettings; }
+std::span<const Setting> settings() {
+  static const std::vector<Setting> kAll = [] {
+    std::vector<Setting> out(std::begin(kSettings), std::end(kSettings));
+    const auto recorder = std::find_if(out.begin(), out.end(), [](const Setting& setting) {
+      return setting.section == "recorder";
+    });
+    const std::vector<Setting> verdicts = heuristics_settings();
+    out.insert(recorder, verdicts.begin(), verdicts.end());
+    return out;
+  }();
+  return kAll;
+}
 
 std::optional<std::int64_t> parse_size(std::string_view text) {
   constexpr std::pair<std::string_view, std::int64_t> kUnits[] = {

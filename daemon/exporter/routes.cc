@@ -88,7 +88,8 @@ std::variant<HttpResponse, HttpPending> Routes::handle(const HttpRequest& reques
   }
   const bool known_path = request.path == options_.telemetry_path || request.path == "/" ||
                           (options_.ebpf_json && request.path == "/api/v1/ebpf") ||
-                          request.path == "/-/healthy" || request.path == "/-/ready";
+                          request.path == "/api/v1/verdicts" || request.path == "/-/healthy" ||
+                          request.path == "/-/ready";
   if (!known_path) {
     return text_response(404, "not found\n");
   }
@@ -106,6 +107,9 @@ std::variant<HttpResponse, HttpPending> Routes::handle(const HttpRequest& reques
     HttpResponse response = text_response(200, options_.ebpf_json());
     response.content_type = "application/json";
     return response;
+  }
+  if (request.path == "/api/v1/verdicts") {
+    return verdicts();
   }
   if (request.path == "/-/healthy") {
     return source_.alive() ? text_response(200, "Tidegauge is healthy.\n")
@@ -209,6 +213,22 @@ HttpResponse Routes::record(const HttpRequest& request) {
   const auto reason = std::find_if(request.query.begin(), request.query.end(),
                                    [](const auto& item) { return item.first == "reason"; });
   return options_.record(reason == request.query.end() ? std::string_view("api") : reason->second);
+}
+
+HttpResponse Routes::verdicts() const {
+  if (!options_.verdicts_json) {
+    return text_response(404, "No verdicts are looked for (heuristics.enabled is false).\n");
+  }
+  if (!source_.alive()) {  // rather none than old ones that look new
+    return text_response(503, "The tick thread makes no progress.\n");
+  }
+  std::string json = options_.verdicts_json();
+  if (json.empty()) {
+    return text_response(503, "no data yet\n");
+  }
+  HttpResponse response = text_response(200, std::move(json));
+  response.content_type = "application/json";
+  return response;
 }
 
 HttpResponse Routes::landing_page() const {

@@ -19,6 +19,8 @@ struct RouteOptions {
   std::string telemetry_path = "/metrics";
   bool enable_lifecycle = false;
   std::function<std::string()> ebpf_json;  // body of /api/v1/ebpf; none: 404
+  // Body of /api/v1/verdicts, "" before the first one; none: 404.
+  std::function<std::string()> verdicts_json;
   // POST /api/v1/record; none: 403. `reason` is the client's word, of any bytes.
   std::function<HttpResponse(std::string_view reason)> record;
 };
@@ -40,6 +42,7 @@ class Routes final : public HttpHandler {
  private:
   std::variant<HttpResponse, HttpPending> metrics(const HttpRequest& request, bool resumed);
   HttpResponse landing_page() const;
+  HttpResponse verdicts() const;
   HttpResponse reload(const HttpRequest& request);
   HttpResponse record(const HttpRequest& request);
   // The selection that collect[] and exclude[] make, or an error text for a 400.

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "daemon/heuristics/assess.h"
+
 namespace tidegauge::replay {
 
 RecordedCollectors::RecordedCollectors(const Snapshot& snapshot, CollectorRegistry registry) {
@@ -15,6 +17,9 @@ RecordedCollectors::RecordedCollectors(const Snapshot& snapshot, CollectorRegist
     if (known != registry.end()) {
       collector.help = (*known)->help;
       collector.metrics = (*known)->metrics();
+    } else if (entry.collector == heuristics::Heuristics::kName) {
+      collector.help = heuristics::kHelp;
+      collector.metrics = heuristics::heuristics_metrics();
     }
     exported_.push_back(std::move(collector));
   }

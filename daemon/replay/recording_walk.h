@@ -37,7 +37,9 @@ class RecordingWalk {
   std::optional<recording::RawFiles> next_raw();
   void rewind();
 
-  // As the checkpoint says that belongs to the last Snapshot.
+  // That belongs to the last Snapshot.
+  [[nodiscard]] const recording::Checkpoint& checkpoint() const { return reader_.checkpoint(); }
+  // As it says.
   [[nodiscard]] bool node_families() const;
   // In the part that was asked for, as far as it has been read.
   [[nodiscard]] std::uint64_t damages() const { return damages_; }

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/replay/replay_source.h"
 
+#include <nlohmann/json.hpp>
 #include <utility>
+
+#include "daemon/heuristics/verdict_json.h"
 
 namespace tidegauge::replay {
 
@@ -36,6 +39,7 @@ ReplayHandler::ReplayHandler(const ReplaySource& source, CollectorRegistry regis
   for (const CollectorInfo* info : registry) {
     known_.push_back(info->name);
   }
+  known_.push_back(heuristics::Heuristics::kName);
   make_generation({}, true);
 }
 
@@ -48,10 +52,16 @@ void ReplayHandler::make_generation(const Snapshot& snapshot, bool node_families
   options.node_families = node_families;
   generation_.exposition =
       std::make_unique<Exposition>(options, generation_.collectors->exported(), nullptr);
+  RouteOptions routes;
+  routes.verdicts_json = [this] { return verdicts_json(); };
   generation_.routes =
-      std::make_unique<Routes>(RouteOptions{}, generation_.collectors->exported(), known_, *pinned_,
-                               *generation_.exposition, own_, [] {});
+      std::make_unique<Routes>(std::move(routes), generation_.collectors->exported(), known_,
+                               *pinned_, *generation_.exposition, own_, [] {});
   generation_.routes->set_ready(true);
+}
+
+std::string ReplayHandler::verdicts_json() const {
+  return report_ ? heuristics::json_text(heuristics::report_json(*report_)) : "";
 }
 
 std::variant<HttpResponse, HttpPending> ReplayHandler::handle(const HttpRequest& request,
@@ -62,6 +72,7 @@ std::variant<HttpResponse, HttpPending> ReplayHandler::handle(const HttpRequest&
     make_generation(*turn.snapshot, turn.node_families);
   }
   pinned_->set(turn.snapshot);
+  report_ = turn.report;
   return generation_.routes->handle(request, resumed);
 }
 

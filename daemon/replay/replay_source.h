@@ -16,6 +16,7 @@
 #include "daemon/exporter/own_metrics.h"
 #include "daemon/exporter/routes.h"
 #include "daemon/exporter/snapshot_source.h"
+#include "daemon/heuristics/assess.h"
 #include "daemon/replay/recorded_text.h"
 
 namespace tidegauge::replay {
@@ -26,6 +27,7 @@ class ReplaySource final : public SnapshotSource {
   struct Turn {
     SnapshotPtr snapshot;  // null before the first
     bool node_families = true;
+    std::shared_ptr<const heuristics::Report> report = nullptr;  // none: no verdicts
   };
   void publish(Turn turn);
   [[nodiscard]] Turn turn() const;
@@ -61,12 +63,14 @@ class ReplayHandler final : public HttpHandler {
     std::unique_ptr<Routes> routes;
   };
   void make_generation(const Snapshot& snapshot, bool node_families);
+  [[nodiscard]] std::string verdicts_json() const;
 
   const ReplaySource& source_;
   CollectorRegistry registry_;
   std::vector<std::string_view> known_;
   OwnMetrics own_;
   std::shared_ptr<Pinned> pinned_;
+  std::shared_ptr<const heuristics::Report> report_;  // that belongs to the pinned one
   Generation generation_;
 };
 

@@ -50,6 +50,19 @@ void Scheduler::on_snapshot(std::function<void(const SnapshotPtr&)> consumer) {
   state_->consumers.push_back(std::move(consumer));
 }
 
+void Scheduler::set_derived(std::string_view name, Derive derive, SnapshotEntry before) {
+  state_->derive = std::move(derive);
+  state_->derived = std::move(before);
+  state_->derived.collector = name;
+  state_->derived.status.interval_ns = state_->options.tick_ns;
+  state_->derived.status.effective_interval_ns = state_->options.tick_ns;
+}
+
+SnapshotEntry Scheduler::derived() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->derived;
+}
+
 void Scheduler::on_publish(std::function<void()> callback) {
   state_->publish_callbacks.push_back(std::move(callback));
 }

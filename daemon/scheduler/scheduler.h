@@ -71,6 +71,12 @@ class Scheduler final : public SnapshotSource {
   // Consumers of the tick's Snapshot (heuristics, recorder), called on the tick thread in order.
   // Before start().
   void on_snapshot(std::function<void(const SnapshotPtr&)> consumer);
+  // One more entry of every tick's Snapshot, behind the collectors': what `derive` makes of that Snapshot (the
+  // heuristics). On the tick thread, without locks. `name` must outlive every Snapshot. Before start().
+  using Derive = std::function<std::shared_ptr<const Section>(const Snapshot&)>;
+  // `before`: derived() of a predecessor, whose counts go on.
+  void set_derived(std::string_view name, Derive derive, SnapshotEntry before = {});
+  [[nodiscard]] SnapshotEntry derived() const;
   // Called after every publication, refreshes included, on the tick thread. Before start().
   void on_publish(std::function<void()> callback);
 

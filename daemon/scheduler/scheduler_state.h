@@ -63,6 +63,7 @@ struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
   const CollectorReport report;                                    // thread-safe
   std::vector<std::function<void(const SnapshotPtr&)>> consumers;  // fixed after start
   std::vector<std::function<void()>> publish_callbacks;            // fixed after start
+  Derive derive;                                                   // fixed after start; may be null
 
   mutable std::mutex mutex;
   std::condition_variable wake;  // the tick thread: time, a refresh, stop
@@ -83,6 +84,7 @@ struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
   std::uint64_t sequence = 0;
   std::uint64_t ticks = 0;
   std::uint64_t ticks_skipped = 0;
+  SnapshotEntry derived;  // of the last tick
   SnapshotPtr recorded;
   SnapshotPtr newest;
 
@@ -109,6 +111,10 @@ struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
   bool refresh(std::uint64_t mine, ReadBuffer& buffer, std::unique_lock<std::mutex>& lock);
   bool blocked(Slot& slot);
   void mark_overdue(std::unique_lock<std::mutex>& lock);
+  std::shared_ptr<Snapshot> make_snapshot(std::int64_t realtime_ns, std::int64_t boottime_ns,
+                                          bool is_tick) const;
+  bool derive_section(std::uint64_t mine, std::int64_t realtime_ns, std::int64_t boottime_ns,
+                      std::unique_lock<std::mutex>& lock);
   void build_snapshots(std::int64_t realtime_ns, std::int64_t boottime_ns, bool is_tick);
   bool wants_refresh(const Slot& slot, std::int64_t now_ns) const;
   void start_tick_thread(std::int64_t deadline_ns);

@@ -67,6 +67,9 @@ bool Scheduler::State::tick(std::uint64_t mine, ReadBuffer& buffer,
   if (generation != mine) {
     return false;
   }
+  if (derive && !derive_section(mine, realtime_ns, boottime_ns, lock)) {
+    return false;
+  }
   build_snapshots(realtime_ns, boottime_ns, true);
   done.notify_all();
   const SnapshotPtr snapshot = recorded;
@@ -181,33 +184,72 @@ void Scheduler::State::mark_overdue(std::unique_lock<std::mutex>& lock) {
   }
 }
 
+std::shared_ptr<Snapshot> Scheduler::State::make_snapshot(std::int64_t realtime_ns,
+                                                          std::int64_t boottime_ns,
+                                                          bool is_tick) const {
+  auto snapshot = std::make_shared<Snapshot>();
+  snapshot->sequence = sequence;
+  snapshot->realtime_ns = realtime_ns;
+  snapshot->boottime_ns = boottime_ns;
+  snapshot->ticks = ticks;
+  snapshot->ticks_skipped = ticks_skipped;
+  snapshot->entries.reserve(slots.size() + 1);
+  for (const Slot& slot : slots) {
+    snapshot->entries.push_back({slot.info->name, is_tick ? slot.recorded : slot.newest,
+                                 is_tick ? slot.recorded_status : slot.status});
+    CollectorStatus& shown = snapshot->entries.back().status;
+    shown.skipped = slot.status.skipped;
+    shown.early_runs = slot.status.early_runs;
+    shown.effective_interval_ns = slot.status.effective_interval_ns;
+  }
+  return snapshot;
+}
+
+// False when this thread was replaced meanwhile.
+bool Scheduler::State::derive_section(std::uint64_t mine, std::int64_t realtime_ns,
+                                      std::int64_t boottime_ns,
+                                      std::unique_lock<std::mutex>& lock) {
+  const std::shared_ptr<const Snapshot> draft = make_snapshot(realtime_ns, boottime_ns, true);
+  lock.unlock();
+  const std::int64_t begin_ns = clock.boottime_ns();
+  const std::int64_t begin_cpu_ns = clock.thread_cpu_ns();
+  auto section = derive(*draft);
+  const std::int64_t cpu_ns = clock.thread_cpu_ns() - begin_cpu_ns;
+  const std::int64_t end_ns = clock.boottime_ns();
+  lock.lock();
+  if (generation != mine) {
+    return false;
+  }
+  derived.section = std::move(section);
+  CollectorStatus& status = derived.status;
+  status.ran = true;
+  status.success = derived.section != nullptr;
+  status.duration_ns = end_ns - begin_ns;
+  status.cpu_ns += cpu_ns;
+  status.last_success_realtime_ns = realtime_ns;
+  status.last_run_boottime_ns = boottime_ns;
+  ++status.runs;
+  return true;
+}
+
 void Scheduler::State::build_snapshots(std::int64_t realtime_ns, std::int64_t boottime_ns,
                                        bool is_tick) {
-  auto make = [&](std::shared_ptr<const Section> Slot::*section, CollectorStatus Slot::*status) {
-    auto snapshot = std::make_shared<Snapshot>();
-    snapshot->sequence = ++sequence;
-    snapshot->realtime_ns = realtime_ns;
-    snapshot->boottime_ns = boottime_ns;
-    snapshot->ticks = ticks;
-    snapshot->ticks_skipped = ticks_skipped;
-    snapshot->entries.reserve(slots.size());
-    for (const Slot& slot : slots) {
-      snapshot->entries.push_back({slot.info->name, slot.*section, slot.*status});
-      CollectorStatus& shown = snapshot->entries.back().status;
-      shown.skipped = slot.status.skipped;
-      shown.early_runs = slot.status.early_runs;
-      shown.effective_interval_ns = slot.status.effective_interval_ns;
+  auto make = [&](bool of_tick) {
+    ++sequence;
+    auto snapshot = make_snapshot(realtime_ns, boottime_ns, of_tick);
+    if (derive) {
+      snapshot->entries.push_back(derived);
     }
     return snapshot;
   };
   if (is_tick) {
-    recorded = make(&Slot::recorded, &Slot::recorded_status);
+    recorded = make(true);
     const bool same = std::all_of(slots.begin(), slots.end(), [](const Slot& slot) {
       return slot.recorded == slot.newest && slot.recorded_status.runs == slot.status.runs;
     });
-    newest = same ? recorded : make(&Slot::newest, &Slot::status);
+    newest = same ? recorded : make(false);
   } else {
-    newest = make(&Slot::newest, &Slot::status);
+    newest = make(false);
   }
 }
 

@@ -7,6 +7,8 @@
 #include <cerrno>
 #include <system_error>
 
+#include "daemon/heuristics/assess.h"
+
 namespace tidegauge {
 
 ConfigResult<std::vector<ScheduledCollector>> make_collectors(
@@ -36,6 +38,10 @@ std::vector<ExportedCollector> exported(const std::vector<ScheduledCollector>& c
     out.push_back({collector.info->name, collector.info->help, collector.info->metrics()});
   }
   return out;
+}
+
+ExportedCollector verdicts_as_collector() {
+  return {heuristics::Heuristics::kName, heuristics::kHelp, heuristics::heuristics_metrics()};
 }
 
 SchedulerOptions scheduler_options(const Config& config) {

@@ -20,6 +20,9 @@ ConfigResult<std::vector<ScheduledCollector>> make_collectors(
 
 std::vector<ExportedCollector> exported(const std::vector<ScheduledCollector>& collectors);
 
+// The heuristics, as the exporter sees them: an entry of Snapshots like a collector's.
+ExportedCollector verdicts_as_collector();
+
 SchedulerOptions scheduler_options(const Config& config);
 
 // The procfs root must be there; anything below it may be missing. Returns a complaint or "".

@@ -154,8 +154,10 @@ void FlightRecorder::configure(const Config& config) {
   if (config.recorder.enabled) {
     fresh = std::make_shared<Recorder>(
         options_of(config.recorder),
-        [tick_ns = config.tick_ns, node_families = config.node_families] {
-          return checkpoint(tick_ns, node_families);
+        [tick_ns = config.tick_ns, node_families = config.node_families, complete = complete_] {
+          Checkpoint out = checkpoint(tick_ns, node_families);
+          complete(out);
+          return out;
         },
         [files = KernelFiles(config.roots)](std::string_view moment) {
           return read_raw(files, moment);

@@ -9,6 +9,7 @@
 #include <mutex>
 #include <optional>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "daemon/config/config.h"
@@ -21,7 +22,9 @@ namespace tidegauge {
 
 class FlightRecorder {
  public:
-  explicit FlightRecorder(Log& log) : log_(log) {}
+  // `complete` adds to the checkpoints of recordings, on any thread and as long as this lives.
+  using Complete = std::function<void(recording::Checkpoint&)>;
+  FlightRecorder(Log& log, Complete complete) : log_(log), complete_(std::move(complete)) {}
 
   // What was recorded is kept where the recorder's settings stay. On the owner's thread, while no scheduler runs.
   void configure(const Config& config);
@@ -41,6 +44,7 @@ class FlightRecorder {
   [[nodiscard]] std::shared_ptr<recording::Recorder> recorder() const;
 
   Log& log_;
+  const Complete complete_;
   mutable std::mutex mutex_;
   std::shared_ptr<recording::Recorder> recorder_;
   RecorderConfig settings_;

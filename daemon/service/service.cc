@@ -12,12 +12,16 @@
 #include <ctime>
 #include <map>
 #include <mutex>
+#include <nlohmann/json.hpp>
 
 #include "daemon/exporter/exposition.h"
 #include "daemon/exporter/family_text.h"
 #include "daemon/exporter/http_server.h"
 #include "daemon/exporter/own_metrics.h"
 #include "daemon/exporter/routes.h"
+#include "daemon/heuristics/assess.h"
+#include "daemon/heuristics/verdict_json.h"
+#include "daemon/replay/replay_heuristics.h"
 #include "daemon/service/collector_set.h"
 #include "daemon/service/culprit_watch.h"
 #include "daemon/service/ebpf_json.h"
@@ -25,6 +29,7 @@
 #include "daemon/service/flight_recorder.h"
 #include "daemon/service/log.h"
 #include "daemon/service/privileges.h"
+#include "daemon/service/verdict_watch.h"
 
 namespace tidegauge {
 
@@ -99,6 +104,12 @@ class SwitchingHandler final : public HttpHandler {
   std::shared_ptr<HttpHandler> handler_;
 };
 
+// "" before the first tick.
+std::string verdicts_json(const heuristics::Heuristics& heuristics) {
+  const auto report = heuristics.report();
+  return report->realtime_ns == 0 ? "" : heuristics::json_text(heuristics::report_json(*report));
+}
+
 double realtime_seconds() {
   timespec now{};
   ::clock_gettime(CLOCK_REALTIME, &now);
@@ -120,14 +131,23 @@ class Service {
         registry_(registry),
         log_(config.log_level, config.log_format),
         collector_log_(log_),
-        recorder_(log_),
+        verdict_watch_(log_,
+                       [this](std::string_view reason) {
+                         if (triggers_on_verdict_) {
+                           recorder_.trigger(reason);
+                         }
+                       }),
+        recorder_(log_, [this](recording::Checkpoint& out) { complete(out); }),
         config_(std::move(config)) {
     log_.set_suppressed_counter([this] { own_.count_suppressed_log(); });
+    heuristics_.on_change(
+        [this](const heuristics::Verdict& verdict) { verdict_watch_.add(verdict); });
   }
 
   int run();
 
  private:
+  void complete(recording::Checkpoint& out) const;
   bool start_http();
   std::shared_ptr<Generation> build(const Config& config,
                                     std::vector<ScheduledCollector> collectors,
@@ -147,6 +167,10 @@ class Service {
   CollectorRegistry registry_;
   Log log_;
   CollectorLog collector_log_;
+  heuristics::Heuristics heuristics_;  // outlives reloads: what it remembers
+  std::atomic<bool> has_verdicts_{false};
+  std::atomic<bool> triggers_on_verdict_{false};
+  VerdictWatch verdict_watch_;
   FlightRecorder recorder_;
   Config config_;
   SystemClock clock_;
@@ -166,6 +190,14 @@ sigset_t handled_signals() {
     ::sigaddset(&set, number);
   }
   return set;
+}
+
+// What a replay needs to say what is said now.
+void Service::complete(recording::Checkpoint& out) const {
+  replay::add_thresholds(heuristics_.limits(), out);
+  if (has_verdicts_) {
+    out[std::string(replay::kHeuristicsState)] = heuristics_.save();
+  }
 }
 
 bool Service::start_http() {
@@ -202,6 +234,9 @@ std::shared_ptr<Generation> Service::build(const Config& config,
   auto generation = std::make_shared<Generation>();
   generation->config = config;
   auto exports = exported(collectors);
+  if (config.heuristics.enabled) {
+    exports.push_back(verdicts_as_collector());
+  }
   generation->scheduler = std::make_unique<Scheduler>(
       options, std::move(collectors), clock_,
       [this](std::string_view collector, const Error* error) { collector_log_(collector, error); });
@@ -215,9 +250,20 @@ std::shared_ptr<Generation> Service::build(const Config& config,
           static_cast<void>(scheduler->request_run("process"));
         }
       });
+  heuristics_.set_limits(config.heuristics.limits);
+  has_verdicts_ = config.heuristics.enabled;
+  triggers_on_verdict_ = config.recorder.enabled && config.recorder.trigger_on_verdict;
+  if (config.heuristics.enabled) {
+    generation->scheduler->set_derived(
+        heuristics::Heuristics::kName,
+        [this](const Snapshot& snapshot) { return heuristics_.update(snapshot); },
+        generation_ != nullptr ? generation_->scheduler->derived() : SnapshotEntry{});
+  }
   if (auto consumer = recorder_.consumer()) {
     generation->scheduler->on_snapshot(std::move(consumer));
   }
+  // Behind the recorder, so that an incident has the tick that began it.
+  generation->scheduler->on_snapshot([this](const SnapshotPtr&) { verdict_watch_.tell(); });
   ExpositionOptions exposition;
   exposition.node_families = config.node_families;
   exposition.own_metrics = !config.disable_exporter_metrics;
@@ -236,10 +282,15 @@ std::shared_ptr<Generation> Service::build(const Config& config,
   for (const CollectorInfo* info : registry_) {
     known.push_back(info->name);
   }
+  known.push_back(heuristics::Heuristics::kName);
   RouteOptions routes{.telemetry_path = config.telemetry_path,
                       .enable_lifecycle = config.enable_lifecycle,
                       .ebpf_json = ebpf_json,
+                      .verdicts_json = nullptr,
                       .record = nullptr};
+  if (config.heuristics.enabled) {
+    routes.verdicts_json = [this] { return verdicts_json(heuristics_); };
+  }
   if (config.recorder.enabled && config.recorder.trigger_over_http) {
     routes.record = [this](std::string_view reason) { return recorder_.trigger_over_http(reason); };
   }

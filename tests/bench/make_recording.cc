@@ -17,6 +17,7 @@
 
 #include "collectors/registry.h"
 #include "daemon/config/load.h"
+#include "daemon/heuristics/assess.h"
 #include "daemon/recorder/raw_files.h"
 #include "daemon/recorder/ring.h"
 #include "daemon/scheduler/clock.h"
@@ -76,6 +77,10 @@ int record(const std::string& path, std::chrono::milliseconds length, int interv
   static SystemClock clock;
   Scheduler scheduler(scheduler_options(*config), std::move(*collectors), clock,
                       [](std::string_view, const Error*) {});
+  heuristics::Heuristics heuristics;
+  scheduler.set_derived(heuristics::Heuristics::kName, [&heuristics](const Snapshot& snapshot) {
+    return heuristics.update(snapshot);
+  });
   std::int64_t last_ns = 0;
   scheduler.on_snapshot([&](const SnapshotPtr& snapshot) {
     const std::lock_guard lock(mutex);

@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -82,29 +83,61 @@ def histogram(families, name, suffix, **labels):
     return family.series.get((name + suffix, tuple(sorted(labels.items()))), 0) if family else 0
 
 
-def place_request(path, request):
-    """Makes a device that is idle have a write that is never to end, in the newest map `devices` (bpf/block_records.h)."""
+# Of struct tg_block_issued in bpf/block_records.h, the last member of struct tg_block_device.
+ISSUED_BYTES, ISSUED_WAYS, ISSUED_SETS = 56, 4, 32
+
+
+def maps_of(daemon):
+    """The numbers of its BPF maps."""
+    out = set()
+    for file in Path(f"/proc/{daemon.pid}/fdinfo").iterdir():
+        try:
+            out.update(int(number) for number in re.findall(r"^map_id:\s+(\d+)$", file.read_text(), re.MULTILINE))
+        except FileNotFoundError:  # closed meanwhile
+            pass
+    return out
+
+
+def read_device(daemon, path):
+    """(map, key, value) of a device in the daemon's map `devices`."""
     def bpftool(*arguments):
         return json.loads(subprocess.run(["bpftool", "-j", "map", *map(str, arguments)], capture_output=True, text=True, check=True).stdout)
-    newest = max(entry["id"] for entry in bpftool("show") if entry.get("name") == "devices")
+    ours = maps_of(daemon)
+    (devices,) = (entry["id"] for entry in bpftool("show") if entry.get("name") == "devices" and entry["id"] in ours)
     number = os.stat(path).st_rdev
     key = [f"{byte:#x}" for byte in (os.major(number) << 20 | os.minor(number)).to_bytes(4, sys.byteorder)]
-    value = bytearray(int(byte, 16) for byte in bpftool("lookup", "id", newest, "key", *key)["value"])
+    return devices, key, bytearray(int(byte, 16) for byte in bpftool("lookup", "id", devices, "key", *key)["value"])
+
+
+def requests_of(daemon, path):
+    """The addresses of the requests that a device has at the moment."""
+    _, _, value = read_device(daemon, path)
+    first = len(value) - ISSUED_BYTES * ISSUED_WAYS * ISSUED_SETS
+    return [request for (request,) in (struct.unpack_from("=Q", value, at) for at in range(first, len(value), ISSUED_BYTES)) if request]
+
+
+def place_request(daemon, path, request):
+    """Makes a device that is idle have a write that is never to end."""
+    devices, key, value = read_device(daemon, path)
+    number = os.stat(path).st_rdev
     writes = 88 + 8
-    entry_bytes, ways, sets = 56, 4, 32
     first = ((request & 0xFFFFFFFF) * 0x9E3779B1 & 0xFFFFFFFF) >> 27
-    place = len(value) - entry_bytes * ways * (sets - first)
+    place = len(value) - ISSUED_BYTES * ISSUED_WAYS * (ISSUED_SETS - first)
     now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
     value[4:8] = struct.pack("=I", 1)
     value[24:32] = struct.pack("=Q", now)
     value[writes:writes + 8] = struct.pack("=Q", 1)
     (virtual,) = struct.unpack_from("=Q", value, 8)
-    struct.pack_into("=QQQQIIIIIBBBB", value, place, request, now, 0, virtual, os.major(number) << 20 | os.minor(number), 0, 4096, 0, 0, 1, 0, 0, 0)
-    subprocess.run(["bpftool", "map", "update", "id", str(newest), "key", *key, "value", *(f"{byte:#x}" for byte in value)], check=True)
+    unknown = 6  # TG_BLOCK_UNKNOWN
+    struct.pack_into("=QQQQIIIIIBBBB", value, place, request, now, 0, virtual, os.major(number) << 20 | os.minor(number), 0, 4096, 0, 0,
+                     1, unknown, 0, 1)
+    subprocess.run(["bpftool", "map", "update", "id", str(devices), "key", *key, "value", *(f"{byte:#x}" for byte in value)], check=True)
 
 
 class Case(harness.TestCase):
     """One daemon for all tests of a class: what they look at has names of its own, or has grown since."""
+
+    wrapper = ()  # of the daemon
 
     @classmethod
     def setUpClass(cls):
@@ -116,7 +149,7 @@ class Case(harness.TestCase):
         folder = tempfile.TemporaryDirectory(prefix="tidegauge-e2e-")
         cls.addClassCleanup(folder.cleanup)
         port = harness.free_port()
-        cls.daemon = harness.Daemon([harness.TIDEGAUGE, "serve", "--config.file=", f"--web.listen-address=127.0.0.1:{port}", *FLAGS],
+        cls.daemon = harness.Daemon([*cls.wrapper, harness.TIDEGAUGE, "serve", "--config.file=", f"--web.listen-address=127.0.0.1:{port}", *FLAGS],
                                     folder.name, "tidegauge", port=port)
         cls.addClassCleanup(cls.daemon.stop)
         cls.daemon.wait_ready("/-/ready", 10)
@@ -143,13 +176,13 @@ class Case(harness.TestCase):
         return seen[-1]
 
     def quiet(self, device):
-        """The same, of a device that has nothing in flight; long before requests are given up as forgotten (10 s)."""
+        """The same, of a device that has nothing in flight. A request that ended unseen is, until it is given up after 10 s."""
         seen = []
 
         def idle():
             seen.append(self.settled())
             return total(seen[-1], "tidegauge_block_in_flight", device=device) == 0
-        wait_until(idle, 5, lambda: f"nothing in flight on {device}: {Path(f'/sys/block/{device}/inflight').read_text()} "
+        wait_until(idle, 20, lambda: f"nothing in flight on {device}: {Path(f'/sys/block/{device}/inflight').read_text()} "
                    f"{total(seen[-1], 'tidegauge_block_in_flight', device=device)}")
         return seen[-1]
 
@@ -196,6 +229,21 @@ class Case(harness.TestCase):
         device = done.stdout.strip()
         self.addCleanup(subprocess.run, ["losetup", "--detach", device], check=False)
         return device
+
+    def slow_down(self, device, operations_per_second, operation):
+        """A control group whose members read from a disk, or write to it, so slowly; how to enter it."""
+        number = Path(f"/sys/block/{device}/dev").read_text().strip()
+        root = Path("/sys/fs/cgroup/blkio")
+        group = root / f"tidegauge-e2e-{os.getpid()}"
+        if not (root / "cgroup.procs").exists():
+            self.skipTest("no blkio control group (v1)")
+        group.mkdir()
+        self.addCleanup(group.rmdir)
+        limit = group / f"blkio.throttle.{operation}_iops_device"
+        if not limit.exists():
+            self.skipTest("this kernel throttles no block devices")
+        limit.write_text(f"{number} {operations_per_second}")
+        return lambda: (group / "cgroup.procs").write_text(str(os.getpid()))
 
     def mount(self, device, kind):
         where = self.directory / "mounted"

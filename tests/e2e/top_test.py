@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`tidegauge top` against what processes themselves know they did, and on a terminal of its own."""
 
+import bisect
 import ctypes
 import json
 import os
@@ -104,12 +105,31 @@ class TopTest(harness.TestCase):
             self.assertLessEqual(columns_of(line), columns, repr(line))
 
 
+def boottime_of(realtime):
+    """What CLOCK_BOOTTIME was when CLOCK_REALTIME was this."""
+    before = time.clock_gettime(time.CLOCK_BOOTTIME)
+    now = time.clock_gettime(time.CLOCK_REALTIME)
+    return realtime - now + (before + time.clock_gettime(time.CLOCK_BOOTTIME)) / 2
+
+
+def count_at(told, moment):
+    """The count at a moment between two of [(time, count)], as if it grew evenly from one to the next."""
+    after = bisect.bisect_left(told, (moment,))
+    (t0, n0), (t1, n1) = told[after - 1], told[after]
+    return n0 + (n1 - n0) * (moment - t0) / (t1 - t0)
+
+
 class Content(TopTest):
-    def rates_of_its_own(self, process, seconds):
-        """[(boottime, count)] as the process printed them meanwhile."""
-        os.set_blocking(process.stdout.fileno(), False)
-        text = process.stdout.read() or ""
-        return [(float(a), int(b)) for a, b in (line.split() for line in text.splitlines()[1:-1])][-int(seconds * 400):]
+    def rate_within(self, process, begin, end):
+        """A second, of what the process counted between two moments by the clock that it prints."""
+        told = [(0.0, 0)]
+        while told[-1][0] <= end:
+            line = process.stdout.readline()
+            self.assertTrue(line, "it ended")
+            moment, count = line.split()
+            told.append((float(moment), int(count)))
+        self.assertLess(told[1][0], begin)
+        return (count_at(told, end) - count_at(told, begin)) / (end - begin)
 
     def compare_with_writer(self, source):
         self.need_root()
@@ -118,16 +138,17 @@ class Content(TopTest):
         writer = self.python(WRITER, "tgtopwriter", self.disk_directory() / "file")
         writer.stdout.readline()
         config = self.write("rules.yaml", "collectors: {process: {groups: [{name: 'writers', comm: [tgtopwriter]}]}}\n")
-        begin = time.clock_gettime(time.CLOCK_BOOTTIME)
         frame = self.objects("--once", "--interval=3s", f"--collector.process.source={source}", f"--config.file={config}")[-1]
-        end = time.clock_gettime(time.CLOCK_BOOTTIME)
         self.assertEqual(frame["source"], source)
         rows = [row for row in frame["rows"] if row["pid"] == writer.pid]
         self.assertEqual(len(rows), 1, frame)
         self.assertEqual((rows[0]["comm"], rows[0]["group"], rows[0]["user"]), ("tgtopwriter", "writers", "root"))
-        told = [(t, n) for t, n in self.rates_of_its_own(writer, 1e9) if begin <= t <= end]
-        own = (told[-1][1] - told[0][1]) / (told[-1][0] - told[0][0])
-        self.assertAlmostEqual(rows[0]["written_bytes_per_second"] / own, 1, delta=0.08)
+        end = boottime_of(rows[0]["time"])
+        own = self.rate_within(writer, end - rows[0]["interval_seconds"], end)
+        ratio = rows[0]["written_bytes_per_second"] / own
+        print(f"{source}: {own / 1e6:.3f} MB/s, ratio {ratio:.4f}, read {rows[0]['time'] - frame['time']:.4f} s into the pass, "
+              f"over {rows[0]['interval_seconds']:.4f} s of {frame['interval_seconds']:.4f}", file=sys.stderr)
+        self.assertAlmostEqual(ratio, 1, delta=0.08)
         self.assertGreaterEqual(frame["total"]["written_bytes_per_second"], rows[0]["written_bytes_per_second"])
 
     def test_writer_by_iterator(self):
@@ -145,8 +166,10 @@ class Content(TopTest):
             self.skipTest("no BPF iterator here")
         ended = [row for row in frame["rows"] if row["comm"] == "tgtopstorm" and row["ended"]]
         self.assertEqual(len(ended), 1, frame["rows"])
-        told = self.rates_of_its_own(storm, 1e9)
-        own = (told[-1][1] - told[0][1]) / (told[-1][0] - told[0][0])
+        end = boottime_of(frame["time"])
+        own = self.rate_within(storm, end - frame["interval_seconds"], end)
+        print(f"ended {ended[0]['ended'] / frame['interval_seconds'] / own:.4f}, written "
+              f"{ended[0]['written_bytes_per_second'] / (own * 65536):.4f}", file=sys.stderr)
         self.assertAlmostEqual(ended[0]["ended"] / frame["interval_seconds"] / own, 1, delta=0.25)
         self.assertAlmostEqual(ended[0]["written_bytes_per_second"] / (own * 65536), 1, delta=0.25)
         self.assertIsNone(ended[0]["pid"])

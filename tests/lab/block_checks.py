@@ -20,8 +20,8 @@ def total(families, name, **labels):
 
 
 class Block(LabTest):
-    # The first alone has a journal.
-    disks = (Disk(96, filesystem="ext4"), Disk(320, filesystem="xfs"), Disk(160, filesystem="btrfs"))
+    # The first alone has a journal; the last takes 20 ms a request.
+    disks = (Disk(96, filesystem="ext4"), Disk(320, filesystem="xfs"), Disk(160, filesystem="btrfs"), Disk(8, "throttling.iops-total=50"))
     modules = ("xfs", "btrfs")
 
     @classmethod
@@ -91,3 +91,31 @@ class Block(LabTest):
         theirs = total(families, BYTES, group="dd", operation="write") - total(before, BYTES, group="dd", operation="write")
         self.assertGreaterEqual(theirs, 3.9 * MEBIBYTE)
         self.assertLess(theirs, 4.3 * MEBIBYTE)
+
+    def test_bursts(self):
+        device = "vdd"
+
+        def value(families, name):
+            return total(families, "tidegauge_block_" + name, device=device)
+
+        def write(count):
+            # Two at a time, so that the disk always has one.
+            self.machine.text(f"for i in 1 2; do dd if=/dev/zero of=/dev/{device} bs=4k count={count} oflag=direct status=none & done; wait; echo ok")
+        write(1)
+        for attempt in range(3):  # a machine that stands still makes a gap
+            self.machine.run("usleep 1500000")
+            before = self.settled()
+            write(10)
+            self.machine.run("usleep 1500000")
+            families = self.settled()
+            bursts = value(families, "bursts_total") - value(before, "bursts_total")
+            if bursts:
+                break
+        users = [(dict(key[1]), share) for key, share in families["tidegauge_block_peak_user_ratio"].series.items() if dict(key[1])["device"] == device]
+        print(f"{self.suite}: {bursts:.0f} burst, peak {value(families, 'peak_busy_ratio'):.3f}, {value(families, 'peak_requests_per_second'):.0f} "
+              f"requests/s, {users}, try {attempt + 1}", file=sys.stderr)
+        self.assertEqual(bursts, 1)
+        self.assertGreater(value(families, "peak_busy_ratio"), 0.9)
+        self.assertGreater(value(families, "peak_requests_per_second"), 0)
+        self.assertEqual([user["comm"] for user, _ in users], ["dd"])
+        self.assertEqual(value(families, "windows_lost_total"), 0)

@@ -51,6 +51,7 @@ class Disk:
     mebibytes: int
     options: str = ""  # of -drive: "throttling.bps-total=20000000"
     filesystem: str = ""  # "ext4", "xfs", "btrfs": made on it before the start
+    image: Path | None = None  # one that somebody made, instead of an empty one
 
 
 def shared_libraries(program):
@@ -99,7 +100,7 @@ def die_with_parent():
 class Machine:
     """Boots at once; run() says what a command there answered. stop() ends it, whatever state it is in."""
 
-    def __init__(self, kernel, programs, directory, *, disks=(), modules=()):
+    def __init__(self, kernel, programs, directory, *, disks=(), modules=(), options=()):
         self.directory = Path(directory)
         self.console_path = self.directory / "console.log"
         self.line, theirs = socket.socketpair()
@@ -114,13 +115,14 @@ class Machine:
                 "-serial", f"file:{self.console_path}",
                 "-chardev", f"socket,id=commands,fd={theirs.fileno()}", "-serial", "chardev:commands"]
         for number, disk in enumerate(disks):
-            image = self.directory / f"disk{number}.img"
-            with open(image, "wb") as file:
+            image = disk.image or self.directory / f"disk{number}.img"
+            with open(image, "ab") as file:
                 file.truncate(disk.mebibytes << 20)
             if disk.filesystem:
                 subprocess.run(["mkfs." + disk.filesystem, *MKFS_FLAGS.get(disk.filesystem, ()), image], check=True,
                                capture_output=True, env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
             argv += ["-drive", f"file={image},format=raw,if=virtio,cache=unsafe" + (disk.options and f",{disk.options}")]
+        argv += options
         self.started = time.monotonic()
         with theirs, open(self.directory / "qemu.log", "wb") as log:
             self.process = subprocess.Popen([str(word) for word in argv], stdin=subprocess.DEVNULL, stdout=log,

@@ -127,7 +127,7 @@ const std::vector<Row>& rows() {
         {"root/etc/passwd", "root:x:0:0:root:/root:/bin/bash\n"}}},
       // BPF programs need the running kernel's own types, which no fixture has: nothing to say.
       {"ebpf"},
-      {"ebpf_block"},
+      {"ebpf_block"},  // but for bursts of disks, if it can read of them
       {"ebpf_files"},
       {"ebpf_memory"},
       // A broken file costs its cgroup what the file says and is counted.

@@ -94,7 +94,7 @@ TEST(CommandFlags, WrongOnes) {
   EXPECT_EQ(error_of({"--once"}), "--once is a flag of `tidegauge top`");
   EXPECT_EQ(error_of({"serve", "--json"}),
             "--json is a flag of `tidegauge top` and `tidegauge process` and `tidegauge ebpf` and "
-            "`tidegauge incidents`");
+            "`tidegauge incidents` and `tidegauge why`");
   EXPECT_EQ(error_of({"top", "--smaps"}), "--smaps is a flag of `tidegauge process`");
   EXPECT_EQ(error_of({"top", "--sort=io2"}),
             "--sort: expected io, read, write, cpu, memory, faults or delay, got \"io2\"");
@@ -149,6 +149,22 @@ TEST(CommandFlags, OfRecordingsWrongOnes) {
   EXPECT_EQ(error_of({"replay", "x", "--serve=:1", "--speed=0"}),
             "--speed: expected a number from 0.01 to 1000, got \"0\"");
   EXPECT_EQ(error_of({"replay", "x", "--raw"}), "--raw is a flag of `tidegauge dump`");
+}
+
+TEST(CommandFlags, OfWhy) {
+  const auto live = parse({"why", "--json", "--all", "--web.listen-address=:1"});
+  ASSERT_TRUE(live) << live.error().message;
+  EXPECT_EQ(live->command, Command::kWhy);
+  EXPECT_TRUE(live->options.why.json && live->options.why.all);
+  EXPECT_EQ(live->options.recording.file, "");
+  const auto replayed = parse({"why", "--replay", "x.tgrec", "--from", "-5m", "--to=-1m"});
+  ASSERT_TRUE(replayed) << replayed.error().message;
+  EXPECT_EQ(replayed->options.recording.file, "x.tgrec");
+  EXPECT_TRUE(replayed->options.recording.from->is_before_end);
+  EXPECT_EQ(error_of({"why", "--from=-5m"}), "--from goes with --replay");
+  EXPECT_EQ(error_of({"why", "--replay="}), "--replay: expected a recording, got \"\"");
+  EXPECT_EQ(error_of({"why", "x"}), "unexpected argument \"x\"");
+  EXPECT_EQ(error_of({"replay", "x", "--all"}), "--all is a flag of `tidegauge why`");
 }
 
 TEST(CommandFlags, HelpNamesThem) {

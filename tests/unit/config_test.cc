@@ -405,7 +405,7 @@ struct BadFile {
 
 constexpr const char* kRootKeys =
     "expected one of tick, freshness, collector_timeout, cpu_budget, privacy, node_families, web, "
-    "path, recorder, log, collectors";
+    "path, heuristics, recorder, log, collectors";
 
 TEST(ConfigYaml, UnknownKeys) {
   const std::string root_keys = kRootKeys;

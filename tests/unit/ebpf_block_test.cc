@@ -363,6 +363,30 @@ TEST(BlockTables, WithoutAttributionNobodyIsTold) {
   EXPECT_EQ(series.count(R"(tidegauge_block_losses_total{what="account"})"), 0U);
 }
 
+TEST(BlockTables, Losses) {
+  const tg_block_device device{};
+  const BlockLedger ledger(1);
+  const auto series = fill(device, ledger,
+                           {.devices = 1,
+                            .requests = 2,
+                            .ends = 3,
+                            .returns = 4,
+                            .accounts = 5,
+                            .long_requests = 6,
+                            .shared_files = 7,
+                            .dirty_files = 8,
+                            .owned_pages = 9,
+                            .ownerless_pages = 10});
+  double expected = 0;
+  for (const char* what : {"device", "request", "end", "return", "account", "part", "dirtier"}) {
+    EXPECT_EQ(series.at(std::string(R"(tidegauge_block_losses_total{what=")") + what + R"("})"),
+              ++expected);
+  }
+  EXPECT_EQ(series.at("tidegauge_block_dirty_files_total"), 8);
+  EXPECT_EQ(series.at(R"(tidegauge_block_writeback_pages_total{dirtier="known"})"), 9);
+  EXPECT_EQ(series.at(R"(tidegauge_block_writeback_pages_total{dirtier="unknown"})"), 10);
+}
+
 TEST(BlockDevices, RequestsInProgress) {
   const testing::FixtureTree tree;
   tree.write("proc/diskstats",

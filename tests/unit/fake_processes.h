@@ -115,9 +115,10 @@ class Host {
     tree.write("proc/" + std::to_string(pid) + "/comm", "left\n");
   }
 
-  const TaskPass& pass() {
+  const TaskPass& pass(std::int64_t (*clock)() = nullptr) {
     out_.clear();
-    CollectContext context{.realtime_ns = 0, .boottime_ns = 0, .buffer = &buffer_};
+    CollectContext context{
+        .realtime_ns = 0, .boottime_ns = 0, .buffer = &buffer_, .boottime_clock = clock};
     const auto done = source_->pass(context, out_);
     EXPECT_TRUE(done) << error_text(done);
     check_monotone();

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <string>
 
@@ -100,7 +101,7 @@ TEST(FileLedger, EqualPathsOfContainersAreApart) {
   tg_file_key elsewhere = key(3);
   elsewhere.device = 8U << 20U | 2U;
   ledger.set_path(key(1), "/data/f", file(0, 0));
-  ledger.set_path(key(2), "/data/f", file(0, 0), "0:50");
+  ledger.set_path(key(2), "/data/f", file(0, 0), 50);
   ledger.set_path(elsewhere, "/data/f", file(0, 0));
   ledger.add(key(1), file(10, 50'000'000));
   ledger.add(key(2), file(20, 60'000'000));
@@ -169,6 +170,40 @@ TEST(FileLedger, OnlyTheBusiestAreShownAndPathsAreBounded) {
   EXPECT_LE(ledger.shown().size(), 6U);
   EXPECT_FALSE(ledger.shown().empty());
   EXPECT_EQ(ledger.path_of(key(1)), "");
+}
+
+// Files that come and go, each under a path of its own, as on a host that builds: for days.
+TEST(FileLedger, IsBoundedHoweverManyFilesThereWere) {
+  Ledger ledger;
+  std::uint64_t next = 1;
+  std::size_t most_paths = 0;
+  for (int pass = 1; pass <= 300; ++pass) {
+    ledger.begin_pass(pass * kSecond);
+    const std::uint64_t first = next;
+    for (; next < first + 200; ++next) {
+      ledger.set_path(key(next), "/build/" + std::to_string(next), file(0, 0));
+    }
+    // The kernel's table keeps the latest.
+    for (std::uint64_t i = next > TG_FILE_ENTRIES ? next - TG_FILE_ENTRIES : 1; i < next; ++i) {
+      ledger.add(key(i), file(1, 1'000'000, 100'000));
+    }
+    ledger.end_pass();
+    most_paths = std::max(most_paths, ledger.paths());
+    EXPECT_LE(ledger.inodes(), std::size_t{TG_FILE_ENTRIES});
+  }
+  EXPECT_GT(most_paths, 3072U);
+  EXPECT_LE(most_paths, 4096U);
+  for (const auto& [path, totals] : ledger.shown()) {
+    EXPECT_EQ(totals.written_bytes, 100'000U) << path;
+  }
+  // Those that are known are still found by their names.
+  const tg_file_key again = key(1'000'000);
+  ledger.begin_pass(301 * kSecond);
+  const std::size_t paths = ledger.paths();
+  ledger.set_path(again, "/build/" + std::to_string(next - 1), file(0, 0));
+  EXPECT_EQ(ledger.paths(), paths);
+  ledger.set_path(again, "/build/1", file(0, 0));
+  EXPECT_EQ(ledger.paths(), paths + 1);
 }
 
 TEST(FileLedger, TheLongestIsOfTheLastMinute) {

@@ -87,6 +87,27 @@ TEST_F(OwnersOfGroups, ThoseThatRestGiveTheirPlacesToNewOnes) {
   EXPECT_EQ(name_of(2), "other");  // it comes again: as anybody else
 }
 
+// A process that takes a new name with every breath, for as long as it likes.
+TEST_F(OwnersOfGroups, AreNotRememberedWithoutEnd) {
+  put(1, "first");
+  std::uint32_t next = 100;
+  for (int pass = 1; pass <= 40; ++pass) {
+    begin_pass(pass * kSecond);
+    EXPECT_EQ(name_of(1), "first");
+    for (const std::uint32_t until = next + 1000; next < until; ++next) {
+      put(next, ("name" + std::to_string(next)).c_str());
+      static_cast<void>(groups_.group_of(next));
+      ASSERT_EQ(::bpf_map_delete_elem(owners_fd_, &next), 0);
+    }
+    EXPECT_LT(groups_.owners(), OwnerGroups::kMaxOwners + 1001);
+  }
+  begin_pass(41 * kSecond);
+  EXPECT_LT(groups_.owners(), OwnerGroups::kMaxOwners);
+  ASSERT_NE(groups_.find(1), nullptr);  // who is asked for stays
+  EXPECT_STREQ(groups_.find(1)->comm, "first");
+  EXPECT_NE(groups_.find(next - 1), nullptr);  // and the latest do
+}
+
 TEST_F(OwnersOfGroups, NothingEndsWhileThereIsRoom) {
   put(1, "first");
   put(2, "second");

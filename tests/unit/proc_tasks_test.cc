@@ -72,6 +72,22 @@ TEST(ProcTasks, OneProcessInFull) {
   EXPECT_EQ(out.missing[0].field, "syncs");
   EXPECT_EQ(out.threads, 1U);
 }
+
+TEST(ProcTasks, TellsWhenEachProcessWasReadIfAsked) {
+  Host host;
+  host.put(7, {});
+  host.put(9, {});
+  host.pass();
+  EXPECT_EQ(host.find(7)->read_after_us, 0U);
+  static std::int64_t now_ns;
+  now_ns = 0;
+  host.pass([] { return now_ns += 5'000'000; });
+  EXPECT_EQ(host.find(7)->read_after_us, 5'000U);
+  EXPECT_EQ(host.find(9)->read_after_us, 10'000U);
+  host.pass();
+  EXPECT_EQ(host.find(9)->read_after_us, 0U);
+}
+
 TEST(ProcTasks, TwoHundredEndAtOnce) {
   Host host;
   host.put(1, {.ppid = 0, .start = 1});

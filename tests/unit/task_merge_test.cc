@@ -1064,5 +1064,15 @@ TEST(TaskMerge, RandomStepsAgreeWithTheOracle) {
   }
 }
 
+TEST(TaskPass, KeepsNoRoomForACrowdThatIsNamedOnly) {
+  TaskPass pass;
+  pass.processes.resize(10'000);
+  pass.clear();
+  EXPECT_GE(pass.processes.capacity(), 10'000U);  // what took so much may do so again
+  pass.processes.resize(100);
+  pass.clear();
+  EXPECT_LT(pass.processes.capacity(), 1'000U);
+}
+
 }  // namespace
 }  // namespace tidegauge

@@ -72,6 +72,24 @@ TEST(TopRates, GrowthOverTime) {
   EXPECT_EQ(read_rate({{1, "a", 300}}, {{1, "a", 100}}), 0) << "a counter that fell";
 }
 
+// A pass over /proc takes its time, and the first one more than those after it.
+TEST(TopRates, GrowthOverTheTimeBetweenItsOwnReadings) {
+  TopPass before = pass_of({{1, "a", 100}}, kNow - 3 * kSecondNs);
+  TopPass now = pass_of({{1, "a", 350}, {2, "b", 50, {}, kNow}, {3, "old", 50}});
+  before.processes[0].sample.read_after_us = 700'000;
+  now.processes[0].sample.read_after_us = 200'000;
+  now.processes[1].sample.read_after_us = 300'000;
+  const auto rows = top_rows(before, now, 3 * kSecondNs);
+  EXPECT_EQ(rows[0][TopRate::kRead], 100);
+  EXPECT_EQ(rows[0].interval_ns, kSecondNs * 5 / 2);
+  EXPECT_EQ(rows[0].read_ns, kNow + kSecondNs / 5);
+  EXPECT_EQ(rows[1].interval_ns, 3 * kSecondNs) << "all of it is of this interval";
+  EXPECT_EQ(rows[1].read_ns, kNow + kSecondNs * 3 / 10);
+  EXPECT_EQ(rows[2].interval_ns, 0) << "it has no rates";
+  EXPECT_EQ(rows[2].read_ns, kNow);
+  EXPECT_EQ(top_rows(before, now, 0)[0][TopRate::kRead], std::nullopt);
+}
+
 TEST(TopRates, WithoutTimeNothingIsKnown) {
   EXPECT_EQ(read_rate({{1, "a", 100}}, {{1, "a", 300}}, 0), std::nullopt);
   EXPECT_EQ(read_rate({{1, "a", 100}}, {{1, "a", 300}}, -5), std::nullopt);

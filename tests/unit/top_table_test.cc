@@ -190,6 +190,24 @@ TEST(TopJson, IsOneSafeLineThatKeepsAbsentApart) {
   EXPECT_TRUE(json["rows"][0]["written_bytes_per_second"].is_null());
   EXPECT_EQ(json["rows"][1]["comm"], "世界世界世界世界");
   EXPECT_EQ(json["total"]["read_bytes_per_second"], 4 * 123'456'789.0);
+  EXPECT_TRUE(json["rows"][0]["time"].is_null());
+  EXPECT_TRUE(json["rows"][0]["interval_seconds"].is_null());
+}
+
+TEST(TopJson, TellsWhenAProcessWasReadAndOverWhichTime) {
+  TopFrame frame;
+  frame.interval_s = 3;
+  frame.facts.realtime_ns = 1'000'000'000'000;
+  frame.facts.boottime_ns = 60'000'000'000;
+  TopRow& row = frame.rows.emplace_back();
+  row.pid = 7;
+  row.read_ns = 60'250'000'000;
+  row.interval_ns = 2'500'000'000;
+  const auto json = nlohmann::json::parse(top_json(frame, {}));
+  EXPECT_EQ(json["time"], 1000);
+  EXPECT_EQ(json["interval_seconds"], 3);
+  EXPECT_EQ(json["rows"][0]["time"], 1000.25);
+  EXPECT_EQ(json["rows"][0]["interval_seconds"], 2.5);
 }
 
 }  // namespace

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// From Snapshots to verdicts. Live and replay are one program: what it says follows from the Snapshots alone. Asks no
+// clock but for its callers' times, reads nothing, writes nothing.
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "collectors/core/metric_doc.h"
+#include "collectors/core/section.h"
+#include "daemon/heuristics/condition.h"
+#include "daemon/heuristics/scene.h"
+#include "daemon/heuristics/thresholds.h"
+#include "daemon/heuristics/verdict.h"
+#include "daemon/heuristics/verdict_tables.h"
+
+namespace tidegauge::heuristics {
+
+// A figure of a host on which nothing is wrong: how far it is from trouble.
+using Headroom = Evidence;
+
+// What there is to say after a tick. Immutable.
+struct Report {
+  std::int64_t boottime_ns = 0;
+  std::int64_t realtime_ns = 0;
+  std::string host;
+  std::string kernel;
+  std::vector<Verdict> active;                         // the most important one first
+  std::vector<std::shared_ptr<const Verdict>> recent;  // ended, the last one last
+  std::vector<Headroom> headroom;
+  std::vector<std::string> unchecked;  // sources that are missing altogether
+};
+
+class Heuristics {
+ public:
+  explicit Heuristics(Thresholds limits = {});
+  ~Heuristics();
+
+  // The name of the Section among those of collectors.
+  static constexpr std::string_view kName = "verdicts";
+
+  // One thread at a time: that of ticks. The Section has tidegauge_verdict_* and the watermark module's families. An older
+  // Snapshot than the one before changes nothing and gives the last Section.
+  std::shared_ptr<const Section> update(const Snapshot& snapshot);
+
+  // Bytes from which a later one goes on: what verdicts there are, since when, how often they began, and the memory
+  // model. Not the history that they were found in. Bounded. Any thread.
+  [[nodiscard]] std::string save() const;
+  // False, and nothing changes, where they are not what save() made. Until a Snapshot is newer than they are, update()
+  // leaves the verdicts as loaded: the recorder saves them a few Snapshots late. Not during update().
+  bool load(std::string_view state);
+  // Boot time of the Snapshot behind which the loaded bytes were saved; 0 without them.
+  [[nodiscard]] std::int64_t loaded_boottime_ns() const { return loaded_boottime_ns_; }
+
+  // From the next update on; what is remembered stays. Any thread.
+  void set_limits(const Thresholds& limits);
+  [[nodiscard]] Thresholds limits() const;  // any thread
+
+  // Called by update() when a verdict begins or ends, and must not call back.
+  using ChangeHandler = std::function<void(const Verdict& verdict)>;
+  void on_change(ChangeHandler handler) { on_change_ = std::move(handler); }
+
+  // After the last update. Any thread.
+  [[nodiscard]] std::shared_ptr<const Report> report() const;
+  // For tests and measurements: one thread.
+  [[nodiscard]] const Scene& scene() const { return scene_; }
+
+ private:
+  Conditions::Changes look();
+  void make_report(const Snapshot& snapshot);
+
+  mutable std::mutex
+      update_mutex_;  // of all but report_; a thread that was left behind may come back
+  Thresholds limits_;
+  Scene scene_;
+  struct Memory;
+  std::unique_ptr<Memory> memory_;
+  Conditions conditions_;
+  VerdictTables tables_;
+  ChangeHandler on_change_;
+  std::shared_ptr<const Section> section_;
+  std::int64_t loaded_boottime_ns_ = 0;
+  mutable std::mutex mutex_;
+  std::shared_ptr<const Report> report_;  // guarded by mutex_
+};
+
+inline constexpr std::string_view kHelp =
+    "Verdicts: what makes the host slow, who causes it, and how far memory is from its watermarks.";
+std::vector<MetricDoc> heuristics_metrics();
+
+}  // namespace tidegauge::heuristics
