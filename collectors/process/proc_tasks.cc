@@ -62,21 +62,21 @@ void clear_memory(TaskGauges& gauges) {
   }
 }
 
-// What the process waited for since the last pass.
-Reaper apply_children(ProcessEntry& process, const PidStat& stat) {
-  const std::uint64_t ticks = stat.child_user_ticks + stat.child_system_ticks;
-  const Reaper reaper{
-      .process = &process,
-      .minor_faults = growth(process.child_minor_faults, stat.child_minor_faults),
-      .major_faults = growth(process.child_major_faults, stat.child_major_faults),
-      .ticks = growth(process.child_ticks, ticks),
-      .io = {},
-  };
+// What the process got of children since the last pass, but for the I/O. No child lives without a fault.
+bool apply_children(ProcessEntry& process, const PidStat& stat, ReapMarks& grown) {
+  grown[0] = growth(process.child_minor_faults, stat.child_minor_faults);
+  grown[1] = growth(process.child_major_faults, stat.child_major_faults);
   process.child_minor_faults = std::max(process.child_minor_faults, stat.child_minor_faults);
   process.child_major_faults = std::max(process.child_major_faults, stat.child_major_faults);
-  process.child_ticks = std::max(process.child_ticks, ticks);
-  return reaper;
+  return (grown[0] | grown[1]) != 0;
 }
+
+ProcessKey key_of(std::uint32_t pid, const PidStat& stat) {
+  return {pid, stat.start_ticks * kNsPerTick};
+}
+
+// It is not in /proc any more in a moment; whether its reaper shows its figures is open.
+bool is_dying(const PidStat& stat) { return stat.state == 'X' || stat.state == 'x'; }
 
 void apply_counters(ProcessEntry& process, const PidStat& stat) {
   TaskCounters& counters = process.sample.counters;
@@ -140,7 +140,7 @@ class ProcTasks final : public TaskSource {
     silent_ = 0;
     guard_.begin_pass();
     details_.begin(root_);
-    ledger_.begin();
+    ledger_.begin(pids_);
     delays_.begin(*context.buffer);
     count_malformed(unusable);
     if (auto walked = walk(context, out); !walked) {
@@ -172,6 +172,7 @@ class ProcTasks final : public TaskSource {
     next_.reserve(pids_.size());
     next_pid_ = 0;
     known_ = 0;
+    wrapped_ = false;
     asked_ = nullptr;
     while (true) {
       const ReadGuard::Ran ran = guard_.run([this, &out] { go_on(out); });
@@ -200,8 +201,7 @@ class ProcTasks final : public TaskSource {
       if (all_read_) {
         all_read_();
       }
-      next_late_ = 0;
-      late_checks_ = 0;
+      begin_late();
       step_ = Step::kLate;
     }
     if (step_ == Step::kLate) {
@@ -227,6 +227,7 @@ class ProcTasks final : public TaskSource {
       }
       live_.swap(next_);
       next_.clear();
+      step_ = Step::kLate;  // a second call finds nothing to do
     }
     std::erase(live_, nullptr);
   }
@@ -260,6 +261,26 @@ class ProcTasks final : public TaskSource {
     next_.clear();
   }
 
+  struct StatLook {
+    TaskFileState state = TaskFileState::kBroken;
+    Result<PidStat> stat;
+  };
+
+  // A leader whom another thread of its process replaces in an exec shows X as well, but not twice
+  // (fs/exec.c, de_thread).
+  StatLook look_at_stat(std::uint32_t pid) {
+    std::array<char, 2048> text;  // 52 fields of at most 21 bytes and a name of at most 64
+    StatLook look;
+    for (int times = 0; times < 2; ++times) {
+      const TaskFile file = read_task_file(guard_, pid, root_, pid, "stat", text);
+      look = {file.state, parse_pid_stat(file.text)};
+      if (!look.stat || !is_dying(*look.stat)) {
+        break;
+      }
+    }
+    return look;
+  }
+
   // io first: what stat says of reaped children then lags behind at no time, see reap_ledger.h.
   Seen read(std::uint32_t pid, std::unique_ptr<ProcessEntry>& process) {
     asked_ = process.get();
@@ -277,23 +298,25 @@ class ProcTasks final : public TaskSource {
     const std::uint32_t read_after_us = time_.after_us();
     std::array<char, 512> io_text;
     const TaskFile io = read_task_file(guard_, pid, root_, pid, "io", io_text);
-    std::array<char, 2048> stat_text;  // 52 fields of at most 21 bytes and a name of at most 64
-    const TaskFile file = read_task_file(guard_, pid, root_, pid, "stat", stat_text);
-    if (file.state == TaskFileState::kGone) {
+    const auto [state, stat] = look_at_stat(pid);
+    if (state == TaskFileState::kGone) {
       return Seen::kGone;
     }
-    if (file.state == TaskFileState::kDenied) {
+    if (state == TaskFileState::kDenied) {
       ++denied_;
       return Seen::kSkipped;
     }
-    const auto stat = parse_pid_stat(file.text);
     if (!stat || stat->parent_pid > UINT32_MAX) {
       count_malformed(1);
       return Seen::kSkipped;
     }
-    const ProcessKey key{pid, stat->start_ticks * kNsPerTick};
-    if (process && process->sample.key != key) {
+    const ProcessKey key = key_of(pid, *stat);
+    if (process && (process->sample.key != key || is_dying(*stat))) {
       depart(std::exchange(process, nullptr), true);
+    }
+    if (is_dying(*stat)) {
+      ledger_.dying(key);
+      return Seen::kGone;
     }
     const bool is_new = !process;
     if (is_new) {
@@ -308,83 +331,104 @@ class ProcTasks final : public TaskSource {
 
   void apply(ProcessEntry& process, const PidStat& stat, const TaskFile& io, bool is_new) {
     process.read = true;
+    process.suspect = false;
     delays_.saw(stat.block_delay_ticks);
     process.before_delays = (process.before_delays || delays_.off()) && stat.block_delay_ticks == 0;
     apply_stat(process, stat);
-    Reaper reaper = apply_children(process, stat);
-    reaper.io = apply_io(process, io);
-    // Whom a process found in the first pass has reaped before is no news.
-    const bool news = !is_new || passes_ != 0;
-    if (news && (reaper.minor_faults | reaper.major_faults | reaper.ticks) != 0) {
-      ledger_.add(reaper);
+    ReapMarks grown{};
+    const bool reaped = apply_children(process, stat, grown);
+    apply_io(process, io, grown);
+    if (reaped || process.reaped) {
+      ledger_.add(process, grown);
     }
+    wrapped_ = wrapped_ || process.pid() < process.sample.parent_pid;
     if (is_new) {
       details_.read_one(process);
     }
   }
 
-  // Returns the growth.
-  PidIo apply_io(ProcessEntry& process, const TaskFile& file) {
+  void apply_io(ProcessEntry& process, const TaskFile& file, ReapMarks& grown) {
     TaskCounters& counters = process.sample.counters;
     counters.has &= ~io_mask();
-    PidIo grown;
     if (file.state != TaskFileState::kText) {
       process.io_state = file.state == TaskFileState::kGone     ? IoState::kNoAccounting
                          : file.state == TaskFileState::kDenied ? IoState::kDenied
                                                                 : IoState::kMalformed;
-      return grown;
+      return;
     }
     const auto io = parse_pid_io(file.text);
     if (!io) {
       process.io_state = IoState::kMalformed;
-      return grown;
+      return;
     }
-    const PidIo& now = *io;
     process.io_state = IoState::kReadable;
+    std::size_t mark = kFirstIoMark;
     for (const IoField& field : kIoFields) {
-      grown.*field.member = growth(process.raw_io.*field.member, now.*field.member);
+      grown[mark] = growth(process.raw_io.*field.member, (*io).*field.member);
+      counters.set(field.counter, counters[field.counter] + grown[mark]);
+      ++mark;
     }
-    process.raw_io = now;
-    ledger_.settle_debt(process, grown);
-    for (const IoField& field : kIoFields) {
-      counters.set(field.counter, counters[field.counter] + grown.*field.member);
-    }
-    return grown;
+    process.raw_io = *io;
   }
 
   void depart(std::unique_ptr<ProcessEntry> process, bool unsure) {
     if (process) {
       withdraw_block_delay(process->sample, *process);
+      wrapped_ = wrapped_ || process->pid() < process->sample.parent_pid;
       ledger_.depart(std::move(process), unsure);
     }
   }
 
-  // A child read before its parent may have been reaped in between: the parent's growth has it then,
-  // and the next pass's has not.
-  void depart_late() {
-    const auto reapers = ledger_.reapers();
-    while (!reapers.empty() && next_late_ < live_.size() && late_checks_ < kMaxLateChecks) {
-      std::unique_ptr<ProcessEntry>& process = live_[next_late_++];
-      const std::uint32_t parent = process->sample.parent_pid;
-      if (!process->read || process->pid() >= parent || !reaped(reapers, parent)) {
-        continue;
+  // A process read before one of its ancestors may have been reaped in between: the growth of that
+  // ancestor has it then, and the next pass's has not.
+  void begin_late() {
+    late_.clear();
+    next_late_ = 0;
+    const std::uint32_t highest = wrapped_ ? ledger_.highest_reaper() : 0;
+    for (std::size_t i = 0; i < live_.size(); ++i) {
+      ProcessEntry& process = *live_[i];
+      if (!process.read) {
+        ledger_.suspect(process);
+      } else if (process.pid() < highest && has_later_reaper(process)) {
+        late_.push_back(i);
       }
-      ++late_checks_;
+    }
+    for (std::size_t i = kMaxLateChecks; i < late_.size(); ++i) {
+      ledger_.suspect(*live_[late_[i]]);
+    }
+    late_.resize(std::min(late_.size(), kMaxLateChecks));
+  }
+
+  [[nodiscard]] bool has_later_reaper(const ProcessEntry& process) const {
+    std::uint32_t at = process.sample.parent_pid;
+    for (int depth = 0; depth < kMaxAncestors && at != 0; ++depth) {
+      const ProcessEntry* const ancestor = find_process(live_, at);
+      if (ancestor == nullptr) {
+        return true;  // departed: who inherits is one of those further up
+      }
+      if (ancestor->pid() > process.pid() && ancestor->reaped && ancestor->reaped->grew) {
+        return true;
+      }
+      at = ancestor->sample.parent_pid;
+    }
+    return false;
+  }
+
+  void depart_late() {
+    while (next_late_ < late_.size()) {
+      std::unique_ptr<ProcessEntry>& process = live_[late_[next_late_++]];
       asked_ = process.get();
-      std::array<char, 2048> text;
-      const std::uint32_t pid = process->pid();
-      if (read_task_file(guard_, pid, root_, pid, "stat", text).state == TaskFileState::kGone) {
+      const ProcessKey key = process->sample.key;
+      const auto [state, stat] = look_at_stat(key.pid);
+      const bool dying = stat && is_dying(*stat);
+      if (state == TaskFileState::kGone || dying || (stat && key_of(key.pid, *stat) != key)) {
         depart(std::move(process), true);
+      }
+      if (dying) {
+        ledger_.dying(key);
       }
     }
     std::erase(live_, nullptr);
-  }
-
-  static bool reaped(std::span<const Reaper> reapers, std::uint32_t pid) {
-    const auto at = std::lower_bound(
-        reapers.begin(), reapers.end(), pid,
-        [](const Reaper& one, std::uint32_t wanted) { return one.process->pid() < wanted; });
-    return at != reapers.end() && at->process->pid() == pid;
   }
 
   [[nodiscard]] bool block_delay_known(const ProcessEntry& process) const {
@@ -403,6 +447,7 @@ class ProcTasks final : public TaskSource {
       if (!process->read && !process->silent) {
         continue;
       }
+      process->told = true;
       ProcessSample& sample = out.processes.emplace_back(process->sample);
       withdraw_block_delay(sample, *process);
       missing_.add_process(sample, *process,
@@ -475,8 +520,9 @@ class ProcTasks final : public TaskSource {
   std::size_t known_ = 0;                  // in live_
   std::unique_ptr<ProcessEntry> current_;  // neither in live_ nor in next_
   ProcessEntry* asked_ = nullptr;          // whose files are read; null: a new one's
-  std::size_t next_late_ = 0;
-  std::size_t late_checks_ = 0;
+  std::vector<std::size_t> late_;          // in live_: to be looked at again
+  std::size_t next_late_ = 0;              // in late_
+  bool wrapped_ = false;                   // somebody's pid is below its parent's
 };
 
 }  // namespace

@@ -6,8 +6,8 @@
 //
 // - Storage and system call counters: the kernel adds those of a child that was waited for to the
 //   parent's. They are taken off again (reap_ledger.h). What a child did after it was last seen, and
-//   children that were never seen alive, stay with who reaped them, so that nothing is lost;
-//   `lost_exits` counts the processes that nobody was seen to reap.
+//   children that were never seen alive, stay with who reaped them, so that nothing is lost; what may
+//   be a child's is published one pass later. `lost_exits` counts the processes that nobody was seen to reap.
 // - A process whose io this daemon may not read gives no figures; when its parent's can be read, the
 //   parent's include it from the moment it was reaped.
 // - Switches, run-queue waiting and block delay are per thread in /proc. They are sums over the

@@ -20,6 +20,13 @@ KernelFiles below(const fs::path& root) {
                                  .udev_data = (root / "udev").string()});
 }
 
+// In memory where one can: a test of processes writes thousands of files.
+fs::path directory_of_trees() {
+  constexpr const char* kMemory = "/dev/shm";
+  const bool usable = std::getenv("TMPDIR") == nullptr && ::access(kMemory, W_OK | X_OK) == 0;
+  return usable ? fs::path(kMemory) : fs::temp_directory_path();
+}
+
 fs::path fixtures() { return fs::path(TIDEGAUGE_SOURCE_DIR) / "tests" / "fixtures"; }
 
 }  // namespace
@@ -27,7 +34,7 @@ fs::path fixtures() { return fs::path(TIDEGAUGE_SOURCE_DIR) / "tests" / "fixture
 KernelFiles fixture(std::string_view name) { return below(fixtures() / name); }
 
 FixtureTree::FixtureTree() {
-  std::string pattern = (fs::temp_directory_path() / "tidegauge-test-XXXXXX").string();
+  std::string pattern = (directory_of_trees() / "tidegauge-test-XXXXXX").string();
   if (::mkdtemp(pattern.data()) == nullptr) {
     throw std::runtime_error("mkdtemp failed");
   }
