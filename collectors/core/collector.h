@@ -30,8 +30,9 @@ struct CollectContext {
   std::int64_t realtime_ns = 0;
   std::int64_t boottime_ns = 0;
   ReadBuffer* buffer = nullptr;
-  // Somebody wants to know now who is to blame: the run was brought forward for that.
+  // Somebody wants to know now who is to blame, and suspects this process; 0: nobody yet.
   bool culprit_wanted = false;
+  std::uint32_t suspect_pid = 0;
   // The files are those of a capture, another one each run: nothing may be kept from run to run, nor taken for absent
   // because it was not captured.
   bool is_capture = false;

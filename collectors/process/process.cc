@@ -60,7 +60,7 @@ class ProcessCollector final : public Collector {
     if (settings_.details) {
       context.helpers_cpu_ns += details_.update(tracker_.top(), context.boottime_ns);
       if (context.culprit_wanted) {
-        details_.look_at_mappings(tracker_.top(), context.boottime_ns);
+        details_.look_at_mappings(tracker_.top(), context.suspect_pid, context.boottime_ns);
       }
     }
     if (const std::size_t silent = identifier_.unanswered(); silent != 0) {

@@ -189,7 +189,7 @@ void ProcessDetails::look(ProcessDetail& detail, bool has_threads) {
 }
 
 void ProcessDetails::look_at_mappings(const std::vector<const TrackedProcess*>& processes,
-                                      std::int64_t now_ns) {
+                                      std::uint32_t suspect_pid, std::int64_t now_ns) {
   if (mappings_read_ns_ && now_ns - *mappings_read_ns_ < kMappingsIntervalNs) {
     return;
   }
@@ -201,8 +201,14 @@ void ProcessDetails::look_at_mappings(const std::vector<const TrackedProcess*>& 
     const TaskGauges& gauges = process->sample.gauges;
     const std::uint64_t resident = gauges[TaskGauge::kAnonBytes] + gauges[TaskGauge::kFileBytes] +
                                    gauges[TaskGauge::kShmemBytes];
-    if (process->sample.alive && growth(process) > 0 && resident <= kMostResidentBytes &&
-        (suspect == nullptr || growth(process) > growth(suspect))) {
+    if (!process->sample.alive || resident > kMostResidentBytes) {
+      continue;
+    }
+    if (process->sample.key.pid == suspect_pid) {
+      suspect = process;
+      break;
+    }
+    if (growth(process) > 0 && (suspect == nullptr || growth(process) > growth(suspect))) {
       suspect = process;
     }
   }

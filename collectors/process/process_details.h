@@ -62,10 +62,11 @@ class ProcessDetails {
   // Looks at a few of `processes`, in turn, seldom at those that hardly run; forgets those that are not among them any more. Returns the
   // CPU time it used on another thread, because stat of a thread may not answer.
   std::int64_t update(const std::vector<const TrackedProcess*>& processes, std::int64_t now_ns);
-  // Reads the mappings of the one of `processes` whose memory grows most, if any's does: for when somebody
-  // asks who is to blame. Once a minute at most and not of the largest, because the target's page faults
-  // wait meanwhile.
-  void look_at_mappings(const std::vector<const TrackedProcess*>& processes, std::int64_t now_ns);
+  // Reads the mappings of the one of `processes` that is suspected (0: none), or else whose memory grows most, if
+  // any's does: for when somebody asks who is to blame. Once a minute at most and not of the largest, because the
+  // target's page faults wait meanwhile.
+  void look_at_mappings(const std::vector<const TrackedProcess*>& processes,
+                        std::uint32_t suspect_pid, std::int64_t now_ns);
 
   [[nodiscard]] const std::vector<ProcessDetail>& all() const { return details_; }
 

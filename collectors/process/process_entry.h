@@ -68,7 +68,7 @@ struct ProcessEntry {
   std::uint64_t child_minor_faults = 0;
   std::uint64_t child_major_faults = 0;
   std::unique_ptr<ReapPool> reaped;  // null: nothing to claim here
-  ThreadSums thread_sums{};  // as last read
+  ThreadSums thread_sums{};          // as last read
 
   // Sum of all that grows in stat: equal means that it has hardly run.
   std::uint64_t activity = 0;

@@ -60,8 +60,8 @@ constexpr std::string_view kCpusHelp =
 constexpr std::string_view kMappingsFamily = "tidegauge_process_mappings_bytes";
 constexpr std::string_view kMappingsHelp =
     "Memory of a process's mappings by kind (smaps_rollup), as last looked at. Only looked at when "
-    "the "
-    "host waits for memory or I/O, once a minute at most, of the process whose memory grows most.";
+    "the host waits for memory or I/O or a verdict of memory begins, once a minute at most, of the "
+    "process that is suspected or else whose memory grows most.";
 constexpr std::string_view kThreadFamily = "tidegauge_process_thread_cpu_seconds_total";
 constexpr std::string_view kThreadHelp =
     "CPU time of a process's threads by the name they gave themselves, since the process was first "

@@ -141,8 +141,8 @@ void pass_up(ProcessEntry& process) {
 void ReapLedger::begin(std::span<const std::uint32_t> listed) {
   suspects_.clear();
   for (Departed& departed : departed_) {
-    departed.unsure = departed.dying && std::binary_search(listed.begin(), listed.end(),
-                                                           departed.process->pid());
+    departed.unsure =
+        departed.dying && std::binary_search(listed.begin(), listed.end(), departed.process->pid());
     departed.dying = false;
   }
 }

@@ -100,7 +100,7 @@ class ReapLedger {
   struct Departed {
     std::unique_ptr<ProcessEntry> process;
     std::uint32_t parent = 0;  // where the search for its reaper starts
-    bool waits = false;  // it may be in the growth of an earlier pass
+    bool waits = false;        // it may be in the growth of an earlier pass
     bool unsure = false;
     bool dying = false;
     bool orphan = false;  // `parent` is not its parent

@@ -2,8 +2,10 @@
 #include "daemon/heuristics/assess.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
+#include "collectors/core/text.h"
 #include "daemon/heuristics/detectors.h"
 #include "daemon/heuristics/headroom.h"
 #include "daemon/heuristics/reclaim_model.h"
@@ -17,6 +19,36 @@ namespace {
 constexpr double kWarmUpSeconds = 30;
 // Of what save() writes: another one is not understood.
 constexpr std::uint32_t kStateVersion = 1;
+
+// Whether what a process maps tells more of it.
+bool is_about_memory(VerdictId id) {
+  constexpr VerdictId kIds[] = {
+      VerdictId::kMemoryWatermarkPressure,
+      VerdictId::kDirectReclaimStall,
+      VerdictId::kSwapThrash,
+      VerdictId::kMemoryLeakSuspected,
+      VerdictId::kOomRisk,
+      VerdictId::kCgroupMemoryLimit,
+  };
+  return std::find(std::begin(kIds), std::end(kIds), id) != std::end(kIds);
+}
+
+// A look at the processes for each verdict that begins, and at what its first cause has mapped.
+std::vector<Request> requests_of(const std::vector<const Verdict*>& begun) {
+  std::vector<Request> out;
+  for (const Verdict* verdict : begun) {
+    Request request{.collector = "process"};
+    const auto& causes = verdict->finding.causes;
+    if (is_about_memory(verdict->finding.id) && !causes.empty()) {
+      const auto pid = parse_unsigned(causes.front().pid);
+      request.pid = pid && *pid <= UINT32_MAX ? static_cast<std::uint32_t>(*pid) : 0;
+    }
+    if (out.size() < kMaxRequests && std::find(out.begin(), out.end(), request) == out.end()) {
+      out.push_back(request);
+    }
+  }
+  return out;
+}
 
 }  // namespace
 
@@ -63,7 +95,7 @@ std::shared_ptr<const Section> Heuristics::update(const Snapshot& snapshot) {
   section->read_start_boottime_ns = snapshot.boottime_ns;
   section->read_end_boottime_ns = snapshot.boottime_ns;
   section_ = std::move(section);
-  make_report(snapshot);
+  make_report(snapshot, requests_of(changes.begun));
   if (on_change_) {
     for (const Verdict* verdict : changes.begun) {
       on_change_(*verdict);
@@ -116,7 +148,7 @@ bool Heuristics::load(std::string_view state) {
   return true;
 }
 
-void Heuristics::make_report(const Snapshot& snapshot) {
+void Heuristics::make_report(const Snapshot& snapshot, std::vector<Request> requests) {
   auto report = std::make_shared<Report>();
   report->boottime_ns = scene_.boottime_ns();
   report->realtime_ns = scene_.realtime_ns();
@@ -128,6 +160,7 @@ void Heuristics::make_report(const Snapshot& snapshot) {
   report->recent.assign(conditions_.recent().begin(), conditions_.recent().end());
   report->headroom = headroom(scene_, limits_);
   report->unchecked = missing_sources(snapshot);
+  report->requests = std::move(requests);
   const std::lock_guard lock(mutex_);
   report_ = std::move(report);
 }

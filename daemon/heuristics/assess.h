@@ -26,6 +26,15 @@ namespace tidegauge::heuristics {
 // A figure of a host on which nothing is wrong: how far it is from trouble.
 using Headroom = Evidence;
 
+// More that is to be known of a suspect. An answer comes in the Snapshots that follow: in a replay with those that were
+// recorded, so that nobody needs to carry out a request there.
+struct Request {
+  std::string_view collector;  // to run before its time
+  std::uint32_t pid = 0;       // of whom; 0: nobody is suspected yet
+  friend bool operator==(const Request&, const Request&) = default;
+};
+inline constexpr std::size_t kMaxRequests = 4;  // of a tick
+
 // What there is to say after a tick. Immutable.
 struct Report {
   std::int64_t boottime_ns = 0;
@@ -36,6 +45,7 @@ struct Report {
   std::vector<std::shared_ptr<const Verdict>> recent;  // ended, the last one last
   std::vector<Headroom> headroom;
   std::vector<std::string> unchecked;  // sources that are missing altogether
+  std::vector<Request> requests;       // at most kMaxRequests
 };
 
 class Heuristics {
@@ -74,7 +84,7 @@ class Heuristics {
 
  private:
   Conditions::Changes look();
-  void make_report(const Snapshot& snapshot);
+  void make_report(const Snapshot& snapshot, std::vector<Request> requests);
 
   mutable std::mutex
       update_mutex_;  // of all but report_; a thread that was left behind may come back

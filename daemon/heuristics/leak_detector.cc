@@ -244,6 +244,11 @@ void report(const DetectorInput& input, const Subject* group, const Leak& leak, 
     }
     if (process != nullptr) {
       finding.ruled_out.push_back({"more processes", "one process grows by itself"});
+      const double dirty = Scene::now(*process, Signal::kProcessPrivateDirty);
+      if (is_known(dirty)) {
+        add_figure(finding, "private and dirty of what it maps", dirty, Unit::kBytes, std::nullopt,
+                   source_of(Signal::kProcessPrivateDirty));
+      }
     }
   } else {
     finding.unchecked.emplace_back("who grows: no processes are read");

@@ -190,6 +190,7 @@ enum class Signal : std::uint16_t {
   kProcessSyncSeconds,
   kProcessThreads,
   kProcessAnon,
+  kProcessPrivateDirty,
   kProcessFile,
   kProcessShmem,
   kProcessSwap,

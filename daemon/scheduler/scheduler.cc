@@ -126,7 +126,7 @@ void Scheduler::request_refresh() {
   state_->wake.notify_one();
 }
 
-bool Scheduler::request_run(std::string_view collector) {
+bool Scheduler::request_run(std::string_view collector, std::uint32_t suspect_pid) {
   State& state = *state_;
   const std::lock_guard lock(state.mutex);
   const auto slot = std::find_if(state.slots.begin(), state.slots.end(),
@@ -134,6 +134,8 @@ bool Scheduler::request_run(std::string_view collector) {
   if (slot == state.slots.end() || state.stopping) {
     return false;
   }
+  slot->culprit_wanted = true;
+  slot->suspect_pid = suspect_pid != 0 ? suspect_pid : slot->suspect_pid;
   if (!slot->early_requested) {
     slot->early_requested = state.may_run_early(*slot, state.clock.boottime_ns());
   }

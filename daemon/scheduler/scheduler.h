@@ -101,8 +101,9 @@ class Scheduler final : public SnapshotSource {
   // under way. The run is a scheduled one: recorded, seen by consumers. The next regular one is left
   // out for it where the budget has no room for both or less than half an interval is between them;
   // the grid stays. A request that the next tick
-  // would serve anyway, or that another one made, is accepted and costs nothing.
-  bool request_run(std::string_view collector);
+  // would serve anyway, or that another one made, is accepted and costs nothing. The next run, early or not, is
+  // told that a culprit is wanted and whom the last request suspected (0: nobody).
+  bool request_run(std::string_view collector, std::uint32_t suspect_pid = 0);
   // What all but the stretch collectors use of a core, for a successor.
   [[nodiscard]] double background_cores() const;
 

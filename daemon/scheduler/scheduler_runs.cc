@@ -16,8 +16,11 @@ void Scheduler::State::run(Slot& slot, bool refreshing, ReadBuffer& buffer,
   slot.run_start_boottime_ns = clock.boottime_ns();
   CollectContext context{.realtime_ns = clock.realtime_ns(),
                          .boottime_ns = slot.run_start_boottime_ns,
-                         .buffer = &buffer,
-                         .culprit_wanted = slot.early_since_due && !refreshing};
+                         .buffer = &buffer};
+  if (!refreshing) {
+    context.culprit_wanted = std::exchange(slot.culprit_wanted, false);
+    context.suspect_pid = std::exchange(slot.suspect_pid, 0);
+  }
   auto section = std::make_shared<Section>();
   section->read_start_boottime_ns = slot.run_start_boottime_ns;
   lock.unlock();

@@ -36,6 +36,8 @@ struct Scheduler::Slot {
   bool scheduled = false;
   RunCost cost;
   bool early_requested = false;
+  bool culprit_wanted = false;              // the next run is told
+  std::uint32_t suspect_pid = 0;            // with it
   bool early_since_due = false;             // one ran since the last regular occasion
   bool room_for_two = false;                // see StretchPlan
   std::int64_t early_boottime_ns = 0;       // when the last one began

@@ -3,12 +3,15 @@
 
 #include <cap-ng.h>
 #include <fcntl.h>
+#include <link.h>
 #include <malloc.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
+#include <span>
 
 namespace tidegauge {
 
@@ -92,6 +95,27 @@ bool lock_memory() {
   }
   // On fault: locking everything mapped would make 29 MB resident, two thirds of it never used.
   return ::mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) == 0;
+}
+
+void release_startup_text() {
+  const auto release = [](dl_phdr_info* object, std::size_t, void*) {
+    const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+    for (const ElfW(Phdr) & segment : std::span(object->dlpi_phdr, object->dlpi_phnum)) {
+      // Nobody writes to text. What else stands in a file may have been relocated, and would be lost.
+      if (segment.p_type != PT_LOAD || (segment.p_flags & PF_X) == 0 ||
+          (segment.p_flags & PF_W) != 0) {
+        continue;
+      }
+      const std::uintptr_t begin = (object->dlpi_addr + segment.p_vaddr) & ~(page - 1);
+      const std::uintptr_t end = object->dlpi_addr + segment.p_vaddr + segment.p_memsz;
+      void* const address = reinterpret_cast<void*>(begin);
+      // Locked pages stay; where none may be locked that does nothing. The vdso refuses both.
+      static_cast<void>(::munlock(address, end - begin));
+      static_cast<void>(::madvise(address, end - begin, MADV_DONTNEED));
+    }
+    return 0;
+  };
+  ::dl_iterate_phdr(release, nullptr);
 }
 
 void open_standard_streams() {

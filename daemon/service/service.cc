@@ -39,6 +39,8 @@ namespace {
 constexpr std::int64_t kFirstTickWaitNs = 1'000'000'000;
 constexpr std::chrono::milliseconds kStartPatience{2000};
 constexpr std::int64_t kMaxLoopWaitNs = 1'000'000'000;
+// By then every collector has run and loaded what it needs.
+constexpr std::int64_t kStartupNs = 20'000'000'000;
 constexpr std::uint64_t kManyConnections = 32;
 
 // Says what befell a collector when it changes, not each time.
@@ -160,6 +162,7 @@ class Service {
   void reload();
   ConfigResult<void> try_reload();
   void feed_watchdog();
+  void finish_startup();
   void trim_memory();
   int shut_down();
 
@@ -178,6 +181,7 @@ class Service {
   SwitchingHandler handler_;
   std::unique_ptr<HttpServer> server_;
   std::shared_ptr<Generation> generation_;
+  bool is_memory_locked_ = false;
   std::uint64_t peak_connections_ = 0;  // since the last trim
   // Schedulers before a reload, of which a thread had not come back.
   std::vector<std::shared_ptr<Generation>> leftovers_;
@@ -243,11 +247,17 @@ std::shared_ptr<Generation> Service::build(const Config& config,
   generation->scheduler->on_publish([this] { server_->resume_pending(); });
   // The tick thread belongs to the scheduler, so it does not outlive what it refers to.
   generation->scheduler->on_snapshot(
-      [watch = CulpritWatch(), programs = EbpfLog(log_),
+      [this, watch = CulpritWatch(), programs = EbpfLog(log_),
        scheduler = generation->scheduler.get()](const SnapshotPtr& snapshot) mutable {
         programs.update();
         if (watch.wants_pass(*snapshot)) {
           static_cast<void>(scheduler->request_run("process"));
+        }
+        const auto report = heuristics_.report();
+        if (report->boottime_ns == snapshot->boottime_ns) {
+          for (const heuristics::Request& request : report->requests) {
+            static_cast<void>(scheduler->request_run(request.collector, request.pid));
+          }
         }
       });
   heuristics_.set_limits(config.heuristics.limits);
@@ -348,7 +358,8 @@ int Service::run() {
     log_.error("bad configuration", {{"err", collectors.error().message}});
     return 2;
   }
-  if (!lock_memory()) {
+  is_memory_locked_ = lock_memory();
+  if (!is_memory_locked_) {
     log_.info("memory is not locked (RLIMIT_MEMLOCK): answers may be late while the host swaps");
   }
   if (!start_http()) {
@@ -366,6 +377,7 @@ int Service::run() {
 
 void Service::loop() {
   const sigset_t signals = handled_signals();
+  std::int64_t started_ns = clock_.boottime_ns();
   while (true) {
     std::int64_t wait_ns = std::min(generation_->config.tick_ns, kMaxLoopWaitNs);
     std::uint64_t watchdog_us = 0;
@@ -386,7 +398,20 @@ void Service::loop() {
     generation_->scheduler->supervise();
     feed_watchdog();
     trim_memory();
+    if (started_ns != 0 && clock_.boottime_ns() - started_ns >= kStartupNs) {
+      started_ns = 0;
+      finish_startup();
+    }
     std::erase_if(leftovers_, [](const auto& old) { return old->scheduler->stop(); });
+  }
+}
+
+// What it took to get so far is not needed any more.
+void Service::finish_startup() {
+  ::malloc_trim(0);
+  release_startup_text();
+  if (is_memory_locked_) {
+    static_cast<void>(lock_memory());  // what comes back
   }
 }
 

@@ -8,7 +8,9 @@
 #include <ctime>
 #include <iostream>
 #include <string>
+#include <vector>
 
+#include "daemon/heuristics/assess.h"
 #include "tests/unit/reclaim_host.h"
 
 namespace tidegauge::heuristics {
@@ -74,6 +76,48 @@ TEST(Leak, SteadyAndFast) {
   EXPECT_NEAR(finding.evidence[0].value, 7200 * kMiB, 200 * kMiB);
   EXPECT_NEAR(static_cast<double>(host.scene().boottime_ns() - finding.onset_ns) / 1e9, 400, 65);
   EXPECT_GT(finding.confidence, 0.6);
+}
+
+// Its verdict asks for a look at what the process maps, and tells what came of it.
+TEST(Leak, TheSuspectIsLookedAt) {
+  Host host;
+  Heuristics heuristics;
+  std::vector<Request> requests;
+  const auto step = [&](double t) {
+    host.use(kGiB + t * 2 * kMiB + noise(t));
+    const Snapshot snapshot = host.host().tick(1);
+    heuristics.update(snapshot);
+    const auto report = heuristics.report();
+    requests.insert(requests.end(), report->requests.begin(), report->requests.end());
+    return report;
+  };
+  double t = 0;
+  while (t < 900 && step(t)->active.empty()) {
+    EXPECT_TRUE(requests.empty()) << "nobody is suspected yet";
+    ++t;
+  }
+  EXPECT_EQ(requests, (std::vector<Request>{{"process", 11}}));
+  const auto mapped = [](const Report& report) {
+    std::vector<double> out;
+    for (const Evidence& evidence : report.active.at(0).finding.evidence) {
+      if (evidence.source.starts_with("tidegauge_process_mappings_bytes")) {
+        out.push_back(evidence.value);
+      }
+    }
+    return out;
+  };
+  // Each group has its turn once in a minute.
+  const auto mapped_in_a_minute = [&] {
+    for (int i = 0; i < 59; ++i) {
+      step(++t);
+    }
+    return mapped(*step(++t));
+  };
+  EXPECT_TRUE(mapped_in_a_minute().empty());
+  host.host().set("process", "tidegauge_process_mappings_bytes",
+                  {{"pid", "11"}, {"comm", "worker"}, {"kind", "private_dirty"}}, 3 * kGiB);
+  EXPECT_EQ(mapped_in_a_minute(), (std::vector<double>{3 * kGiB}));
+  EXPECT_EQ(requests.size(), 1U) << "once";
 }
 
 TEST(Leak, SlowOverDays) {

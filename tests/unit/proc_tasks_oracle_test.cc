@@ -136,7 +136,8 @@ class Kernel {
   }
   std::uint64_t heir_of(std::uint64_t pid) {
     std::uint64_t heir = processes_.at(pid).figures.ppid;
-    while (heir != kInit && (!processes_.at(heir).subreaper || processes_.at(heir).figures.state != 'S')) {
+    while (heir != kInit &&
+           (!processes_.at(heir).subreaper || processes_.at(heir).figures.state != 'S')) {
       heir = processes_.at(heir).figures.ppid;
     }
     return heir;

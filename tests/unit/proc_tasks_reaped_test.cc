@@ -486,9 +486,7 @@ TEST(ProcTasksReaped, WaitedForLongBeforeItsParentGetsIt) {
   run_steps({
       {"before", family, {{"1", 0}, {"10", 1000}, {"20", 200}}},
       {"the reaper has marked it, no more",
-       [](const Host& host) {
-         host.put(20, {.state = 'X', .ppid = 10, .minor = 30, .io = 200});
-       },
+       [](const Host& host) { host.put(20, {.state = 'X', .ppid = 10, .minor = 30, .io = 200}); },
        {{"1", 0}, {"10", 1000}, {"d20", 200}}},
       {"and does not get on", [](const Host&) {}, {{"1", 0}, {"10", 1000}}},
       {"still not", [](const Host&) {}, {{"1", 0}, {"10", 1000}}},
@@ -598,10 +596,7 @@ TEST(ProcTasksReaped, WhatMayBeAChildsIsHeldBackForOnePass) {
          host.put(10, {.minor = 50, .child_minor = 3, .io = 1310});
        },
        {{"1", 0}, {"10", 1110}, {"d20", 200}}},
-      {"20 was not in it",
-       [](const Host& host) { host.gone(20); },
-       {{"1", 0}, {"10", 1310}},
-       1},
+      {"20 was not in it", [](const Host& host) { host.gone(20); }, {{"1", 0}, {"10", 1310}}, 1},
   });
 }
 

@@ -137,15 +137,17 @@ TEST(ProcessDetails, MappingsOfWhoGrowsOnceAMinute) {
     }
     return out;
   };
-  details.look_at_mappings({&steady}, 100 * kSecondNs);
+  details.look_at_mappings({&steady}, 0, 100 * kSecondNs);
   EXPECT_TRUE(pss().empty()) << "nobody grows, nobody is disturbed";
-  details.look_at_mappings(all, 100 * kSecondNs);
+  details.look_at_mappings(all, 12, 100 * kSecondNs);
   EXPECT_EQ(pss(), (std::map<std::uint32_t, std::uint64_t>{{11, 11}})) << "and never the largest";
   tree.write("proc/11/smaps_rollup", "x\nRss: 300 kB\nPss: 99 kB\n");
-  details.look_at_mappings(all, 159 * kSecondNs);
+  details.look_at_mappings(all, 0, 159 * kSecondNs);
   EXPECT_EQ(pss()[11], 11U);
-  details.look_at_mappings(all, 160 * kSecondNs);
-  EXPECT_EQ(pss()[11], 99U);
+  details.look_at_mappings(all, 4711, 160 * kSecondNs);
+  EXPECT_EQ(pss()[11], 99U) << "who is suspected is not here";
+  details.look_at_mappings(all, 10, 220 * kSecondNs);
+  EXPECT_EQ(pss()[10], 10U) << "suspected, though others grow more";
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include <deque>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <thread>
 
 #include "daemon/scheduler/tick_plan.h"
@@ -747,6 +748,27 @@ TEST_F(SchedulerTest, AStretchedIntervalSurvivesClockSteps) {
   clock_.step_realtime(7200 * kSecond);
   ASSERT_TRUE(advance_ticks(1));
   EXPECT_EQ(runs, 3) << "10 s after the one before";
+}
+
+TEST_F(SchedulerTest, TheNextRunIsToldWhomARequestSuspects) {
+  std::mutex mutex;
+  std::vector<std::optional<std::uint32_t>> told;
+  add(kFast, 1, [&](CollectContext& context, Section&) -> Result<void> {
+    const std::lock_guard lock(mutex);
+    told.push_back(context.culprit_wanted ? std::optional(context.suspect_pid) : std::nullopt);
+    return {};
+  });
+  start();
+  ASSERT_TRUE(advance_ticks(1));
+  scheduler_->request_run("fast");
+  ASSERT_TRUE(advance_ticks(2));
+  scheduler_->request_run("fast", 42);
+  scheduler_->request_run("fast");
+  ASSERT_TRUE(advance_ticks(2));
+  const std::lock_guard lock(mutex);
+  ASSERT_GE(told.size(), 5U);
+  const std::vector<std::optional<std::uint32_t>> last(told.end() - 4, told.end());
+  EXPECT_EQ(last, (std::vector<std::optional<std::uint32_t>>{0U, std::nullopt, 42U, std::nullopt}));
 }
 
 TEST_F(SchedulerTest, AnEarlyRunComesWithTheNextTick) {
