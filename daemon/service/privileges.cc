@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <bit>
 #include <cerrno>
 #include <cstdint>
 #include <span>
@@ -108,7 +109,7 @@ void release_startup_text() {
       }
       const std::uintptr_t begin = (object->dlpi_addr + segment.p_vaddr) & ~(page - 1);
       const std::uintptr_t end = object->dlpi_addr + segment.p_vaddr + segment.p_memsz;
-      void* const address = reinterpret_cast<void*>(begin);
+      void* const address = std::bit_cast<void*>(begin);
       // Locked pages stay; where none may be locked that does nothing. The vdso refuses both.
       static_cast<void>(::munlock(address, end - begin));
       static_cast<void>(::madvise(address, end - begin, MADV_DONTNEED));

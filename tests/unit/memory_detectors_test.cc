@@ -106,7 +106,7 @@ TEST(Leak, TheSuspectIsLookedAt) {
     }
     return out;
   };
-  // Each group has its turn once in a minute.
+  // Each group has its turn now and then.
   const auto mapped_in_a_minute = [&] {
     for (int i = 0; i < 59; ++i) {
       step(++t);
