@@ -21,7 +21,7 @@ BUILD_PACKAGES := \
   zlib1g-dev libgtest-dev libgmock-dev libbenchmark-dev
 TEST_PACKAGES := \
   clang-format clang-tidy libclang-rt-14-dev python3 curl \
-  prometheus prometheus-node-exporter prometheus-process-exporter sysstat wrk systemd \
+  prometheus prometheus-alertmanager prometheus-node-exporter prometheus-process-exporter sysstat wrk systemd \
   fio redis-server redis-tools strace e2fsprogs xfsprogs btrfs-progs
 LAB_PACKAGES := qemu-system-x86 busybox-static cpio debian-archive-keyring
 
@@ -77,7 +77,7 @@ fi
 if [[ "$(2)" == quiet-services ]] && command -v systemctl >/dev/null; then
   for package in "$${missing[@]}"; do
     case $$package in
-      prometheus | prometheus-node-exporter | prometheus-process-exporter | sysstat)
+      prometheus | prometheus-alertmanager | prometheus-node-exporter | prometheus-process-exporter | sysstat)
         "$${as_root[@]}" systemctl disable --quiet "$$package" >/dev/null 2>&1 || true ;;
     esac
     if [[ $$package == sysstat ]]; then
