@@ -346,7 +346,7 @@ DISKS_BOARD = dashboard("tidegauge-disks", "Tidegauge / Disks and files", "How b
         heat("Time of syncs", "fsync, fdatasync, msync, O_SYNC writes of all groups together.", "tidegauge_file_sync_duration_seconds"),
         panel("Slowest hundredth of syncs by group (p99)", "A database answers after its sync.", "s",
               [("histogram_quantile(0.99, sum by (job, instance, group, le) (rate(tidegauge_file_sync_duration_seconds_bucket{@}[$__rate_interval])))", "{{instance}} {{group}}")], without=BPF),
-        panel("Syncs by group", "How often.", "ops",
+        panel("Syncs by group", "How often each group has files written out.", "ops",
               [("topk(10, sum by (job, instance, group) (rate(tidegauge_file_sync_duration_seconds_count{@}[$__rate_interval])))", "{{instance}} {{group}}")], without=BPF),
         panel("Files with the longest syncs", "The longest one of the last minute.", "s", [("topk(10, tidegauge_top_file_sync_longest_seconds{@})", "{{instance}} {{path}}")], "bargauge", without=BPF)]),
     ("Files", [

@@ -31,11 +31,11 @@ def panels(board):
 class DashboardsTest(unittest.TestCase):
     maxDiff = None
 
-    def each_panel(self):
+    def for_each_panel(self, check):
         for name, board in boards().items():
             for panel in panels(board):
                 with self.subTest(f"{name}: {panel['title']}"):
-                    yield board, panel
+                    check(panel)
 
     def test_up_to_date(self):
         spec = importlib.util.spec_from_file_location("dashboards", GRAFANA / "dashboards.py")
@@ -67,15 +67,16 @@ class DashboardsTest(unittest.TestCase):
             self.assertEqual(len(titles), len(set(titles)), titles)
 
     def test_panels_explain_themselves(self):
-        for _, panel in self.each_panel():
+        def check(panel):
             self.assertIn(panel["type"], KINDS)
             self.assertTrue(panel["title"])
-            self.assertRegex(panel["description"], r"^[A-Z0-9a-z].{10,}[.]$")
+            self.assertRegex(panel["description"], r"^[A-Z0-9a-z].{10,}[.?]$")
             defaults = panel["fieldConfig"]["defaults"]
             self.assertIn(defaults["unit"], UNITS)
             # Why there is nothing, instead of an empty graph.
             self.assertRegex(defaults["noValue"], r"^(No data source|None): .{10,}")
             self.assertEqual(panel["datasource"], {"type": "prometheus", "uid": "${datasource}"})
+        self.for_each_panel(check)
 
     def test_panels_do_not_overlap(self):
         for name, board in boards().items():
@@ -89,7 +90,8 @@ class DashboardsTest(unittest.TestCase):
 
     def test_expressions_keep_the_conventions(self):
         documented = set(re.findall(r"(?m)^\| `([\w:]+)`", (ROOT / "docs" / "metrics.md").read_text("utf-8"))) | {"up"}
-        for _, panel in self.each_panel():
+
+        def check(panel):
             self.assertTrue(panel["targets"])
             self.assertEqual(len({target["refId"] for target in panel["targets"]}), len(panel["targets"]))
             for target in panel["targets"]:
@@ -112,6 +114,7 @@ class DashboardsTest(unittest.TestCase):
                     self.assertTrue("job" in kept or panel["type"] == "heatmap", expression)
                 if panel["type"] == "heatmap":
                     self.assertEqual((target["format"], target["legendFormat"]), ("heatmap", "{{le}}"))
+        self.for_each_panel(check)
 
     def test_provisioning(self):
         for path in (GRAFANA / "provisioning").rglob("*.yaml"):
