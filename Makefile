@@ -20,7 +20,7 @@ BUILD_PACKAGES := \
   clang libbpf-dev bpftool robin-map-dev \
   zlib1g-dev libgtest-dev libgmock-dev libbenchmark-dev
 TEST_PACKAGES := \
-  clang-format clang-tidy libclang-rt-14-dev python3 curl \
+  clang-format clang-tidy libclang-rt-14-dev python3 python3-yaml curl \
   prometheus prometheus-alertmanager prometheus-node-exporter prometheus-process-exporter sysstat wrk systemd \
   fio redis-server redis-tools strace e2fsprogs xfsprogs btrfs-progs
 LAB_PACKAGES := qemu-system-x86 busybox-static cpio debian-archive-keyring
