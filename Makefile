@@ -123,7 +123,7 @@ awk '
 exit $$status
 endef
 
-.PHONY: help deps deps-build deps-test deps-lab build build-all run test test-asan bench abuse-long ebpf-long fuzz lab lab-kernels fmt \
+.PHONY: help deps deps-build deps-test deps-lab build build-all run demo test test-asan bench abuse-long ebpf-long fuzz lab lab-kernels fmt \
   fmt-check tidy tidy-files lint clean install
 
 help: ## list these targets
@@ -151,6 +151,9 @@ build-all: deps-build
 run: build ## build and run in the foreground; CONFIG=file, ARGS='more flags'
 	@echo "tidegauge: look at http://127.0.0.1:10070/metrics (Ctrl-C stops it)"
 	exec build/tidegauge serve --config.file=$(CONFIG) $(ARGS)
+
+demo: deps build ## this host and a recorded incident with Prometheus and Alertmanager, on loopback, until Ctrl-C
+	@exec python3 -B config/demo.py $(ARGS)
 
 test: deps build-all ## build and run all tests
 	@$(call run_tests,release,build)

@@ -57,11 +57,9 @@ class AlertsTest(monitoring.TestCase):
         times = [("BPF", time.monotonic())]
         load = self.spawn(harness.Program, [harness.find_peer("redis-benchmark"), "-p", redis_port, "-c", "1", "-n", "100000000", "-t", "set", "-q"], "load")
 
-        def is_redis(alert):
-            return alert["labels"]["layer"] == "verdict" and f"(pid {redis.pid})" in alert["annotations"]["description"]
-
         def about_redis(status):
-            return [(receiver, alert) for receiver, alert in self.receiver.alerts(status) if is_redis(alert)]
+            return [(receiver, alert) for receiver, alert in self.receiver.alerts(status)
+                    if alert["labels"]["layer"] == "verdict" and f"(pid {redis.pid})" in alert["annotations"]["description"]]
         harness.wait_until(lambda: about_redis("firing"), 60, lambda: f"a notification about redis-server; {self.state()}\n{daemon.tail()}", pause=0.3)
         times.append(("notified", time.monotonic()))
         receiver, alert = about_redis("firing")[0]
@@ -71,7 +69,13 @@ class AlertsTest(monitoring.TestCase):
         self.assertRegex(alert["annotations"]["runbook_url"], r"verdicts\.md#sync_bound_process$")
         self.assertTrue(load.running(), load.tail())
         load.stop()
-        harness.wait_until(lambda: about_redis("resolved"), 60, lambda: f"it to be resolved; {self.state()}\n{daemon.tail()}", pause=0.3)
+        labels = alert["labels"]
+
+        def is_redis(alert):
+            return alert["labels"] == labels
+        harness.wait_until(lambda: [one for _, one in self.receiver.alerts("resolved") if is_redis(one)], 60,
+                           lambda: f"it to be resolved; {self.state()}\n{daemon.tail()}", pause=0.3)
+        self.assertTrue(about_redis("resolved"), "its end names the process, too")
         times.append(("resolved", time.monotonic()))
         self.assert_told_once(is_redis)
 
