@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Prometheus and Alertmanager with the configuration that ships, made quicker, and a receiver of notifications."""
 
+import http.client
 import http.server
 import json
 import re
@@ -61,6 +62,10 @@ class Receiver:
 
 
 class TestCase(harness.TestCase):
+    def setUp(self):
+        super().setUp()
+        self._connections = {}
+
     def start_receiver(self):
         receiver = Receiver()
         self.addCleanup(receiver.stop)
@@ -98,12 +103,21 @@ class TestCase(harness.TestCase):
             config["alerting"] = {"alertmanagers": [{"static_configs": [{"targets": [f"127.0.0.1:{alertmanager.port}"]}]}]}
         return self.start_prometheus(yaml.safe_dump(config))
 
-    def query(self, prometheus, expression, at=None):
+    def ask(self, prometheus, path, **arguments):
+        """The data of an answer of Prometheus's API, over one connection for many questions."""
+        connection = self._connections.get(prometheus.port)
+        if connection is None:
+            connection = self._connections[prometheus.port] = http.client.HTTPConnection("127.0.0.1", prometheus.port, timeout=harness.scaled(20))
+            self.addCleanup(connection.close)
+        connection.request("GET", f"/api/v1/{path}?" + urllib.parse.urlencode(arguments))
+        answer = connection.getresponse()
+        body = answer.read()
+        self.assertEqual(answer.status, 200, f"{arguments}: {body}")
+        return json.loads(body)["data"]
+
+    def query(self, prometheus, expression):
         """The data of an instant query: resultType and result."""
-        arguments = {"query": expression} | ({"time": at} if at else {})
-        answer = prometheus.get("/api/v1/query?" + urllib.parse.urlencode(arguments))
-        self.assertEqual(answer.status, 200, f"{expression}: {answer.body}")
-        return json.loads(answer.text())["data"]
+        return self.ask(prometheus, "query", query=expression)
 
 
 def amtool():
