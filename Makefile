@@ -20,8 +20,8 @@ BUILD_PACKAGES := \
   clang libbpf-dev bpftool robin-map-dev \
   zlib1g-dev libgtest-dev libgmock-dev libbenchmark-dev
 TEST_PACKAGES := \
-  clang-format clang-tidy libclang-rt-14-dev python3 curl \
-  prometheus prometheus-node-exporter prometheus-process-exporter sysstat wrk systemd \
+  clang-format clang-tidy libclang-rt-14-dev python3 python3-yaml curl \
+  prometheus prometheus-alertmanager prometheus-node-exporter prometheus-process-exporter sysstat wrk systemd \
   fio redis-server redis-tools strace e2fsprogs xfsprogs btrfs-progs
 LAB_PACKAGES := qemu-system-x86 busybox-static cpio debian-archive-keyring
 
@@ -77,7 +77,7 @@ fi
 if [[ "$(2)" == quiet-services ]] && command -v systemctl >/dev/null; then
   for package in "$${missing[@]}"; do
     case $$package in
-      prometheus | prometheus-node-exporter | prometheus-process-exporter | sysstat)
+      prometheus | prometheus-alertmanager | prometheus-node-exporter | prometheus-process-exporter | sysstat)
         "$${as_root[@]}" systemctl disable --quiet "$$package" >/dev/null 2>&1 || true ;;
     esac
     if [[ $$package == sysstat ]]; then
@@ -123,7 +123,7 @@ awk '
 exit $$status
 endef
 
-.PHONY: help deps deps-build deps-test deps-lab build build-all run test test-asan bench abuse-long ebpf-long fuzz lab lab-kernels fmt \
+.PHONY: help deps deps-build deps-test deps-lab build build-all run demo test test-asan bench abuse-long ebpf-long fuzz lab lab-kernels fmt \
   fmt-check tidy tidy-files lint clean install
 
 help: ## list these targets
@@ -151,6 +151,9 @@ build-all: deps-build
 run: build ## build and run in the foreground; CONFIG=file, ARGS='more flags'
 	@echo "tidegauge: look at http://127.0.0.1:10070/metrics (Ctrl-C stops it)"
 	exec build/tidegauge serve --config.file=$(CONFIG) $(ARGS)
+
+demo: deps build ## this host and a recorded incident with Prometheus and Alertmanager, on loopback, until Ctrl-C
+	@exec python3 -B config/demo.py $(ARGS)
 
 test: deps build-all ## build and run all tests
 	@$(call run_tests,release,build)
