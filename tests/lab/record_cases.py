@@ -385,9 +385,9 @@ class Case:
         ended = self.now()
         measured = figures(before, after)
         time.sleep(self.calm_after)
-        self.text(f"kill -USR2 {self.daemon}; until ls /var/lib/tidegauge/incidents/*.tgrec; do usleep 300000; done", 200)
+        self.text(f"kill -USR2 {self.daemon}; until ls /var/lib/tidegauge/incidents/*-sigusr2*.tgrec; do usleep 300000; done", 200)
         reports = dict(self.tool_reports())
-        content = base64.b64decode(self.text("base64 /var/lib/tidegauge/incidents/*.tgrec", 200))
+        content = base64.b64decode(self.text("base64 /var/lib/tidegauge/incidents/*-sigusr2*.tgrec", 200))
         complaints = self.machine.run("grep -v level=info /run/daemon.err | tail -n 5").stdout
         if complaints:
             self.log(f"the daemon said: {complaints}")
