@@ -19,6 +19,8 @@
 #include <utility>
 #include <vector>
 
+#include <nlohmann/json.hpp>
+
 #include "daemon/commands/why_text.h"
 #include "daemon/heuristics/assess.h"
 #include "daemon/heuristics/signal.h"

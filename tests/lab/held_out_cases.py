@@ -72,6 +72,14 @@ class ChurnSort(HeldOut):
         self.start("report", "sh -c 'while true; do LC_ALL=C /usr/bin/sort -S 2M -T /mnt/vdb/tmp -o /dev/null /mnt/vdb/words; done'")
 
 
+class ChurnSortExt4(ChurnSort):
+    """sort with a buffer of 2 MiB sorts a file of 30 MB on ext4, again and again: temporary files of its own, in one directory."""
+
+    suite = "trixie"
+    modules = ()
+    disks = (Disk(1024, SLOW.format(25_000_000, 600), "ext4"),)
+
+
 class CpuSingleTaskset(HeldOut):
     """md5sum is pinned to CPU 0 with taskset and never ends; CPU 1 idles."""
 
@@ -136,20 +144,22 @@ class SwapThrashTable(HeldOut):
         self.watch(self.seconds - 8, "iostat -x", "sar -B")
 
 
-class OomKill(HeldOut):
+class OomKill(cases.MemoryLeakToKill):
     """A program of Python keeps 5 MiB more every second until the kernel kills it."""
 
     suite = "sid"
-    disks = ()
+    held_out = True
+    calm_before, seconds, calm_after = 25, 0, 8
     verdicts = ({"verdict": "oom_risk", "comm": "python3", "pid": "{pid}", "until": "{killed}"},
                 {"verdict": "oom_kill", "comm": "python3", "pid": "{pid}", "at": "{killed}"})
     may = ("memory_leak_suspected", "memory_watermark_pressure", "direct_reclaim_stall", "page_cache_thrash", "disk_saturated")
 
     def run(self):
-        self.facts = {"pid": self.start("cache", "/usr/bin/python3 -c 'import time\nkept = []\nwhile True:\n"
+        self.facts = {"pid": self.start("leak", "/usr/bin/python3 -c 'import time\nkept = []\nwhile True:\n"
                                         " kept.append(bytearray(b\"x\") * (5 << 20))\n time.sleep(1)'")}
 
-    during, state = cases.MemoryLeakToKill.during, cases.MemoryLeakToKill.state
+    def prepare(self):
+        pass
 
 
 class BackupTar(HeldOut, Quiet):
@@ -170,6 +180,7 @@ def held(case, **changes):
 
 CASES = {
     "cgroup-limit-checksum": CgroupLimit, "sync-bound-sqlite": SyncBoundSqlite, "temp-file-churn-sort": ChurnSort,
+    "temp-file-churn-sort-ext4": ChurnSortExt4,
     "cpu-single-taskset": CpuSingleTaskset, "cpu-contention-many": CpuContentionMany, "dirty-throttling-fio": DirtyThrottlingFio,
     "swap-thrash-table": SwapThrashTable, "oom-kill-python": OomKill,
     "quiet-backup-tar": BackupTar, "quiet-warm-up": held(cases.WarmUp, suite="trixie", seconds=110),

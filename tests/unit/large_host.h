@@ -22,6 +22,8 @@ struct LargeHostSize {
   std::size_t groups = 200;
   std::size_t cpus = 32;
   std::size_t nodes = 2;  // of four zones each
+  // Of each kind so many are in trouble; the others have a fiftieth to do.
+  std::size_t troubled = 5;
 };
 
 class LargeHost {
@@ -134,8 +136,13 @@ class LargeHost {
   }
 
   // Busy, short of memory, and nobody quite like another.
-  [[nodiscard]] static double value_of(const heuristics::SignalInfo& signal, std::size_t number) {
-    const double own = 1 + 0.01 * static_cast<double>(number);
+  [[nodiscard]] double value_of(const heuristics::SignalInfo& signal, std::size_t number) const {
+    using heuristics::Signal;
+    const bool is_use = signal.kind == heuristics::Kind::kCgroup &&
+                        signal.signal != Signal::kCgroupLimit && signal.signal != Signal::kCgroupHigh;
+    const double calm = signal.how == heuristics::How::kRate || is_use ? 0.02 : 1;
+    const double own =
+        (1 + 0.01 * static_cast<double>(number)) * (number < size_.troubled ? 1 : calm);
     switch (signal.unit) {
       case heuristics::Unit::kCores:
         return 0.9 * own / (signal.name.find("idle") == std::string_view::npos ? 1 : 100);
