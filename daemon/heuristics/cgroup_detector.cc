@@ -21,7 +21,7 @@ constexpr double kLeastRefaults = 10;  // pages per second
 constexpr double kReclaimed = 0.03;
 // Of what a cgroup has, read again each second: all of it in ten.
 constexpr double kTurnover = 0.1;
-constexpr double kLeastHits = 0.2;     // times per second
+constexpr double kLeastHits = 0.2;  // times per second
 // Where less than this part of the usage is memory that only swap takes back, the page cache fills the limit.
 constexpr double kHeldShare = 0.25;
 

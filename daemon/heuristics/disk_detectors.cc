@@ -200,7 +200,8 @@ std::vector<Burst> bursts_of(const Scene& scene, const Thresholds& limits, const
   std::optional<Stretch> stretch;
   const auto end_stretch = [&] {
     if (stretch && stretch->is_full && stretch->busy_seconds <= kBurstSeconds &&
-        seconds_of(stretch->all.end_ns - stretch->all.start_ns) <= kBurstTicks * scene.tick_seconds()) {
+        seconds_of(stretch->all.end_ns - stretch->all.start_ns) <=
+            kBurstTicks * scene.tick_seconds()) {
       out.push_back(stretch->all);
     }
     stretch.reset();

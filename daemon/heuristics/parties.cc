@@ -187,8 +187,7 @@ bool is_kernel_group(std::string_view group) {
 
 DiskUsers disk_users(const Scene& scene, std::string_view device, double seconds,
                      std::size_t most) {
-  std::vector<Share> groups =
-      shares_of_device(scene, Signal::kGroupDiskBusy, seconds, device);
+  std::vector<Share> groups = shares_of_device(scene, Signal::kGroupDiskBusy, seconds, device);
   double all = 0;
   for (const Share& group : groups) {
     all += group.value;

@@ -300,8 +300,8 @@ void detect_direct_reclaim_stall(const DetectorInput& input, Findings& out) {
   if (!(direct >= limits.scan_pages_per_second / 10) && !(reclaims >= 1)) {
     return;
   }
-  if (!lasts_or_recurs(scene, is_known(direct) ? Signal::kScannedDirect : Signal::kDirectReclaims, 1,
-                       kWindow)) {
+  if (!lasts_or_recurs(scene, is_known(direct) ? Signal::kScannedDirect : Signal::kDirectReclaims,
+                       1, kWindow)) {
     return;
   }
   if (!goes_on(scene, is_known(direct) ? Signal::kScannedDirect : Signal::kDirectReclaims,

@@ -77,7 +77,7 @@ struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
   bool stop_waited = false;
   bool has_tick_thread = false;
   bool refresh_requested = false;
-  bool is_deriving = false;  // from a tick's draft to its Snapshot
+  bool is_deriving = false;      // from a tick's draft to its Snapshot
   std::uint64_t generation = 0;  // of the tick thread that may act
   std::size_t threads = 0;       // running threads that stop() would like to see end
   Slot* tick_slot = nullptr;     // what the tick thread is running

@@ -22,13 +22,21 @@ void tick(benchmark::State& state) {
   for (int i = 0; i < kTicksBefore; ++i) {
     heuristics.update(host.tick());
   }
+  std::size_t values = 0;
   for (auto _ : state) {
     const Snapshot snapshot = host.tick();
+    values = 0;
+    for (const SnapshotEntry& entry : snapshot.entries) {
+      for (const Table& table : entry.section->tables) {
+        values += table.values.size();
+      }
+    }
     const std::int64_t begin_ns = clock.thread_cpu_ns();
     auto section = heuristics.update(snapshot);
     state.SetIterationTime(static_cast<double>(clock.thread_cpu_ns() - begin_ns) / 1e9);
     benchmark::DoNotOptimize(section);
   }
+  state.counters["values"] = static_cast<double>(values);
   state.counters["verdicts"] = static_cast<double>(heuristics.report()->active.size());
   state.counters["tracks"] = static_cast<double>(heuristics.scene().tracks());
 }

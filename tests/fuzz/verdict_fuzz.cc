@@ -55,10 +55,20 @@ constexpr std::array kValues{0.0,
 constexpr std::array kNumbers{std::uint64_t{0},        std::uint64_t{1},
                               std::uint64_t{1} << 31U, std::uint64_t{1} << 53U,
                               std::uint64_t{1} << 63U, std::numeric_limits<std::uint64_t>::max()};
-constexpr std::array<std::string_view, 14> kNames{
-    "",      "a",      "0",     "7",         "sda",
-    "vdb",   "kernel", "other", "unknown",   "-1",
-    "\x1b[2J\r\n\"\\", "18446744073709551616", "/a/<number>/../\xff", "nan"};
+constexpr std::array<std::string_view, 14> kNames{"",
+                                                  "a",
+                                                  "0",
+                                                  "7",
+                                                  "sda",
+                                                  "vdb",
+                                                  "kernel",
+                                                  "other",
+                                                  "unknown",
+                                                  "-1",
+                                                  "\x1b[2J\r\n\"\\",
+                                                  "18446744073709551616",
+                                                  "/a/<number>/../\xff",
+                                                  "nan"};
 
 class Bytes {
  public:
@@ -76,7 +86,9 @@ class Bytes {
     return limit == 0 ? 0 : (number | one()) % limit;
   }
   template <class T, std::size_t kCount>
-  const T& of(const std::array<T, kCount>& all) { return all[one() % kCount]; }
+  const T& of(const std::array<T, kCount>& all) {
+    return all[one() % kCount];
+  }
   std::string_view rest() const { return {reinterpret_cast<const char*>(data_), size_}; }
 
  private:
@@ -228,15 +240,15 @@ void judge_series(Bytes bytes) {
 
 const std::vector<SnapshotPtr>& incident(std::size_t number) {
   static constexpr std::array<const char*, 10> kIncidents{
-      "memory-pressure", "temp-file-churn",   "swap-thrash",  "writer-stalled",   "disk-burst",
-      "cpu-contention",  "page-cache-thrash", "sync-bound",   "dirty-throttling", "disk-hung"};
+      "memory-pressure", "temp-file-churn",   "swap-thrash", "writer-stalled",   "disk-burst",
+      "cpu-contention",  "page-cache-thrash", "sync-bound",  "dirty-throttling", "disk-hung"};
   static std::array<std::vector<SnapshotPtr>, kIncidents.size()> loaded;
   std::vector<SnapshotPtr>& out = loaded[number % kIncidents.size()];
   if (out.empty()) {
-    auto walk = replay::RecordingWalk::open(TIDEGAUGE_SOURCE_DIR "/tests/fixtures/recordings/" +
-                                                std::string(kIncidents[number % kIncidents.size()]) +
-                                                ".tgrec",
-                                            {}, [](const recording::Damage&) {});
+    auto walk = replay::RecordingWalk::open(
+        TIDEGAUGE_SOURCE_DIR "/tests/fixtures/recordings/" +
+            std::string(kIncidents[number % kIncidents.size()]) + ".tgrec",
+        {}, [](const recording::Damage&) {});
     if (!walk) {
       fail("no recording", kIncidents[number % kIncidents.size()]);
     }

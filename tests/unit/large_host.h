@@ -39,9 +39,12 @@ class LargeHost {
     for (std::size_t node = 0; node < size.nodes; ++node) {
       for (const char* zone : {"DMA", "DMA32", "Normal", "Movable"}) {
         const Labels labels{{"node", std::to_string(node)}, {"zone", zone}};
-        for (const auto& [name, pages] : {std::pair("nr_free_pages", 24'000.0), {"min_pages", 20'000.0},
-                                          {"low_pages", 25'000.0}, {"high_pages", 30'000.0},
-                                          {"present_pages", 1e6}, {"managed_pages", 1e6}}) {
+        for (const auto& [name, pages] : {std::pair("nr_free_pages", 24'000.0),
+                                          {"min_pages", 20'000.0},
+                                          {"low_pages", 25'000.0},
+                                          {"high_pages", 30'000.0},
+                                          {"present_pages", 1e6},
+                                          {"managed_pages", 1e6}}) {
           host_.set("zoneinfo", std::string("node_zoneinfo_") + name, labels, pages);
         }
       }
@@ -139,7 +142,8 @@ class LargeHost {
   [[nodiscard]] double value_of(const heuristics::SignalInfo& signal, std::size_t number) const {
     using heuristics::Signal;
     const bool is_use = signal.kind == heuristics::Kind::kCgroup &&
-                        signal.signal != Signal::kCgroupLimit && signal.signal != Signal::kCgroupHigh;
+                        signal.signal != Signal::kCgroupLimit &&
+                        signal.signal != Signal::kCgroupHigh;
     const double calm = signal.how == heuristics::How::kRate || is_use ? 0.02 : 1;
     const double own =
         (1 + 0.01 * static_cast<double>(number)) * (number < size_.troubled ? 1 : calm);
