@@ -17,7 +17,11 @@ namespace {
 
 constexpr double kWindow = 10;         // seconds
 constexpr double kLeastRefaults = 10;  // pages per second
-constexpr double kLeastHits = 0.2;     // times per second
+// Whoever has just reclaimed is below its limit by some: that it ran into it, its events say.
+constexpr double kReclaimed = 0.03;
+// Of what a cgroup has, read again each second: all of it in ten.
+constexpr double kTurnover = 0.1;
+constexpr double kLeastHits = 0.2;  // times per second
 // Where less than this part of the usage is memory that only swap takes back, the page cache fills the limit.
 constexpr double kHeldShare = 0.25;
 
@@ -53,8 +57,9 @@ void detect_cgroup_memory_limit(const DetectorInput& input, Findings& out) {
     const double usage = Scene::now(*cgroup, Signal::kCgroupUsage);
     const double hard = Scene::now(*cgroup, Signal::kCgroupLimit);
     const double high = Scene::now(*cgroup, Signal::kCgroupHigh);
-    const bool is_high = usage >= limits.cgroup_limit_ratio * high && !(hard <= high);
-    if (!is_high && !(usage >= limits.cgroup_limit_ratio * hard)) {
+    const double at_limit = limits.cgroup_limit_ratio - kReclaimed;
+    const bool is_high = usage >= at_limit * high && !(hard <= high);
+    if (!is_high && !(usage >= at_limit * hard)) {
       continue;
     }
     const double limit = is_high ? high : hard;
@@ -76,9 +81,11 @@ void detect_cgroup_memory_limit(const DetectorInput& input, Findings& out) {
     const bool waits = pressure >= limits.pressure_memory_ratio ||
                        (!is_known(pressure) && stall >= limits.direct_stall_ratio) ||
                        (!is_known(pressure) && !is_known(stall) && hits >= 1);
-    // Page cache that streams through a limit is how a limit works.
+    // Page cache that streams through a limit is how a limit works; what is read again and again would fit in without it.
+    // Those who read have no wait for memory then (PSI), but for their disk.
     const bool is_held = anon >= kHeldShare * usage;
-    if (!(kills > 0) && !(waits && (is_held || needs_again))) {
+    const bool turns_over = refaults * page_bytes(input.memory) >= kTurnover * usage;
+    if (!(kills > 0) && !turns_over && !(waits && (is_held || needs_again))) {
       continue;
     }
     const std::string& name = cgroup->label(0);

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <iterator>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -144,6 +145,10 @@ constexpr double kQuietBusy = 0.5;
 constexpr double kBurstRequests = 300;             // a second, in the busiest 100 ms
 constexpr double kBurstBytes = 4.0 * 1024 * 1024;  // in its second
 constexpr double kOfWriteback = 0.5;
+// Shorter than a second: a disk that works for longer, or on and off all the time, is in use.
+constexpr double kActiveBusy = 0.05;
+constexpr double kBurstSeconds = 0.8;
+constexpr double kBurstTicks = 3.5;
 
 struct Burst {
   std::int64_t start_ns = 0;
@@ -186,30 +191,49 @@ std::vector<Burst> bursts_of(const Scene& scene, const Thresholds& limits, const
   const Track* written = scene.track(disk, Signal::kDiskWrittenBytes);
   const std::size_t count = axis.ticks_within(kBurstWindow);
   const std::size_t recent = axis.ticks_within(kLastBurst);
+  // From one rest of the disk to the next.
+  struct Stretch {
+    Burst all;
+    double busy_seconds = 0;
+    bool is_full = false;  // some 100 ms of it
+  };
+  std::optional<Stretch> stretch;
+  const auto end_stretch = [&] {
+    if (stretch && stretch->is_full && stretch->busy_seconds <= kBurstSeconds &&
+        seconds_of(stretch->all.end_ns - stretch->all.start_ns) <=
+            kBurstTicks * scene.tick_seconds()) {
+      out.push_back(stretch->all);
+    }
+    stretch.reset();
+  };
   for (std::size_t back = 0; back < (out.empty() ? std::min(recent, count) : count); ++back) {
     const double mean_busy = at_or_0(busy, axis, back);
-    if (at_or_0(peaks, axis, back) < limits.burst_busy_ratio || mean_busy >= kQuietBusy) {
+    const double peak = at_or_0(peaks, axis, back);
+    if (mean_busy < kActiveBusy && peak < limits.burst_busy_ratio) {
+      end_stretch();
       continue;
     }
     const double seconds = seconds_of(axis.length_ns(back));
     const double read_bytes = at_or_0(read, axis, back) * seconds;
     const double written_bytes = at_or_0(written, axis, back) * seconds;
     const double peak_requests = at_or_0(requests, axis, back);
-    if ((peak_requests < kBurstRequests && read_bytes + written_bytes < kBurstBytes) ||
-        is_writeback(scene, back, read_bytes, written_bytes)) {
-      continue;
+    if (!stretch) {
+      stretch.emplace();
+      stretch->all.end_ns = axis.end_ns(back);
     }
-    const std::int64_t end_ns = axis.end_ns(back);
-    const std::int64_t start_ns = end_ns - axis.length_ns(back);
-    if (!out.empty() && out.back().start_ns <= end_ns) {
-      out.back().start_ns = start_ns;
-      out.back().requests = std::max(out.back().requests, peak_requests);
-      out.back().bytes += read_bytes + written_bytes;
-      out.back().busy = std::max(out.back().busy, mean_busy);
-      continue;
-    }
-    out.push_back({start_ns, end_ns, peak_requests, mean_busy, read_bytes + written_bytes});
+    Burst& all = stretch->all;
+    all.start_ns = axis.end_ns(back) - axis.length_ns(back);
+    all.requests = std::max(all.requests, peak_requests);
+    all.busy = std::max(all.busy, mean_busy);
+    all.bytes += read_bytes + written_bytes;
+    stretch->busy_seconds += mean_busy * seconds;
+    stretch->is_full =
+        stretch->is_full ||
+        (peak >= limits.burst_busy_ratio &&
+         (peak_requests >= kBurstRequests || read_bytes + written_bytes >= kBurstBytes) &&
+         !is_writeback(scene, back, read_bytes, written_bytes));
   }
+  end_stretch();
   return out;
 }
 

@@ -25,6 +25,15 @@ bool TimeAxis::add(std::int64_t boottime_ns) {
 }
 
 std::size_t TimeAxis::ticks_within(double seconds) const {
+  const bool is_place = seconds >= 0 && seconds < 1e6;
+  Found& found = found_[is_place ? static_cast<std::size_t>(seconds) % found_.size() : 0];
+  if (found.count != count_ || found.seconds != seconds) {
+    found = {seconds, count_, find_ticks_within(seconds)};
+  }
+  return found.ticks;
+}
+
+std::size_t TimeAxis::find_ticks_within(double seconds) const {
   const std::size_t all = size();
   if (all <= 1) {
     return all;
@@ -67,6 +76,7 @@ bool TimeAxis::load(std::string_view& in) {
   if (!take_number(in, count)) {
     return false;
   }
+  found_ = {};
   count_ = count;
   std::int64_t last_ns = INT64_MAX;
   for (std::size_t back = 0; back < size(); ++back) {

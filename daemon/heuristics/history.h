@@ -49,8 +49,17 @@ class TimeAxis {
   [[nodiscard]] std::size_t place(std::size_t back) const {
     return static_cast<std::size_t>((count_ - 1 - back) % kTicks);
   }
+  [[nodiscard]] std::size_t find_ticks_within(double seconds) const;
+
   std::vector<std::int64_t> ends_ = std::vector<std::int64_t>(kTicks);
   std::uint64_t count_ = 0;
+  // What ticks_within() found at this tick: every mean of it asks for the same few spans.
+  struct Found {
+    double seconds = 0;
+    std::uint64_t count = 0;
+    std::size_t ticks = 0;
+  };
+  mutable std::array<Found, 16> found_{};
 };
 
 // One signal of one subject. Memory grows by blocks as there is something to remember.

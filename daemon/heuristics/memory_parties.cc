@@ -182,6 +182,27 @@ bool goes_on(const Scene& scene, Signal of_host, double level) {
   return scene.max(of_host, kJustNow) >= level / 4;
 }
 
+bool lasts_or_recurs(const Scene& scene, Signal of_host, double level, double seconds) {
+  constexpr double kMostOfIt = 0.5;
+  if (scene.share_at_least(scene.host(), of_host, level, seconds) >= kMostOfIt) {
+    return true;
+  }
+  // A program that starts makes reclaim work once, for a few seconds.
+  constexpr std::size_t kTicks = 3;
+  constexpr std::size_t kEpisodes = 2;
+  constexpr double kRemembered = 1.5;  // times as long
+  std::size_t ticks = 0;
+  std::size_t episodes = 0;
+  bool was_there = false;
+  for (std::size_t back = scene.axis().ticks_within(kRemembered * seconds); back-- > 0;) {
+    const bool is_there = value_at(scene, of_host, back) >= level;
+    ticks += is_there ? 1 : 0;
+    episodes += is_there && !was_there ? 1 : 0;
+    was_there = is_there;
+  }
+  return ticks >= kTicks && episodes >= kEpisodes;
+}
+
 double available_bytes(const Scene& scene) { return available_at(scene, 0); }
 
 std::vector<Sample> left_of_memory(const Scene& scene, double seconds) {

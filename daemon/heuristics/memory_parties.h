@@ -37,6 +37,9 @@ double usual_of(const Scene& scene, const Subject& subject, Signal signal);
 
 // Whether a signal of the host has been near the level within the last ticks: a mean outlives what it is the mean of.
 bool goes_on(const Scene& scene, Signal of_host, double level);
+// Whether a signal of the host is at least `level` for half of the last seconds, or comes again and again: demand that
+// comes in bursts gives reclaim a pause after each.
+bool lasts_or_recurs(const Scene& scene, Signal of_host, double level, double seconds);
 
 // ---- how much is left ----
 // MemAvailable; of kernels before 3.14 free memory and the page cache that files back, which is a little more.

@@ -74,11 +74,17 @@ std::string busiest_thread(const Scene& scene, std::string_view pid, std::string
   return best != nullptr && most >= all / 2 ? best->label(2) : std::string();
 }
 
-std::vector<Share> shares(const Scene& scene, Signal signal, double seconds, double total,
-                          double least_share) {
+namespace {
+
+template <class Wanted>
+std::vector<Share> shares_where(const Scene& scene, Signal signal, double seconds, double total,
+                                double least_share, Wanted wanted) {
   std::vector<Share> out;
   double sum = 0;
   for (const Subject* subject : scene.subjects(info_of(signal).kind)) {
+    if (!wanted(*subject)) {
+      continue;
+    }
     const double value = scene.mean(*subject, signal, seconds);
     if (is_known(value) && value > 0) {
       out.push_back({subject, value, 0});
@@ -94,6 +100,14 @@ std::vector<Share> shares(const Scene& scene, Signal signal, double seconds, dou
     return one.share < least_share;
   });
   return out;
+}
+
+}  // namespace
+
+std::vector<Share> shares(const Scene& scene, Signal signal, double seconds, double total,
+                          double least_share) {
+  return shares_where(scene, signal, seconds, total, least_share,
+                      [](const Subject&) { return true; });
 }
 
 namespace {
@@ -115,9 +129,11 @@ std::string_view without_partition(std::string_view name) {
   return name.find_first_of("0123456789") == end ? name.substr(0, end) : name;
 }
 
-std::vector<Share> of_device(std::vector<Share> all, std::string_view device) {
-  std::erase_if(all, [&](const Share& one) { return one.subject->label(0) != device; });
-  return all;
+// Of one device of many: shares of what it has, the largest first.
+std::vector<Share> shares_of_device(const Scene& scene, Signal signal, double seconds,
+                                    std::string_view device) {
+  return shares_where(scene, signal, seconds, kUnknown, 0,
+                      [&](const Subject& subject) { return subject.label(0) == device; });
 }
 
 // Without BPF: who read and wrote most in the time, of what the disk did.
@@ -171,8 +187,7 @@ bool is_kernel_group(std::string_view group) {
 
 DiskUsers disk_users(const Scene& scene, std::string_view device, double seconds,
                      std::size_t most) {
-  std::vector<Share> groups =
-      of_device(shares(scene, Signal::kGroupDiskBusy, seconds, kUnknown, 0), device);
+  std::vector<Share> groups = shares_of_device(scene, Signal::kGroupDiskBusy, seconds, device);
   double all = 0;
   for (const Share& group : groups) {
     all += group.value;
@@ -181,7 +196,7 @@ DiskUsers disk_users(const Scene& scene, std::string_view device, double seconds
     return guess_users(scene, device, seconds, most);
   }
   const std::vector<Share> processes =
-      of_device(shares(scene, Signal::kProcessDiskBusy, seconds, kUnknown, 0), device);
+      shares_of_device(scene, Signal::kProcessDiskBusy, seconds, device);
   DiskUsers out;
   for (const Share& group : groups) {
     const double share = group.value / all;

@@ -18,8 +18,6 @@ namespace tidegauge::heuristics {
 namespace {
 
 constexpr double kWindow = 10;  // seconds
-// Of the window, scanning must fill this part: kswapd that wakes for a moment is at its normal work.
-constexpr double kMostOfIt = 0.5;
 // Available memory below so many times available_ratio is tight: with more, reclaim has clean cache to take.
 constexpr double kTightFactor = 5;
 // Memory that only swap can take back, taken at this part of the pace of reclaim, is what reclaim is for.
@@ -217,8 +215,7 @@ void detect_memory_watermark_pressure(const DetectorInput& input, Findings& out)
   const Thresholds& limits = input.limits;
   const double scanned = scene.mean(Signal::kScannedKswapd, kWindow);
   if (!(scanned >= limits.scan_pages_per_second) ||
-      !(scene.share_at_least(scene.host(), Signal::kScannedKswapd,
-                             limits.scan_pages_per_second / 10, kWindow) >= kMostOfIt)) {
+      !lasts_or_recurs(scene, Signal::kScannedKswapd, limits.scan_pages_per_second / 10, kWindow)) {
     return;
   }
   const double available = least_available_ratio(scene);
@@ -303,9 +300,8 @@ void detect_direct_reclaim_stall(const DetectorInput& input, Findings& out) {
   if (!(direct >= limits.scan_pages_per_second / 10) && !(reclaims >= 1)) {
     return;
   }
-  if (!(scene.share_at_least(scene.host(),
-                             is_known(direct) ? Signal::kScannedDirect : Signal::kDirectReclaims, 1,
-                             kWindow) >= kMostOfIt)) {
+  if (!lasts_or_recurs(scene, is_known(direct) ? Signal::kScannedDirect : Signal::kDirectReclaims,
+                       1, kWindow)) {
     return;
   }
   if (!goes_on(scene, is_known(direct) ? Signal::kScannedDirect : Signal::kDirectReclaims,

@@ -14,6 +14,8 @@ constexpr double kNsPerSecond = 1e9;
 constexpr std::int64_t kForgetNs = 960'000'000'000;
 constexpr std::size_t kMaxSubjects = 4096;  // of a kind
 constexpr std::size_t kMaxTracks = 480;
+// More than any counter of 64 bits says; a damaged or forged recording may. Sums and products of such stay finite.
+constexpr double kGreatest = 1e21;
 constexpr std::size_t kMaxMinuteTracks = 192;
 constexpr double kIdleSeconds = 60;  // a track that was 0 for so long gives its place up
 // Memory of which the days are remembered is at least this share of all.
@@ -355,7 +357,7 @@ void Scene::read(Source& source, const std::shared_ptr<const Section>& section) 
                                                     : kUnknown;
         cell.previous = raw;
       }
-      if (!is_known(value) || std::isinf(value)) {
+      if (!(std::abs(value) <= kGreatest)) {
         continue;
       }
       double& out = cell.subject->values[cell.signal];
@@ -378,6 +380,9 @@ void Scene::read(Source& source, const std::shared_ptr<const Section>& section) 
           continue;
         }
         const double raw = table.value(cell.row, reader.bucket_columns[b]);
+        if (!(raw <= kGreatest)) {
+          continue;
+        }
         const double grown = has_previous && raw >= cell.previous[b] ? raw - cell.previous[b] : 0;
         cell.previous[b] = raw;
         histogram.counts[b] = histogram.counts[b] * fade + std::max(grown - below, 0.0);

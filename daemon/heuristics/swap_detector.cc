@@ -29,7 +29,8 @@ const Subject* swap_disk(const Scene& scene, double in_bytes, double out_bytes) 
   double nearest = 1;
   for (const Subject* disk : scene.subjects(Kind::kDisk)) {
     const double read = scene.mean(*disk, Signal::kDiskReadBytes, kWindow);
-    const double written = scene.mean(*disk, Signal::kDiskWrittenBytes, kWindow);
+    const double written = std::max(scene.mean(*disk, Signal::kDiskWrittenBytes, kOutWindow),
+                                    scene.mean(*disk, Signal::kDiskWrittenBytes, kWindow));
     if (!(read >= 0.7 * in_bytes) || !(written >= 0.7 * out_bytes)) {
       continue;
     }

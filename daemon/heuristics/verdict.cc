@@ -13,9 +13,9 @@ using enum VerdictId;
 constexpr VerdictInfo kInfos[] = {
     {kPageCacheThrash, "page_cache_thrash", kCritical, "Page cache thrash", 5, 20},
     {kMemoryWatermarkPressure, "memory_watermark_pressure", kWarning, "Memory near its watermarks",
-     5, 20},
+     3, 20},
     {kDirectReclaimStall, "direct_reclaim_stall", kCritical, "Allocations stall in direct reclaim",
-     5, 20},
+     3, 20},
     {kMemoryFragmentation, "memory_fragmentation", kWarning, "Memory is fragmented", 10, 30},
     {kDirtyThrottling, "dirty_throttling", kWarning, "Writers are throttled", 5, 20},
     {kSwapThrash, "swap_thrash", kCritical, "Swap thrash", 5, 20},

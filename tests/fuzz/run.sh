@@ -19,7 +19,7 @@ seed() {
   { printf "\\x$(printf %02x "$1")"; printf '%s\n' "$2"; } >"$file"
 }
 
-mkdir -p "$build"/seeds/{process,http,config,collector,recording}_fuzz
+mkdir -p "$build"/seeds/{process,http,config,collector,recording,verdict}_fuzz
 seed 0 '1234 (a) R 1 (b) S 1 1234 1234 0 -1 4194560 18 0 1 0 2 3 0 0 20 0 1 0 6789 4096 25 18446744073709551615 1 1 0 0 0 0 0 0 0 0 0 0 17 1 0 0 7 0 0 1 1 1 1 1 1 1 0'
 seed 1 "$(printf 'Name:\tsh\nState:\tS (sleeping)\nTgid:\t7\nNSpid:\t7\nUid:\t0\t0\t0\t0\nVmRSS:\t   4 kB\nRssAnon:\t   4 kB\nRssFile:\t   4 kB\nRssShmem:\t   0 kB\nVmSwap:\t   0 kB\nThreads:\t1\nKthread:\t0\nvoluntary_ctxt_switches:\t1\nnonvoluntary_ctxt_switches:\t0')"
 seed 2 "$(printf 'rchar: 1\nwchar: 2\nsyscr: 3\nsyscw: 4\nread_bytes: 5\nwrite_bytes: 6\ncancelled_write_bytes: 7')"
@@ -42,9 +42,15 @@ cp "$fixtures/vmstat" "$build/seeds/collector_fuzz/"
 # A second of this machine's cheap collectors: as a file, and each chunk's plain bytes.
 "$build/make_recording" "$build/seed.tgrec" 1 250 250 loadavg meminfo netdev pressure >/dev/null
 "$build/make_recording" --seeds "$build/seed.tgrec" "$build/seeds/recording_fuzz"
+# A recording as it is, a series that runs, each real incident as it was.
+{ printf '\x00'; cat "$build/seed.tgrec"; } >"$build/seeds/verdict_fuzz/file"
+printf '\x01\x00\x00\x03\x00\x03\x07\x00\x27\x07\x00\x27' >"$build/seeds/verdict_fuzz/series"
+for incident in 00 01 02 03 04 05 06 07 08 09; do
+  printf "\\x02\\x$incident\\x01\\x00\\x00\\x00\\x20\\x40\\x01\\x0e\\x05" >"$build/seeds/verdict_fuzz/incident$incident"
+done
 
 status=0
-for target in http_fuzz config_fuzz collector_fuzz process_fuzz recording_fuzz; do
+for target in http_fuzz config_fuzz collector_fuzz process_fuzz recording_fuzz verdict_fuzz; do
   corpus=$build/corpus/$target
   log=$build/$target.log
   mkdir -p "$corpus"
