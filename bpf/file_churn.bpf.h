@@ -290,15 +290,21 @@ static __always_inline int time_changes(struct inode* inode) {
   }
   const __u64 number = call_number(current_registers());
   const __u32 kind = number < TG_CALLS ? call_actions[number] & TG_CALL_OPERATION : 0;
-  if ((kind != TG_FILE_UNLINK && kind != TG_FILE_RENAME) || !control.opens_tell_new_files ||
-      BPF_CORE_READ(inode, i_nlink) != (kind == TG_FILE_UNLINK) || !is_counted(inode)) {
+  const __u32 names = BPF_CORE_READ(inode, i_nlink);
+  if (!control.opens_tell_new_files || names > 1 || !is_counted(inode)) {
     return 0;
   }
+  const int unlinks = kind == TG_FILE_UNLINK && names == 1;
+  const int renames = kind == TG_FILE_RENAME && magic == TMPFS_MAGIC;
   struct dentry* dentry = any_dentry(inode);
-  if (dentry) {
+  if (dentry && names == 1 && (unlinks || renames)) {
     file_unlinked(inode, BPF_CORE_READ(dentry, d_parent, d_inode));
   }
-  if (magic == TMPFS_MAGIC) {
+  /* By a rename it gets several stamps: the first, while it has its name, made it known, the next ends it. */
+  struct tg_file_key key;
+  read_key(&key, inode);
+  if (magic == TMPFS_MAGIC &&
+      (unlinks || (renames && !names && bpf_map_lookup_elem(&births, &key)))) {
     file_deleted(inode);
   }
   return 0;
