@@ -211,7 +211,8 @@ int ext4_file_evicted(__u64* ctx) { return evicted((struct inode*)ctx[0]); }
  *
  *   d_instantiate()              a name gets the inode made for it, or one that has a name already: a link
  *   d_instantiate_new()          the same
- *   d_make_persistent()          the same since 6.19 or so, of file systems that live in memory
+ *   d_tmpfile()                  a file has no name, and so no directory (O_TMPFILE)
+ *   d_make_persistent()          as d_instantiate(), since 6.19 or so, of file systems that live in memory
  *   security_inode_unlink()      a name is to go: whose it was when nobody saw it come
  *   inode_wait_for_writeback()   only evict() calls it: the inode leaves memory, its size still there */
 
@@ -219,8 +220,17 @@ int ext4_file_evicted(__u64* ctx) { return evicted((struct inode*)ctx[0]); }
 static __noinline int name_is_given(__u64 of, __u64 to) {
   struct dentry* dentry = (struct dentry*)of;
   struct inode* inode = (struct inode*)to;
-  if (is_counted(inode) && !BPF_CORE_READ(inode, i_dentry.first)) {
+  if (is_counted(inode) && BPF_CORE_READ(inode, i_nlink) && !BPF_CORE_READ(inode, i_dentry.first)) {
     file_created(inode, BPF_CORE_READ(dentry, d_parent, d_inode));
+  }
+  return 0;
+}
+
+/* It may call d_instantiate(), then without a link. */
+static __noinline int file_without_name(__u64 of) {
+  struct inode* inode = (struct inode*)of;
+  if (is_counted(inode)) {
+    file_created(inode, 0);
   }
   return 0;
 }
@@ -252,6 +262,8 @@ TRACE_CHURN(dentry_gets_inode, d_instantiate, name_is_given(ctx[0], ctx[1]),
             name_is_given(PROBED_1(ctx), PROBED_2(ctx)))
 TRACE_CHURN(dentry_gets_new_inode, d_instantiate_new, name_is_given(ctx[0], ctx[1]),
             name_is_given(PROBED_1(ctx), PROBED_2(ctx)))
+TRACE_CHURN(file_has_no_name, d_tmpfile, file_without_name(ctx[1]),
+            file_without_name(PROBED_2(ctx)))
 TRACE_CHURN(dentry_stays, d_make_persistent, name_is_given(ctx[0], ctx[1]),
             name_is_given(PROBED_1(ctx), PROBED_2(ctx)))
 TRACE_CHURN(file_is_unlinked, security_inode_unlink, name_goes(ctx[0], ctx[1]),

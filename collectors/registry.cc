@@ -63,10 +63,10 @@ constexpr const CollectorInfo* kCollectors[] = {
     &kSchedstatCollector,
     &kCpufreqCollector,
     &kProcessesCollector,
-    &kEbpfCollector,  // before those that it says which programs to try
     &kProcessCollector,
     &kCgroupCollector,
     &kEbpfBlockCollector,
+    &kEbpfCollector,
     &kEbpfFilesCollector,
     &kEbpfMemoryCollector,
     &kFilefdCollector,

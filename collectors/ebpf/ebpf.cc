@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "collectors/ebpf/counting_windows.h"
+#include "collectors/ebpf/kprobe_events.h"
 #include "collectors/ebpf/owner_maps.h"
 #include "collectors/ebpf/program_report.h"
 #include "collectors/ebpf/run_time_counting.h"
@@ -282,6 +283,7 @@ Result<std::unique_ptr<Collector>> make_ebpf(const KernelFiles& files, const Opt
       set_highest_tier(tier);
     }
   }
+  retry_kprobes(files);  // of collectors that were made before
   // Now, while the daemon still has the capability.
   return std::make_unique<EbpfCollector>(
       files, options.integer("budget_ppm"),

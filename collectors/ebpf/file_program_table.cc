@@ -139,6 +139,7 @@ constexpr ProgramSpec kPrograms[] = {
 
     TIDEGAUGE_CHURN("dentry_gets_inode", "d_instantiate", false),
     TIDEGAUGE_CHURN("dentry_gets_new_inode", "d_instantiate_new", false),
+    TIDEGAUGE_CHURN("file_has_no_name", "d_tmpfile", true),
     TIDEGAUGE_CHURN("dentry_stays", "d_make_persistent", true),
     TIDEGAUGE_CHURN("file_is_unlinked", "security_inode_unlink", true),
     TIDEGAUGE_CHURN("inode_is_evicted", "inode_wait_for_writeback", false),

@@ -13,6 +13,7 @@
 #include <mutex>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "collectors/core/text.h"
 #include "collectors/ebpf/owner_maps.h"
@@ -27,6 +28,7 @@ constexpr std::string_view kKprobeFolder = "bus/event_source/devices/kprobe/";
 struct Events {
   std::mutex mutex;
   std::map<std::string, int, std::less<>> fds;  // by object and program
+  std::vector<std::pair<std::string, std::vector<ProbedFunction>>> refused;  // by object
 };
 
 // Never destroyed: a worker may let go of its programs while the process ends.
@@ -66,12 +68,17 @@ int open_kprobe(std::uint64_t type, std::uint64_t config, const std::string& fun
 void open_kprobes(const KernelFiles& files, std::string_view object,
                   std::span<const ProbedFunction> functions) {
   const auto type = read_unsigned_attribute(files.sys(std::string(kKprobeFolder) + "type"));
-  if (!type || highest_tier() > Tier::kKprobe ||
-      (highest_tier() < Tier::kKprobe && trampolines_refused(files.roots().btf).empty())) {
+  if (!type || highest_tier() > Tier::kKprobe) {
     return;
   }
+  const bool is_needed =
+      highest_tier() == Tier::kKprobe || !trampolines_refused(files.roots().btf).empty();
   const std::uint64_t at_return = return_bit(files);
   const std::lock_guard lock(events().mutex);
+  if (!is_needed) {
+    events().refused.emplace_back(object, std::vector(functions.begin(), functions.end()));
+    return;
+  }
   for (const ProbedFunction& probed : functions) {
     const auto [at, is_new] = events().fds.try_emplace(key_of(object, probed.program), -1);
     if (!is_new) {
@@ -81,6 +88,17 @@ void open_kprobes(const KernelFiles& files, std::string_view object,
     if (at->second < 0) {
       events().fds.erase(at);
     }
+  }
+}
+
+void retry_kprobes(const KernelFiles& files) {
+  decltype(Events::refused) again;
+  {
+    const std::lock_guard lock(events().mutex);
+    again.swap(events().refused);
+  }
+  for (const auto& [object, functions] : again) {
+    open_kprobes(files, object, functions);
   }
 }
 

@@ -15,7 +15,7 @@ struct bpf_program;
 namespace tidegauge {
 
 struct ProbedFunction {
-  std::string_view program;  // of the object
+  std::string_view program;  // of the object; static, as the function's name
   std::string_view function;
   bool at_return = false;
 };
@@ -24,6 +24,9 @@ struct ProbedFunction {
 // tried again by attach_program().
 void open_kprobes(const KernelFiles& files, std::string_view object,
                   std::span<const ProbedFunction> functions);
+
+// Opens what was refused for the sake of something better, now that highest_tier() is another.
+void retry_kprobes(const KernelFiles& files);
 
 // bpf_program__attach(), but by what was opened. It stays open: who attaches again, after a reload, has no capability any
 // more. (Before 5.15 the kernel lets go of a program when the kprobe is closed, not before: then the second is refused.)
