@@ -87,7 +87,8 @@ class Ebpf(LabTest):
                 yield "create", series(self.families, OPERATIONS, "_count", **own, operation="create"), COUNT + 1
                 for operation in ("rename", "unlink"):
                     yield operation, series(self.families, OPERATIONS, "_count", group=name, operation=operation), COUNT
-            yield "unpaired", series(self.families, "tidegauge_file_events_lost_total", what="unpaired"), 0
+            if tier != "kprobe":  # others', where kretprobes have no room: on 5.10 as many as CPUs
+                yield "unpaired", series(self.families, "tidegauge_file_events_lost_total", what="unpaired"), 0
         self.wait_for(wanted, tier)
         for operation in ("fsync", "fdatasync", "msync"):
             ours = series(self.families, SYNCS, "_sum", group=name, operation=operation)
@@ -180,7 +181,8 @@ class Ebpf(LabTest):
             self.assertEqual(refused, [])
 
     def test_zz_more_ends_than_kretprobes_have_room_for(self):
-        """What of them is not seen is counted as lost: all but each thread's last one, whose end nothing comes after."""
+        """What of them is not seen is counted as lost: all but each thread's last one, whose end nothing comes after. So
+        are writes, which wait as well."""
         if "kprobe" not in self.tiers:
             return
         threads, count = 40, 12
@@ -191,7 +193,7 @@ class Ebpf(LabTest):
             lost = series(self.families, "tidegauge_file_events_lost_total", what="unpaired")
             self.seen = f"[{counted:.0f} + {lost:.0f} lost of {threads * count}] "
             yield f"at least {counted} + {lost}", counted + lost >= threads * (count - 1), True
-            yield f"at most {counted} + {lost}", counted + lost <= threads * count, True
+            yield f"at most {counted}", counted <= threads * count, True
         self.wait_for(wanted, "kprobe")
         print(self.seen, end="", file=sys.stderr, flush=True)
 
