@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Operations on files: when they begin and end, and on which file. Part of files.bpf.c.
  *
- * The system calls' begin and end are seen, by trampolines or where all calls come by; and, for what comes another
- * way (io_uring, O_SYNC), the function it leads through, or without trampolines ext4's own tracepoints. Where both see an
+ * The system calls' begin and end are seen, by trampolines, kprobes or where all calls come by; and, for what comes another
+ * way (io_uring, O_SYNC), the function it leads through, or without either ext4's own tracepoints. Where both see an
  * operation it is the call's, so that it counts once and lasts as long as its caller waits. */
 #ifndef TIDEGAUGE_BPF_FILE_CALLS_H
 #define TIDEGAUGE_BPF_FILE_CALLS_H
@@ -14,7 +14,7 @@ struct pending {
   __u32 operation;
   __u32 depth;     /* a stacked file system calls the one below */
   __u32 from_call; /* the system call's end ends it */
-  __u32 zero;
+  __u32 frame;     /* of a kprobe: where the stack was, see is_over(); else 0 */
 };
 /* By thread. Least recently used leave: nobody may be left of a call whose end we did not see. */
 struct {
@@ -157,10 +157,28 @@ static __always_inline void account(const struct pending* what, long result) {
   }
 }
 
-static __always_inline void waiting_begins(struct file* file, __u32 kind) {
+/* A kretprobe has room for so many functions under way at a time, on kernels of today twice the CPUs and at least ten;
+ * what is beyond has no end for us. The next begin of the same thread finds it: a call's is not of the call that the
+ * thread is in now, others' is of a function that was not called from below, or for the same file. */
+static __always_inline int is_over(const struct pending* under_way, struct file* file,
+                                   __u32 frame) {
+  if (under_way->from_call) {
+    const __u64 number = call_number(current_registers());
+    return number >= TG_CALLS || (call_actions[number] & TG_CALL_OPERATION) != under_way->operation;
+  }
+  return frame >= under_way->frame ||
+         (file && BPF_CORE_READ(file, f_inode, i_ino) == under_way->file.inode);
+}
+
+/* `frame`: of a kprobe; else 0. */
+static __always_inline void waiting_begins(struct file* file, __u32 kind, __u32 frame) {
   const __u64 now_ns = bpf_ktime_get_ns();
   const __u64 id = bpf_get_current_pid_tgid();
   struct pending* under_way = bpf_map_lookup_elem(&pending, &id);
+  if (under_way && frame && is_over(under_way, file, frame)) {
+    __sync_fetch_and_add(&losses.unpaired, 1);
+    under_way = 0;
+  }
   if (under_way && is_the_calls(under_way)) {
     if (!under_way->file.inode && file) {
       name_file(under_way, file);
@@ -172,7 +190,7 @@ static __always_inline void waiting_begins(struct file* file, __u32 kind) {
     return;
   }
   *begun_mark(id) = 1;
-  struct pending begun = {.start_ns = now_ns, .operation = kind};
+  struct pending begun = {.start_ns = now_ns, .operation = kind, .frame = frame};
   if (file) {
     name_file(&begun, file);
   }
@@ -202,7 +220,7 @@ static __always_inline void waiting_ends(long result) {
 SEC("raw_tp/ext4_sync_file_enter")
 int ext4_sync_begins(__u64* ctx) {
   struct file* file = (struct file*)ctx[0];
-  waiting_begins(file, sync_kind(file, ctx[1]));
+  waiting_begins(file, sync_kind(file, ctx[1]), 0);
   return 0;
 }
 
@@ -235,6 +253,9 @@ static __always_inline void call_begins(struct pt_regs* registers, __u32 action)
   const __u64 id = bpf_get_current_pid_tgid();
   bpf_map_update_elem(&pending, &id, &begun, BPF_ANY);
 }
+
+/* In file_churn.bpf.h. */
+static __always_inline void opened(long descriptor);
 
 static __always_inline void call_ends(long result) {
   const __u64 id = bpf_get_current_pid_tgid();
@@ -281,6 +302,9 @@ int any_call_ends(__u64* ctx) {
   const __u32 kind = call_actions[number] & TG_CALL_OPERATION;
   if (kind && kind <= TG_FILE_LAST_SYNC) {
     call_ends((long)ctx[1]);
+  } else if (kind == TG_FILE_OPEN && control.opens_tell_new_files && (long)ctx[1] >= 0 &&
+             call_number(registers) == number) {
+    opened((long)ctx[1]);
   }
   return 0;
 }
@@ -289,7 +313,20 @@ int any_call_ends(__u64* ctx) {
  * function, without its first half, inlined there. */
 SEC("fentry/vfs_fsync_range")
 int BPF_PROG(vfs_sync_begins, struct file* file, long long start, long long end, int datasync) {
-  waiting_begins(file, sync_kind(file, datasync));
+  waiting_begins(file, sync_kind(file, datasync), 0);
+  return 0;
+}
+
+SEC("kprobe/vfs_fsync_range")
+int probed_vfs_sync_begins(struct pt_regs* ctx) {
+  struct file* file = (struct file*)PROBED_1(ctx);
+  waiting_begins(file, sync_kind(file, PROBED_4(ctx)), PROBED_STACK(ctx));
+  return 0;
+}
+
+SEC("kretprobe/vfs_fsync_range")
+int probed_vfs_sync_ends(struct pt_regs* ctx) {
+  waiting_ends((int)PROBED_RESULT(ctx));
   return 0;
 }
 
@@ -306,6 +343,15 @@ int BPF_PROG(vfs_sync_ends, struct file* file, long long start, long long end, i
 #define CALL_FUNCTION "__x64_sys_"
 #endif
 
+/* A thread is in one call: what is under way yet has no end, see is_over(). */
+static __always_inline void probed_call_begins(struct pt_regs* registers, __u32 action) {
+  const __u64 id = bpf_get_current_pid_tgid();
+  if (bpf_map_lookup_elem(&pending, &id)) {
+    __sync_fetch_and_add(&losses.unpaired, 1);
+  }
+  call_begins(registers, action);
+}
+
 #define TRACE_CALL(name, action)                                      \
   SEC("fentry/" CALL_FUNCTION #name)                                  \
   int BPF_PROG(name##_begins, struct pt_regs* registers) {            \
@@ -315,6 +361,16 @@ int BPF_PROG(vfs_sync_ends, struct file* file, long long start, long long end, i
   SEC("fexit/" CALL_FUNCTION #name)                                   \
   int BPF_PROG(name##_ends, struct pt_regs* registers, long result) { \
     call_ends(result);                                                \
+    return 0;                                                         \
+  }                                                                   \
+  SEC("kprobe/" CALL_FUNCTION #name)                                  \
+  int probed_##name##_begins(struct pt_regs* ctx) {                   \
+    probed_call_begins((struct pt_regs*)PROBED_1(ctx), action);       \
+    return 0;                                                         \
+  }                                                                   \
+  SEC("kretprobe/" CALL_FUNCTION #name)                               \
+  int probed_##name##_ends(struct pt_regs* ctx) {                     \
+    call_ends(PROBED_RESULT(ctx));                                    \
     return 0;                                                         \
   }
 
@@ -327,7 +383,19 @@ TRACE_CALL(syncfs, TG_FILE_SYNCFS | TG_CALL_HAS_FD)
 /* sync's own function is in no BTF: it takes no argument. */
 SEC("fentry/ksys_sync")
 int BPF_PROG(sync_begins) {
-  waiting_begins(0, TG_FILE_SYNC);
+  waiting_begins(0, TG_FILE_SYNC, 0);
+  return 0;
+}
+
+SEC("kprobe/ksys_sync")
+int probed_sync_begins(struct pt_regs* ctx) {
+  waiting_begins(0, TG_FILE_SYNC, PROBED_STACK(ctx));
+  return 0;
+}
+
+SEC("kretprobe/ksys_sync")
+int probed_sync_ends(struct pt_regs* ctx) {
+  waiting_ends(0);
   return 0;
 }
 

@@ -4,13 +4,12 @@
 #ifndef TIDEGAUGE_BPF_FILE_OPERATIONS_H
 #define TIDEGAUGE_BPF_FILE_OPERATIONS_H
 
-#define FMODE_CREATED 0x100000 /* include/linux/fs.h, since 4.19 */
-
 /* By a hash of the thread: an array costs a tenth of a map that frees its entries. Of two threads that meet in one place
  * the first one's operation is lost, and counted. */
 struct operation_start {
   __u64 thread;
   __u64 ns;
+  __u64 sb; /* of a kprobe, whose end is given no arguments */
 };
 struct {
   __uint(type, BPF_MAP_TYPE_ARRAY);
@@ -31,6 +30,29 @@ static __always_inline void operation_begins(void) {
     start->thread = thread;
     start->ns = bpf_ktime_get_ns();
   }
+}
+
+/* By kprobes. What is here and has not ended is another thread's that is lost, or this one's whose end was not seen,
+ * see is_over() in file_calls.bpf.h: its end finds nothing. */
+static __always_inline void probed_operation_begins(struct super_block* sb) {
+  const __u64 thread = bpf_get_current_pid_tgid();
+  struct operation_start* start = start_of(thread);
+  if (!start) {
+    return;
+  }
+  if (start->ns) {
+    __sync_fetch_and_add(&losses.unpaired, 1);
+  }
+  start->thread = thread;
+  start->sb = (__u64)sb;
+  start->ns = bpf_ktime_get_ns();
+}
+
+/* Null: nothing that was seen to begin. */
+static __always_inline struct operation_start* probed_operation(void) {
+  const __u64 thread = bpf_get_current_pid_tgid();
+  struct operation_start* start = start_of(thread);
+  return start && start->thread == thread && start->ns ? start : 0;
 }
 
 static __always_inline void operation_ends(__u32 kind, struct super_block* sb, long result) {
@@ -134,6 +156,38 @@ static __always_inline int is_regular_file(struct file* file) {
     return 0;                                                          \
   }
 
+/* Of other than regular files nothing begins. */
+static __always_inline void probed_transfer_begins(struct file* file) {
+  struct inode* inode = BPF_CORE_READ(file, f_inode);
+  if (inode && (BPF_CORE_READ(inode, i_mode) & S_IFMT) == S_IFREG) {
+    probed_operation_begins(BPF_CORE_READ(inode, i_sb));
+  }
+}
+
+static __always_inline void probed_transfer_ends(__u32 kind, long result) {
+  struct operation_start* start = probed_operation();
+  if (start) {
+    operation_ends(kind, (struct super_block*)start->sb, result);
+  }
+}
+
+#define PROBE_TRANSFER(function, kind)                   \
+  SEC("kprobe/" #function)                               \
+  int probed_##function##_begins(struct pt_regs* ctx) {  \
+    probed_transfer_begins((struct file*)PROBED_1(ctx)); \
+    return 0;                                            \
+  }                                                      \
+  SEC("kretprobe/" #function)                            \
+  int probed_##function##_ends(struct pt_regs* ctx) {    \
+    probed_transfer_ends(kind, PROBED_RESULT(ctx));      \
+    return 0;                                            \
+  }
+
+PROBE_TRANSFER(vfs_read, TG_FILE_READ)
+PROBE_TRANSFER(vfs_write, TG_FILE_WRITE)
+PROBE_TRANSFER(vfs_readv, TG_FILE_READ)
+PROBE_TRANSFER(vfs_writev, TG_FILE_WRITE)
+
 TRACE_TRANSFER(vfs_read, TG_FILE_READ, 4)
 TRACE_TRANSFER(vfs_write, TG_FILE_WRITE, 4)
 TRACE_TRANSFER(vfs_readv, TG_FILE_READ, 5)
@@ -148,6 +202,18 @@ TRACE_TRANSFER(vfs_writev, TG_FILE_WRITE, 5)
   SEC("fexit/" CALL_FUNCTION #name)                                   \
   int BPF_PROG(name##_ends, struct pt_regs* registers, long result) { \
     named_operation_ends(kind, result);                               \
+    return 0;                                                         \
+  }                                                                   \
+  SEC("kprobe/" CALL_FUNCTION #name)                                  \
+  int probed_##name##_begins(struct pt_regs* ctx) {                   \
+    probed_operation_begins(0);                                       \
+    return 0;                                                         \
+  }                                                                   \
+  SEC("kretprobe/" CALL_FUNCTION #name)                               \
+  int probed_##name##_ends(struct pt_regs* ctx) {                     \
+    if (probed_operation()) {                                         \
+      named_operation_ends(kind, PROBED_RESULT(ctx));                 \
+    }                                                                 \
     return 0;                                                         \
   }
 

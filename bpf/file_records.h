@@ -93,7 +93,7 @@ struct tg_churn {
   __u64 created;
   __u64 deleted;
   __u64 bytes;       /* in deleted files */
-  __u64 unstored;    /* of them, in files that had no block on the disk */
+  __u64 unstored;    /* of them, in files of which is known that they had no block on a disk */
   __u64 lifetime_ns; /* of those deleted whose creation was seen */
   __u64 lifetimes[TG_TIME_SLOTS];
 };
@@ -110,6 +110,7 @@ struct tg_directory {
   __u64 deleted;
   __u64 bytes;
   __u64 unstored;
+  __u64 untold;     /* of deleted: their file system does not say whether they had a block */
   __u64 told_print; /* as in tg_file */
 };
 
@@ -166,6 +167,9 @@ struct tg_file_control {
   __u32 paths_left; /* that may be told until the next */
   __u32 slow_left;
   __u32 calls_shed; /* 1: the calls' own programs are not there, or no longer */
+  __u32
+      opens_tell_new_files; /* 1: the end of opening tells them, without which nothing is told of their ends */
+  __u32 xfs_inode_offset; /* of the inode in what xfs has of it; 0: not known */
 };
 
 struct tg_file_losses {

@@ -4,6 +4,7 @@
 #define TIDEGAUGE_BPF_FILE_TYPES_H
 
 #include "kernel_types.bpf.h"
+#include "registers.bpf.h"
 
 /* include/uapi/linux/bpf.h */
 #define BPF_MAP_TYPE_PERCPU_ARRAY 6
@@ -16,6 +17,7 @@ enum bpf_func_id { BPF_FUNC_task_pt_regs = 175 };
 /* include/linux/{fs,dcache,mount}.h, fs/mount.h. Some of these are const, or in a union, on some kernels. */
 struct file_system_type {
   const char* name;
+  int fs_flags;
 };
 
 struct list_head {
@@ -25,6 +27,8 @@ struct list_head {
 struct super_block {
   unsigned int s_dev;
   struct file_system_type* s_type;
+  unsigned long s_flags;
+  unsigned long s_magic;
   struct dentry* s_root;
   struct list_head s_mounts;
 };
@@ -127,21 +131,6 @@ struct iov_iter {
   _Bool data_source; /* of a write */
   unsigned long count;
 };
-
-#if defined(__TARGET_ARCH_x86)
-struct pt_regs {
-  unsigned long di;
-  unsigned long si;
-  unsigned long dx;
-  unsigned long orig_ax;
-  unsigned long cs;
-};
-#elif defined(__TARGET_ARCH_arm64)
-struct pt_regs {
-  __u64 regs[31];
-  int syscallno;
-};
-#endif
 
 struct task_struct___files {
   struct files_struct* files;

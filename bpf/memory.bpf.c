@@ -11,6 +11,7 @@
 #include "kernel_types.bpf.h"
 #include "memory_records.h"
 #include "memory_types.bpf.h"
+#include "registers.bpf.h"
 
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>

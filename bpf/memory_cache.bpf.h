@@ -94,8 +94,7 @@ int BPF_PROG(fault_enters, struct vm_fault___memory* fault) {
 
 /* Where it had to wait it may have let go of the memory map (VM_FAULT_RETRY): nothing of `fault` is to be
  * touched. It then comes again and finds the page, but is a major fault all the same. */
-SEC("fexit/filemap_fault")
-int BPF_PROG(fault_leaves, struct vm_fault___memory* fault, unsigned int result) {
+static __always_inline void fault_ends(unsigned int result) {
   const __u32 tid = current_tid();
   const struct file_fault* begun_fault = bpf_map_lookup_elem(&file_faults, &tid);
   if (begun_fault) {
@@ -104,6 +103,30 @@ int BPF_PROG(fault_leaves, struct vm_fault___memory* fault, unsigned int result)
     }
     bpf_map_delete_elem(&file_faults, &tid);
   }
+}
+
+SEC("fexit/filemap_fault")
+int BPF_PROG(fault_leaves, struct vm_fault___memory* fault, unsigned int result) {
+  fault_ends(result);
+  return 0;
+}
+
+/* A kretprobe has room for so many functions under way; one beyond has no end, and is lost when its thread's next
+ * begins. */
+SEC("kprobe/filemap_fault")
+int probed_fault_enters(struct pt_regs* ctx) {
+  const __u32 tid = current_tid();
+  if (bpf_map_lookup_elem(&file_faults, &tid)) {
+    __sync_fetch_and_add(&losses.faults, 1);
+  }
+  struct vm_fault___memory* fault = (struct vm_fault___memory*)PROBED_1(ctx);
+  fault_begins(BPF_CORE_READ(fault, vma, vm_file, f_mapping), bpf_ktime_get_ns());
+  return 0;
+}
+
+SEC("kretprobe/filemap_fault")
+int probed_fault_leaves(struct pt_regs* ctx) {
+  fault_ends(PROBED_RESULT(ctx));
   return 0;
 }
 
@@ -296,5 +319,35 @@ int BPF_PROG(pages_are_got, struct address_space___memory* mapping, unsigned lon
   }
   return 0;
 }
+
+/* Where there are neither trampolines nor that tracepoint: the end is given no arguments. */
+static __always_inline int probed_read_begins(struct pt_regs* ctx) {
+  const __u32 tid = current_tid();
+  const struct read_ahead_of begun_read = {.mapping = PROBED_1(ctx), .index = PROBED_3(ctx)};
+  bpf_map_update_elem(&reads, &tid, &begun_read, BPF_ANY);
+  return 0;
+}
+
+static __always_inline int probed_read_ends(struct pt_regs* ctx) {
+  const __u32 tid = current_tid();
+  struct read_ahead_of* begun_read = bpf_map_lookup_elem(&reads, &tid);
+  if (begun_read && begun_read->mapping) {
+    has_read((struct kiocb___memory*)begun_read->mapping, begun_read->index, PROBED_RESULT(ctx));
+    begun_read->mapping = 0;
+  }
+  return 0;
+}
+
+SEC("kprobe/filemap_read")
+int probed_read_enters(struct pt_regs* ctx) { return probed_read_begins(ctx); }
+
+SEC("kretprobe/filemap_read")
+int probed_read_leaves(struct pt_regs* ctx) { return probed_read_ends(ctx); }
+
+SEC("kprobe/generic_file_buffered_read")
+int probed_read_enters_5_10(struct pt_regs* ctx) { return probed_read_begins(ctx); }
+
+SEC("kretprobe/generic_file_buffered_read")
+int probed_read_leaves_5_10(struct pt_regs* ctx) { return probed_read_ends(ctx); }
 
 #endif

@@ -79,18 +79,6 @@ struct vm_fault___memory {
   struct vm_area_struct___memory* vma;
 };
 
-#if defined(__TARGET_ARCH_x86)
-struct pt_regs {
-  unsigned long r9;
-  unsigned long orig_ax;
-};
-#elif defined(__TARGET_ARCH_arm64)
-struct pt_regs {
-  __u64 regs[31];
-  int syscallno;
-};
-#endif
-
 #pragma clang attribute pop
 
 enum pageflags { PG_head, PG_swapbacked };

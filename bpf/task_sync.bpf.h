@@ -2,7 +2,9 @@
 /* Which task asks for how many syncs and waits how long for them: part of tasks.bpf.c, which adds both to
  * the task's other counters. User space loads one set of the programs, the first that it can have:
  *   vfs_*    fentry/fexit: every file system, and all of fsync, fdatasync, msync and O_SYNC
- *   ext4_*   tracepoints, where trampolines are refused: ext4 alone has both ends; of xfs and btrfs only the
+ *   probed_* kprobes of the same, where those are refused. A kretprobe has room for so many calls under way, on
+ *            kernels of today twice the CPUs and at least ten; what is beyond is counted, its time is not
+ *   ext4_*   tracepoints, where both are refused: ext4 alone has both ends; of xfs and btrfs only the
  *            calls can be counted */
 #ifndef TIDEGAUGE_BPF_TASK_SYNC_H
 #define TIDEGAUGE_BPF_TASK_SYNC_H
@@ -11,6 +13,7 @@ struct task_syncs {
   __u64 calls;
   __u64 ns;
   __u64 since_ns; /* of the one under way; 0: none */
+  __u64 frame;    /* of a kprobe: where the stack was when that began */
 };
 /* By the task's stack: no two live tasks share one, and exec, which may change a thread's number and start
  * time, leaves it. Entries leave when their task ends. */
@@ -55,6 +58,15 @@ static __always_inline int is_within_sync(void) {
   return known && known->since_ns;
 }
 
+static __always_inline void probed_sync_begins(__u64 frame) {
+  sync_begins(bpf_ktime_get_ns());
+  const __u64 stack = current_stack();
+  struct task_syncs* known = bpf_map_lookup_elem(&syncs, &stack);
+  if (known) {
+    known->frame = frame;
+  }
+}
+
 SEC("fentry/vfs_fsync_range")
 int BPF_PROG(vfs_sync_begins) {
   if (!is_within_sync()) {
@@ -65,6 +77,23 @@ int BPF_PROG(vfs_sync_begins) {
 
 SEC("fexit/vfs_fsync_range")
 int BPF_PROG(vfs_sync_ends) {
+  sync_ends();
+  return 0;
+}
+
+/* What is called from a place further up the stack than the one under way is not part of that: its end was missed. */
+SEC("kprobe/vfs_fsync_range")
+int probed_vfs_sync_begins(struct pt_regs* ctx) {
+  const __u64 stack = current_stack();
+  struct task_syncs* known = bpf_map_lookup_elem(&syncs, &stack);
+  if (!known || !known->since_ns || known->frame <= PROBED_STACK(ctx)) {
+    probed_sync_begins(PROBED_STACK(ctx));
+  }
+  return 0;
+}
+
+SEC("kretprobe/vfs_fsync_range")
+int probed_vfs_sync_ends(struct pt_regs* ctx) {
   sync_ends();
   return 0;
 }
@@ -96,6 +125,30 @@ int BPF_PROG(fdatasync_sync_begins) {
 
 SEC("fexit/" CALL_FUNCTION "fdatasync")
 int BPF_PROG(fdatasync_sync_ends) {
+  sync_ends();
+  return 0;
+}
+
+SEC("kprobe/" CALL_FUNCTION "fsync")
+int probed_fsync_sync_begins(struct pt_regs* ctx) {
+  probed_sync_begins(PROBED_STACK(ctx));
+  return 0;
+}
+
+SEC("kretprobe/" CALL_FUNCTION "fsync")
+int probed_fsync_sync_ends(struct pt_regs* ctx) {
+  sync_ends();
+  return 0;
+}
+
+SEC("kprobe/" CALL_FUNCTION "fdatasync")
+int probed_fdatasync_sync_begins(struct pt_regs* ctx) {
+  probed_sync_begins(PROBED_STACK(ctx));
+  return 0;
+}
+
+SEC("kretprobe/" CALL_FUNCTION "fdatasync")
+int probed_fdatasync_sync_ends(struct pt_regs* ctx) {
   sync_ends();
   return 0;
 }

@@ -16,6 +16,7 @@
 
 // clang-format off: the helpers' headers use the types and do not include them.
 #include "kernel_types.bpf.h"
+#include "registers.bpf.h"
 #include "task_records.h"
 
 #include <bpf/bpf_core_read.h>

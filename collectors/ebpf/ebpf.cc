@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "collectors/ebpf/counting_windows.h"
+#include "collectors/ebpf/kprobe_events.h"
 #include "collectors/ebpf/owner_maps.h"
 #include "collectors/ebpf/program_report.h"
 #include "collectors/ebpf/run_time_counting.h"
@@ -239,6 +240,7 @@ class EbpfCollector final : public Collector {
                      {}};
 };
 
+constexpr std::string_view kTierWords[] = {"trampoline", "kprobe", "tracepoint", "off"};
 constexpr std::string_view kStatisticsWords[] = {"sampled", "always", "off"};
 
 constexpr OptionSpec kOptions[] = {
@@ -264,10 +266,24 @@ constexpr OptionSpec kOptions[] = {
              "where kernel.bpf_stats_enabled is 1. Takes CAP_SYS_ADMIN at the start, and a change "
              "a restart.",
      .words = kStatisticsWords},
+    {.key = "highest_tier",
+     .flag = "highest-tier",
+     .type = OptionType::kChoice,
+     .default_text = "trampoline",
+     .help = "The best form of BPF programs to try: each measurement, of all collectors, has the "
+             "first that the kernel allows from here on. trampoline (fentry), kprobe, tracepoint; "
+             "off: no programs, and processes are read from /proc. A change takes a restart.",
+     .words = kTierWords},
 };
 
 Result<std::unique_ptr<Collector>> make_ebpf(const KernelFiles& files, const Options& options) {
   const std::string& statistics = options.text("statistics");
+  for (const Tier tier : {Tier::kTrampoline, Tier::kKprobe, Tier::kTracepoint, Tier::kOff}) {
+    if (tier_name(tier) == options.text("highest_tier")) {
+      set_highest_tier(tier);
+    }
+  }
+  retry_kprobes(files);  // of collectors that were made before
   // Now, while the daemon still has the capability.
   return std::make_unique<EbpfCollector>(
       files, options.integer("budget_ppm"),

@@ -16,29 +16,42 @@ namespace {
 #define TIDEGAUGE_CALL_FUNCTION "__x64_sys_"
 #endif
 
-constexpr ProgramSpec call_program(std::string_view name, std::string_view function) {
-  return {
-      .name = name, .feature = kSyncCallsFeature, .tier = Tier::kTrampoline, .function = function};
-}
-
-// Optional: not every architecture has every call, nor every kernel these functions apart from their callers.
-constexpr ProgramSpec operation_program(std::string_view name, std::string_view function) {
+constexpr ProgramSpec traced(std::string_view feature, std::string_view name,
+                             std::string_view function, bool optional) {
   return {.name = name,
-          .feature = kOperationsFeature,
+          .feature = feature,
           .tier = Tier::kTrampoline,
           .function = function,
-          .optional = true};
+          .optional = optional};
 }
 
+constexpr ProgramSpec probed(std::string_view feature, std::string_view name,
+                             std::string_view function, bool optional, bool at_return = false) {
+  return {.name = name,
+          .feature = feature,
+          .tier = Tier::kKprobe,
+          .function = function,
+          .optional = optional,
+          .at_return = at_return};
+}
+
+// Begin and end of a function, in both tiers that have functions.
+#define TIDEGAUGE_TIMED(feature, name, function, optional)            \
+  traced(feature, #name "_begins", function, optional),               \
+      traced(feature, #name "_ends", function, optional),             \
+      probed(feature, "probed_" #name "_begins", function, optional), \
+      probed(feature, "probed_" #name "_ends", function, optional, true)
+#define TIDEGAUGE_SYNC_CALL(name) \
+  TIDEGAUGE_TIMED(kSyncCallsFeature, name, TIDEGAUGE_CALL_FUNCTION #name, false)
+// Optional: not every architecture has every call, nor every kernel these functions apart from their callers.
+#define TIDEGAUGE_OPERATION(name) \
+  TIDEGAUGE_TIMED(kOperationsFeature, name, TIDEGAUGE_CALL_FUNCTION #name, true)
+#define TIDEGAUGE_CHURN(name, function, optional)       \
+  traced(kOtherChurnFeature, name, function, optional), \
+      probed(kOtherChurnFeature, "probed_" name, function, optional)
+
 constexpr ProgramSpec kPrograms[] = {
-    {.name = "vfs_sync_begins",
-     .feature = kSyncFeature,
-     .tier = Tier::kTrampoline,
-     .function = "vfs_fsync_range"},
-    {.name = "vfs_sync_ends",
-     .feature = kSyncFeature,
-     .tier = Tier::kTrampoline,
-     .function = "vfs_fsync_range"},
+    TIDEGAUGE_TIMED(kSyncFeature, vfs_sync, "vfs_fsync_range", false),
     {.name = "ext4_sync_begins",
      .feature = kSyncFeature,
      .tier = Tier::kTracepoint,
@@ -56,18 +69,12 @@ constexpr ProgramSpec kPrograms[] = {
      .module = "btrfs",
      .optional = true},
 
-    call_program("fsync_begins", TIDEGAUGE_CALL_FUNCTION "fsync"),
-    call_program("fsync_ends", TIDEGAUGE_CALL_FUNCTION "fsync"),
-    call_program("fdatasync_begins", TIDEGAUGE_CALL_FUNCTION "fdatasync"),
-    call_program("fdatasync_ends", TIDEGAUGE_CALL_FUNCTION "fdatasync"),
-    call_program("msync_begins", TIDEGAUGE_CALL_FUNCTION "msync"),
-    call_program("msync_ends", TIDEGAUGE_CALL_FUNCTION "msync"),
-    call_program("sync_file_range_begins", TIDEGAUGE_CALL_FUNCTION "sync_file_range"),
-    call_program("sync_file_range_ends", TIDEGAUGE_CALL_FUNCTION "sync_file_range"),
-    call_program("syncfs_begins", TIDEGAUGE_CALL_FUNCTION "syncfs"),
-    call_program("syncfs_ends", TIDEGAUGE_CALL_FUNCTION "syncfs"),
-    call_program("sync_begins", "ksys_sync"),
-    call_program("sync_ends", "ksys_sync"),
+    TIDEGAUGE_SYNC_CALL(fsync),
+    TIDEGAUGE_SYNC_CALL(fdatasync),
+    TIDEGAUGE_SYNC_CALL(msync),
+    TIDEGAUGE_SYNC_CALL(sync_file_range),
+    TIDEGAUGE_SYNC_CALL(syncfs),
+    TIDEGAUGE_TIMED(kSyncCallsFeature, sync, "ksys_sync", false),
     {.name = "any_call_begins",
      .feature = kSyncCallsFeature,
      .tier = Tier::kTracepoint,
@@ -129,59 +136,65 @@ constexpr ProgramSpec kPrograms[] = {
      .tracepoint = "ext4_evict_inode",
      .module = "ext4",
      .arguments = 1},
+
+    TIDEGAUGE_CHURN("dentry_gets_inode", "d_instantiate", false),
+    TIDEGAUGE_CHURN("dentry_gets_new_inode", "d_instantiate_new", false),
+    TIDEGAUGE_CHURN("file_has_no_name", "d_tmpfile", true),
+    TIDEGAUGE_CHURN("dentry_stays", "d_make_persistent", true),
+    TIDEGAUGE_CHURN("file_is_unlinked", "security_inode_unlink", true),
+    TIDEGAUGE_CHURN("inode_is_evicted", "inode_wait_for_writeback", false),
+    // Each of a file system of its own.
     {.name = "btrfs_file_created",
-     .feature = kChurnFeature,
+     .feature = kOtherChurnFeature,
      .tier = Tier::kTracepoint,
      .tracepoint = "btrfs_inode_new",
      .module = "btrfs",
      .arguments = 1,
      .optional = true},
     {.name = "btrfs_file_evicted",
-     .feature = kChurnFeature,
+     .feature = kOtherChurnFeature,
      .tier = Tier::kTracepoint,
      .tracepoint = "btrfs_inode_evict",
      .module = "btrfs",
      .arguments = 1,
      .optional = true},
+    {.name = kXfsInodeDestroyed,
+     .feature = kOtherChurnFeature,
+     .tier = Tier::kTracepoint,
+     .tracepoint = "xfs_destroy_inode",
+     .module = "xfs",
+     .arguments = 1,
+     .optional = true,
+     .layout_struct = kXfsInode,
+     .layout_member = kXfsInodeMember},
+    {.name = "change_time_is_set",
+     .feature = kOtherChurnFeature,
+     .tier = Tier::kTracepoint,
+     .tracepoint = "ctime_ns_xchg",
+     .typed_argument = 0,
+     .argument_type = "struct inode *",
+     .optional = true},
+    {.name = "change_time_is_kept",
+     .feature = kOtherChurnFeature,
+     .tier = Tier::kTracepoint,
+     .tracepoint = "ctime_xchg_skip",
+     .typed_argument = 0,
+     .argument_type = "struct inode *",
+     .optional = true},
 
-    {.name = "vfs_read_begins",
-     .feature = kOperationsFeature,
-     .tier = Tier::kTrampoline,
-     .function = "vfs_read"},
-    {.name = "vfs_read_ends",
-     .feature = kOperationsFeature,
-     .tier = Tier::kTrampoline,
-     .function = "vfs_read"},
-    {.name = "vfs_write_begins",
-     .feature = kOperationsFeature,
-     .tier = Tier::kTrampoline,
-     .function = "vfs_write"},
-    {.name = "vfs_write_ends",
-     .feature = kOperationsFeature,
-     .tier = Tier::kTrampoline,
-     .function = "vfs_write"},
-    operation_program("vfs_readv_begins", "vfs_readv"),
-    operation_program("vfs_readv_ends", "vfs_readv"),
-    operation_program("vfs_writev_begins", "vfs_writev"),
-    operation_program("vfs_writev_ends", "vfs_writev"),
-    operation_program("open_begins", TIDEGAUGE_CALL_FUNCTION "open"),
-    operation_program("open_ends", TIDEGAUGE_CALL_FUNCTION "open"),
-    operation_program("creat_begins", TIDEGAUGE_CALL_FUNCTION "creat"),
-    operation_program("creat_ends", TIDEGAUGE_CALL_FUNCTION "creat"),
-    operation_program("openat_begins", TIDEGAUGE_CALL_FUNCTION "openat"),
-    operation_program("openat_ends", TIDEGAUGE_CALL_FUNCTION "openat"),
-    operation_program("openat2_begins", TIDEGAUGE_CALL_FUNCTION "openat2"),
-    operation_program("openat2_ends", TIDEGAUGE_CALL_FUNCTION "openat2"),
-    operation_program("unlink_begins", TIDEGAUGE_CALL_FUNCTION "unlink"),
-    operation_program("unlink_ends", TIDEGAUGE_CALL_FUNCTION "unlink"),
-    operation_program("unlinkat_begins", TIDEGAUGE_CALL_FUNCTION "unlinkat"),
-    operation_program("unlinkat_ends", TIDEGAUGE_CALL_FUNCTION "unlinkat"),
-    operation_program("rename_begins", TIDEGAUGE_CALL_FUNCTION "rename"),
-    operation_program("rename_ends", TIDEGAUGE_CALL_FUNCTION "rename"),
-    operation_program("renameat_begins", TIDEGAUGE_CALL_FUNCTION "renameat"),
-    operation_program("renameat_ends", TIDEGAUGE_CALL_FUNCTION "renameat"),
-    operation_program("renameat2_begins", TIDEGAUGE_CALL_FUNCTION "renameat2"),
-    operation_program("renameat2_ends", TIDEGAUGE_CALL_FUNCTION "renameat2"),
+    TIDEGAUGE_TIMED(kOperationsFeature, vfs_read, "vfs_read", false),
+    TIDEGAUGE_TIMED(kOperationsFeature, vfs_write, "vfs_write", false),
+    TIDEGAUGE_TIMED(kOperationsFeature, vfs_readv, "vfs_readv", true),
+    TIDEGAUGE_TIMED(kOperationsFeature, vfs_writev, "vfs_writev", true),
+    TIDEGAUGE_OPERATION(open),
+    TIDEGAUGE_OPERATION(creat),
+    TIDEGAUGE_OPERATION(openat),
+    TIDEGAUGE_OPERATION(openat2),
+    TIDEGAUGE_OPERATION(unlink),
+    TIDEGAUGE_OPERATION(unlinkat),
+    TIDEGAUGE_OPERATION(rename),
+    TIDEGAUGE_OPERATION(renameat),
+    TIDEGAUGE_OPERATION(renameat2),
     {.name = "any_operation_begins",
      .feature = kOperationsFeature,
      .tier = Tier::kTracepoint,

@@ -22,7 +22,8 @@ namespace tidegauge {
 
 namespace {
 
-// What costs every call of the host is seen only by request: the calls' own functions cost others nothing.
+// What costs every call of the host is seen only by request: the calls' own functions cost others nothing. A kretprobe
+// costs a read several times what a trampoline does.
 bool wanted(const ProgramSpec& spec, const FileProgramSettings& settings) {
   const bool at_every_call = spec.tier == Tier::kTracepoint;
   if (spec.feature == kSyncCallsFeature) {
@@ -30,9 +31,22 @@ bool wanted(const ProgramSpec& spec, const FileProgramSettings& settings) {
   }
   if (spec.feature == kOperationsFeature) {
     return settings.operations == OperationChoice::kOn ||
-           (settings.operations == OperationChoice::kAuto && !at_every_call);
+           (settings.operations == OperationChoice::kAuto && spec.tier == Tier::kTrampoline);
   }
-  return settings.churn || spec.feature != kChurnFeature;
+  if (spec.feature == kOtherChurnFeature && at_every_call && !settings.sync_calls) {
+    return settings.churn && spec.module == "btrfs";  // the others need the end of opening
+  }
+  return settings.churn || (spec.feature != kChurnFeature && spec.feature != kOtherChurnFeature);
+}
+
+std::vector<ProgramSpec> specs_for(const FileProgramSettings& settings) {
+  std::vector<ProgramSpec> out;
+  for (const ProgramSpec& spec : file_program_specs()) {
+    if (wanted(spec, settings)) {
+      out.push_back(spec);
+    }
+  }
+  return out;
 }
 
 // So many in a pass of a second are more than anybody reads.
@@ -53,13 +67,7 @@ struct FreeRing {
 class LoadedFilePrograms final : public FilePrograms {
  public:
   LoadedFilePrograms(std::shared_ptr<EbpfRuntime> runtime, const FileProgramSettings& settings)
-      : runtime_(std::move(runtime)), settings_(settings) {
-    for (const ProgramSpec& spec : file_program_specs()) {
-      if (wanted(spec, settings)) {
-        specs_.push_back(spec);
-      }
-    }
-  }
+      : runtime_(std::move(runtime)), settings_(settings), specs_(specs_for(settings)) {}
 
   Result<void> load() override {
     programs_ = std::make_unique<ProgramSet>("files", specs_, [this] { return open(); });
@@ -82,6 +90,7 @@ class LoadedFilePrograms final : public FilePrograms {
           sees_reads_ || (status.state == ProgramState::kAttached &&
                           (status.name == "pages_read" || status.name == "direct_begins"));
     }
+    find_layouts();
     permit();
     return {};
   }
@@ -91,7 +100,10 @@ class LoadedFilePrograms final : public FilePrograms {
     return programs_->active(feature);
   }
   [[nodiscard]] bool sees_reads() const override { return sees_reads_; }
-  void attach_waiting() override { programs_->attach_waiting(runtime_->kernel()); }
+  void attach_waiting() override {
+    programs_->attach_waiting(runtime_->kernel());
+    find_layouts();
+  }
 
   void drain(const std::function<void(const tg_path_event&, std::string_view)>& path,
              const std::function<void(const tg_slow_event&)>& slow) override {
@@ -110,6 +122,19 @@ class LoadedFilePrograms final : public FilePrograms {
   [[nodiscard]] tg_file_losses losses() const override { return variables_->losses; }
 
  private:
+  // Once: reading types takes milliseconds.
+  void find_layouts() {
+    if (variables_->control.xfs_inode_offset != 0) {
+      return;
+    }
+    for (const ProgramStatus& status : programs_->statuses()) {
+      if (status.name == kXfsInodeDestroyed && status.state == ProgramState::kAttached) {
+        variables_->control.xfs_inode_offset =
+            runtime_->kernel().member_offset(kXfsInode, kXfsInodeMember, "xfs").value_or(0);
+      }
+    }
+  }
+
   static int fd(const bpf_map* map) { return ::bpf_map__fd(map); }
 
   bpf_object* open() {
@@ -149,7 +174,11 @@ class LoadedFilePrograms final : public FilePrograms {
     control.paths_left = kPathsPerPass;
     control.slow_left = kSlowPerPass;
     // Those that wait in a call whose end nobody sees any more are not to be ignored for good.
-    control.calls_shed = programs_->active(kSyncCallsFeature) ? 0 : 1;
+    const Tier calls = programs_->tier(kSyncCallsFeature);
+    control.calls_shed = calls == Tier::kOff ? 1 : 0;
+    control.opens_tell_new_files =
+        calls == Tier::kTracepoint && programs_->tier(kOtherChurnFeature) == Tier::kTracepoint ? 1
+                                                                                               : 0;
     ++control.pass;
   }
 
@@ -201,6 +230,10 @@ std::string_view file_operation_name(std::uint32_t operation) {
 std::uint32_t least_recently_used_entries(std::uint32_t at_least) {
   constexpr std::uint32_t kPerCpu = 256;
   return std::max(at_least, kPerCpu * static_cast<std::uint32_t>(possible_cpus()));
+}
+
+void FilePrograms::open_kprobes(const KernelFiles& files, const FileProgramSettings& settings) {
+  tidegauge::open_kprobes(files, "files", specs_for(settings));
 }
 
 std::unique_ptr<FilePrograms> FilePrograms::make(std::shared_ptr<EbpfRuntime> runtime,

@@ -19,7 +19,8 @@ namespace tidegauge {
 inline constexpr std::string_view kSyncFeature = "sync";
 inline constexpr std::string_view kSyncCallsFeature = "sync_calls";
 inline constexpr std::string_view kFileBytesFeature = "file_bytes";
-inline constexpr std::string_view kChurnFeature = "churn";
+inline constexpr std::string_view kChurnFeature = "churn";             // of ext4
+inline constexpr std::string_view kOtherChurnFeature = "churn_other";  // of other file systems
 inline constexpr std::string_view kOperationsFeature = "file_operations";
 
 enum class OperationChoice : std::uint8_t {
@@ -46,6 +47,8 @@ class FilePrograms {
  public:
   virtual ~FilePrograms() = default;
 
+  // For a collector's factory.
+  static void open_kprobes(const KernelFiles& files, const FileProgramSettings& settings);
   static std::unique_ptr<FilePrograms> make(std::shared_ptr<EbpfRuntime> runtime,
                                             const FileProgramSettings& settings);
 

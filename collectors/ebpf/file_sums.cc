@@ -58,6 +58,7 @@ void DirectorySums::add(std::uint32_t group, const std::string& pattern, const t
   sum.deleted += added.deleted;
   sum.bytes += added.bytes;
   sum.unstored_bytes += added.unstored;
+  sum.untold += added.untold;
   at->second.grown_ns = now_ns;
 }
 

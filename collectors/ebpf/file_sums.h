@@ -45,6 +45,7 @@ struct DirectorySum {
   std::uint64_t deleted = 0;
   std::uint64_t bytes = 0;
   std::uint64_t unstored_bytes = 0;
+  std::uint64_t untold = 0;  // of deleted: whether they were stored is not known
 };
 
 // A group whose number may stand for another from now on.

@@ -63,13 +63,14 @@ std::vector<ColumnInfo> other_columns() {
 std::vector<ColumnInfo> churn_columns() {
   std::vector<ColumnInfo> out = {
       column("tidegauge_files_created_total",
-             "Regular files created, on ext4 and btrfs, by the group that created them.",
+             "Regular files created, by the group that created them. On file systems that have a "
+             "device, and on tmpfs; ext2 and ext3 where ext4 serves them. `tidegauge ebpf` says "
+             "which tell it where there are neither trampolines nor kprobes.",
              MetricKind::kCounter),
-      column(
-          "tidegauge_files_deleted_total",
-          "Regular files that ended with their last name and user, on ext4 and btrfs, by the group "
-          "that created them; of those created before the daemon came, that deleted them.",
-          MetricKind::kCounter)};
+      column("tidegauge_files_deleted_total",
+             "Regular files that ended with their last name and user, as above, by the group that "
+             "created them; of those created before the daemon came, that deleted them.",
+             MetricKind::kCounter)};
   for (ColumnInfo& info : time_histogram_columns(
            "tidegauge_file_lifetime_seconds",
            "How long deleted files had lived, of those whose creation was seen.", kStep)) {
@@ -89,7 +90,8 @@ std::vector<ColumnInfo> directory_columns() {
       column("tidegauge_deleted_file_bytes_total", "Size of the files deleted, by directory.",
              MetricKind::kCounter),
       column("tidegauge_deleted_file_unstored_bytes_total",
-             "Of these, the size of files that had no block on the disk yet.",
+             "Of these, the size of files that had no block on a disk, as all of tmpfs. xfs does "
+             "not tell.",
              MetricKind::kCounter)};
 }
 
@@ -227,7 +229,9 @@ void FileTables::add_churn(const ChurnSums& sums, const DirectorySums& directori
         directories_.set(0, sum.created);
         directories_.set(1, sum.deleted);
         directories_.set(2, sum.bytes);
-        directories_.set(3, sum.unstored_bytes);
+        if (sum.untold == 0 || sum.untold < sum.deleted) {
+          directories_.set(3, sum.unstored_bytes);
+        }
       });
   out.tables.push_back(directories_.take());
 }

@@ -67,6 +67,19 @@ std::optional<std::vector<std::string>> arguments_of(const btf* types, std::stri
   return out;
 }
 
+std::optional<std::uint32_t> offset_in(const btf* types, const std::string& structure,
+                                       std::string_view member) {
+  const int id = ::btf__find_by_name_kind(types, structure.c_str(), BTF_KIND_STRUCT);
+  const btf_type* type =
+      id > 0 ? ::btf__type_by_id(types, static_cast<std::uint32_t>(id)) : nullptr;
+  for (std::uint32_t i = 0; type != nullptr && i < btf_vlen(type); ++i) {
+    if (::btf__name_by_offset(types, btf_members(type)[i].name_off) == member) {
+      return btf_member_bit_offset(type, i) / 8;
+    }
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 void KernelBtf::Free::operator()(btf* types) const { ::btf__free(types); }
@@ -106,6 +119,18 @@ void KernelBtf::forget_types() const {
   kernel_.reset();
 }
 
+KernelBtf::Types KernelBtf::types_of_module(std::string_view module) const {
+  if (module.empty() || !custom_path_.empty()) {
+    return nullptr;
+  }
+  const std::string path = files_.sys("kernel/btf/" + std::string(module));
+  Types types(::btf__parse_split(path.c_str(), kernel_.get()));
+  if (::libbpf_get_error(types.get()) != 0) {
+    static_cast<void>(types.release());  // an error, no address
+  }
+  return types;
+}
+
 std::optional<std::vector<std::string>> KernelBtf::tracepoint(std::string_view name,
                                                               std::string_view module) const {
   const std::lock_guard lock(mutex_);
@@ -115,15 +140,22 @@ std::optional<std::vector<std::string>> KernelBtf::tracepoint(std::string_view n
   if (auto found = arguments_of(kernel_.get(), name)) {
     return found;
   }
-  if (module.empty() || !custom_path_.empty()) {
+  const Types types = types_of_module(module);
+  return types != nullptr ? arguments_of(types.get(), name) : std::nullopt;
+}
+
+std::optional<std::uint32_t> KernelBtf::member_offset(std::string_view structure,
+                                                      std::string_view member,
+                                                      std::string_view module) const {
+  const std::lock_guard lock(mutex_);
+  if (!read()) {
     return std::nullopt;
   }
-  const std::string path = files_.sys("kernel/btf/" + std::string(module));
-  const std::unique_ptr<btf, Free> types(::btf__parse_split(path.c_str(), kernel_.get()));
-  if (::libbpf_get_error(types.get()) != 0) {
-    return std::nullopt;
+  if (auto found = offset_in(kernel_.get(), std::string(structure), member)) {
+    return found;
   }
-  return arguments_of(types.get(), name);
+  const Types types = types_of_module(module);
+  return types != nullptr ? offset_in(types.get(), std::string(structure), member) : std::nullopt;
 }
 
 bool KernelBtf::has_function(std::string_view name) const {

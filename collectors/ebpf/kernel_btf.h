@@ -5,6 +5,7 @@
 // by version or by a trial load: distributions backport, and a program of the wrong variant loads
 // silently.
 
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -31,6 +32,10 @@ class KernelBtf {
   [[nodiscard]] std::optional<std::vector<std::string>> tracepoint(
       std::string_view name, std::string_view module = {}) const;
   [[nodiscard]] bool has_function(std::string_view name) const;
+  // Bytes from the begin of a struct to a member of its own, of the kernel or of the module.
+  [[nodiscard]] std::optional<std::uint32_t> member_offset(std::string_view structure,
+                                                           std::string_view member,
+                                                           std::string_view module) const;
   // Loaded or built in with a name of its own: <sysfs>/module/NAME.
   [[nodiscard]] bool has_module(std::string_view name) const;
   // Gives the memory back, several MiB, until types are asked for again.
@@ -44,6 +49,9 @@ class KernelBtf {
   };
   explicit KernelBtf(KernelFiles files) : files_(std::move(files)) {}
   Result<void> read() const;
+  using Types = std::unique_ptr<btf, Free>;
+  // Null when it has none. They live no longer than the kernel's.
+  [[nodiscard]] Types types_of_module(std::string_view module) const;
 
   KernelFiles files_;
   mutable std::mutex mutex_;

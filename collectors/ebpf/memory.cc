@@ -182,7 +182,7 @@ class EbpfMemoryCollector final : public Collector {
     const auto device = [this](std::uint32_t number) {
       return devices_.name({.major = number >> 20U, .minor = number & 0xFFFFFU});
     };
-    tables_.add_faults(totals_, programs.tier(memory_feature::kMajorFaults) == Tier::kTrampoline,
+    tables_.add_faults(totals_, programs.tier(memory_feature::kMajorFaults) < Tier::kTracepoint,
                        name, device, out);
   }
 
@@ -233,6 +233,7 @@ Result<std::unique_ptr<Collector>> make_memory(const KernelFiles& files, const O
       .features = {.page_cache = options.boolean("page_cache"),
                    .page_cache_reads = options.boolean("page_cache_reads")},
       .max_groups = static_cast<std::size_t>(options.integer("max_groups"))};
+  MemoryPrograms::open_kprobes(files, settings.features);
   return std::make_unique<EbpfMemoryCollector>(files, settings);
 }
 

@@ -61,6 +61,19 @@ constexpr ProgramSpec hooked(std::string_view name, std::string_view feature,
           .alternative = alternative};
 }
 
+// `last_resort`: what so often runs that tracepoints are the better choice, where there are some.
+constexpr ProgramSpec probed(std::string_view name, std::string_view feature,
+                             std::string_view function, bool at_return,
+                             std::string_view alternative = {}, bool last_resort = false) {
+  return {.name = name,
+          .feature = feature,
+          .tier = Tier::kKprobe,
+          .function = function,
+          .alternative = alternative,
+          .at_return = at_return,
+          .last_resort = last_resort};
+}
+
 constexpr ProgramSpec kSpecs[] = {
     traced("direct_reclaim_begins", kReclaim, "mm_vmscan_direct_reclaim_begin"),
     traced("direct_reclaim_ends", kReclaim, "mm_vmscan_direct_reclaim_end"),
@@ -84,10 +97,18 @@ constexpr ProgramSpec kSpecs[] = {
     form("page_is_removed", kPageCache, "mm_filemap_delete_from_page_cache", 1, 0, "struct page *"),
     hooked("fault_enters", kMajorFaults, "filemap_fault"),
     hooked("fault_leaves", kMajorFaults, "filemap_fault"),
+    probed("probed_fault_enters", kMajorFaults, "filemap_fault", false),
+    probed("probed_fault_leaves", kMajorFaults, "filemap_fault", true),
     traced("fault_is_traced", kMajorFaults, "mm_filemap_fault"),
     hooked("file_is_read", kPageCacheReads, "filemap_read", "read"),
     hooked("file_is_read_5_10", kPageCacheReads, "generic_file_buffered_read", "read"),
     traced("pages_are_got", kPageCacheReads, "mm_filemap_get_pages"),
+    probed("probed_read_enters", kPageCacheReads, "filemap_read", false, "read enters", true),
+    probed("probed_read_leaves", kPageCacheReads, "filemap_read", true, "read leaves", true),
+    probed("probed_read_enters_5_10", kPageCacheReads, "generic_file_buffered_read", false,
+           "read enters", true),
+    probed("probed_read_leaves_5_10", kPageCacheReads, "generic_file_buffered_read", true,
+           "read leaves", true),
 };
 
 using Variables = std::remove_pointer_t<decltype(memory_bpf::bss)>;
@@ -115,6 +136,10 @@ std::uint64_t kernel_tick_ns() {
     return 0;
   }
   return static_cast<std::uint64_t>(resolution.tv_nsec);
+}
+
+void MemoryPrograms::open_kprobes(const KernelFiles& files, const MemoryFeatures& wanted) {
+  tidegauge::open_kprobes(files, "memory", specs_for(wanted));
 }
 
 MemoryPrograms::MemoryPrograms(std::shared_ptr<EbpfRuntime> runtime, const MemoryFeatures& wanted)

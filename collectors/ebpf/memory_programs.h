@@ -24,6 +24,9 @@ struct MemoryFeatures {
 // The object memory.bpf.o. Owned by the collector.
 class MemoryPrograms {
  public:
+  // For a collector's factory.
+  static void open_kprobes(const KernelFiles& files, const MemoryFeatures& wanted);
+
   MemoryPrograms(std::shared_ptr<EbpfRuntime> runtime, const MemoryFeatures& wanted);
 
   ~MemoryPrograms();

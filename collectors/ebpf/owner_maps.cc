@@ -126,33 +126,11 @@ class Runtime final : public EbpfRuntime {
     return inode == kInitialPidNamespace ? 0 : inode;
   }
 
-  // Trampolines are tried once, with a program that does nothing: some hypervisors and architectures
-  // refuse what the kernel's configuration promises.
   void find_limits(const KernelFiles& files) {
-    take_libbpf_complaint();
-    const OwnersPtr probe(::owners_bpf__open_opts(&options_));
-    if (probe == nullptr) {
-      limits_.trampoline_refused = "libbpf cannot open its program";
-    } else {
-      ::bpf_program__set_autoload(probe->progs.owner_calls_exec, false);
-      ::bpf_program__set_autoload(probe->progs.owner_is_renamed, false);
-      int failed = [&] {
-        const auto turn = loading_turn();
-        return ::owners_bpf__load(probe.get());
-      }();
-      bpf_link* link = nullptr;
-      if (failed == 0) {
-        link = ::bpf_program__attach(probe->progs.trampoline_probe);
-        failed = static_cast<int>(::libbpf_get_error(link));
-      }
-      if (failed == 0) {
-        ::bpf_link__destroy(link);
-      } else {
-        limits_.trampoline_refused =
-            "this kernel refuses trampolines: " + std::string(std::strerror(-failed));
-      }
+    limits_.best = highest_tier();
+    if (limits_.best == Tier::kTrampoline) {
+      limits_.trampoline_refused = trampolines_refused(files.roots().btf);
     }
-    take_libbpf_complaint();
     if (::access(files.sys("bus/event_source/devices/kprobe/type").c_str(), R_OK) != 0) {
       limits_.kprobe_refused = "this kernel has no kprobes";
     }
@@ -168,13 +146,58 @@ class Runtime final : public EbpfRuntime {
 
 }  // namespace
 
+std::string trampolines_refused(const std::string& btf_path) {
+  static std::mutex mutex;
+  // Never destroyed: a worker may still ask while the process ends.
+  static auto& tried = *new std::map<std::string, std::string>();
+  const std::lock_guard lock(mutex);
+  if (const auto at = tried.find(btf_path); at != tried.end()) {
+    return at->second;
+  }
+  capture_libbpf_messages();
+  std::string& refused = tried[btf_path];
+  bpf_object_open_opts options{};
+  options.sz = sizeof(options);
+  options.btf_custom_path = btf_path.empty() ? nullptr : btf_path.c_str();
+  take_libbpf_complaint();
+  const OwnersPtr probe(::owners_bpf__open_opts(&options));
+  if (probe == nullptr) {
+    refused = "libbpf cannot open its program";
+    return refused;
+  }
+  ::bpf_program__set_autoload(probe->progs.owner_calls_exec, false);
+  ::bpf_program__set_autoload(probe->progs.owner_is_renamed, false);
+  int failed = [&] {
+    const auto turn = loading_turn();
+    return ::owners_bpf__load(probe.get());
+  }();
+  bpf_link* link = nullptr;
+  if (failed == 0) {
+    link = ::bpf_program__attach(probe->progs.trampoline_probe);
+    failed = static_cast<int>(::libbpf_get_error(link));
+  }
+  if (failed == 0) {
+    ::bpf_link__destroy(link);
+  } else {
+    refused = "this kernel refuses trampolines: " + std::string(std::strerror(-failed));
+  }
+  take_libbpf_complaint();
+  return refused;
+}
+
 Result<std::shared_ptr<EbpfRuntime>> shared_ebpf_runtime(const KernelFiles& files) {
   static std::mutex mutex;
   // Never destroyed: a worker may still ask while the process ends.
   static auto& runtimes = *new std::map<std::string, std::weak_ptr<EbpfRuntime>>();
   const std::lock_guard lock(mutex);
   std::erase_if(runtimes, [](const auto& entry) { return entry.second.expired(); });
-  std::weak_ptr<EbpfRuntime>& slot = runtimes[files.sys("") + '\n' + files.proc("")];
+  const Tier highest = highest_tier();
+  if (highest == Tier::kOff) {
+    return tl::make_unexpected(
+        Error{ErrorKind::kUnsupported, 0, "collectors.ebpf.highest_tier is off"});
+  }
+  std::weak_ptr<EbpfRuntime>& slot =
+      runtimes[files.sys("") + '\n' + files.proc("") + '\n' + std::string(tier_name(highest))];
   if (auto runtime = slot.lock()) {
     return runtime;
   }

@@ -36,6 +36,10 @@ class EbpfRuntime {
   virtual bool make_room() = 0;
 };
 
+// Why there are no trampolines, or "". Tried once, with a program that does nothing: some hypervisors and architectures
+// refuse what the kernel's configuration promises. Thread-safe.
+std::string trampolines_refused(const std::string& btf_path);
+
 // Made when the first asks and kept while one holds it. kUnsupported or kDenied where there is no eBPF at
 // all. Thread-safe.
 Result<std::shared_ptr<EbpfRuntime>> shared_ebpf_runtime(const KernelFiles& files);

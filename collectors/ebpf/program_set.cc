@@ -4,11 +4,13 @@
 #include <bpf/libbpf.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <utility>
 
 #include "collectors/core/text.h"
+#include "collectors/ebpf/kprobe_events.h"
 
 namespace tidegauge {
 
@@ -37,6 +39,10 @@ std::string_view slot_of(const ProgramSpec& spec) {
 
 std::string missing_tracepoint(const ProgramSpec& spec, const KernelBtf& kernel) {
   const auto arguments = kernel.tracepoint(spec.tracepoint, spec.module);
+  if (!spec.layout_struct.empty() && kernel.has_module(spec.module) &&
+      !kernel.member_offset(spec.layout_struct, spec.layout_member, spec.module)) {
+    return "this kernel does not tell the types of its module " + std::string(spec.module);
+  }
   if (!arguments) {
     // A module that is to come, or one whose types are not to be had.
     return spec.module.empty() ? "this kernel has no tracepoint " + std::string(spec.tracepoint)
@@ -54,6 +60,18 @@ std::string missing_tracepoint(const ProgramSpec& spec, const KernelBtf& kernel)
 }
 
 }  // namespace
+
+void open_kprobes(const KernelFiles& files, std::string_view object,
+                  std::span<const ProgramSpec> specs) {
+  std::vector<ProbedFunction> functions;
+  for (const ProgramSpec& spec : specs) {
+    if (spec.tier == Tier::kKprobe) {
+      functions.push_back(
+          {.program = spec.name, .function = spec.function, .at_return = spec.at_return});
+    }
+  }
+  open_kprobes(files, object, functions);
+}
 
 ProgramSet::ProgramSet(std::string_view object, std::span<const ProgramSpec> specs,
                        std::function<bpf_object*()> open)
@@ -92,7 +110,13 @@ std::string ProgramSet::refusal(const ProgramSpec& spec, const KernelBtf& kernel
 
 // The best tier of which every slot but the optional ones has a program that is not out of the question.
 Tier ProgramSet::choose_tier(std::string_view feature) const {
-  for (const Tier tier : {Tier::kTrampoline, Tier::kKprobe, Tier::kTracepoint}) {
+  const bool late_kprobes =
+      std::any_of(programs_.begin(), programs_.end(), [&](const Program& program) {
+        return program.spec->feature == feature && program.spec->last_resort;
+      });
+  for (const Tier tier : late_kprobes
+                             ? std::array{Tier::kTrampoline, Tier::kTracepoint, Tier::kKprobe}
+                             : std::array{Tier::kTrampoline, Tier::kKprobe, Tier::kTracepoint}) {
     std::map<std::string_view, bool> needed;  // slot: whether it can be had
     bool any = false;
     for (const Program& program : programs_) {
@@ -184,7 +208,7 @@ Result<void> ProgramSet::attach_chosen(const KernelBtf& kernel) {
     if (!program.chosen) {
       continue;
     }
-    program.link = ::bpf_program__attach(program.program);
+    program.link = attach_program(object_, program.program);
     const long failed = ::libbpf_get_error(program.link);
     if (failed == 0) {
       program.state = ProgramState::kAttached;
@@ -199,6 +223,14 @@ Result<void> ProgramSet::attach_chosen(const KernelBtf& kernel) {
       continue;
     }
     program.reason = error_reason(static_cast<int>(failed));
+    if (program.spec->tier == Tier::kKprobe && (failed == -EACCES || failed == -EPERM)) {
+      // So for all of them, and each try costs the verifier's time.
+      for (Program& other : programs_) {
+        if (other.spec->tier == Tier::kKprobe && other.reason.empty()) {
+          other.reason = program.reason;
+        }
+      }
+    }
     return tl::make_unexpected(
         Error{ErrorKind::kMalformed, static_cast<int>(-failed), program.reason});
   }
@@ -216,6 +248,7 @@ Result<void> ProgramSet::load(const KernelBtf& kernel, const TierLimits& limits)
       outcome = attach_chosen(kernel);
     }
     if (outcome) {
+      close_unused();
       publish();
       return outcome;
     }
@@ -235,8 +268,17 @@ Result<void> ProgramSet::load(const KernelBtf& kernel, const TierLimits& limits)
       program.reason = outcome.error().message();
     }
   }
+  close_unused();
   publish();
   return outcome;
+}
+
+void ProgramSet::close_unused() {
+  for (const Program& program : programs_) {
+    if (program.spec->tier == Tier::kKprobe && !program.chosen) {
+      close_kprobe(object_, program.spec->name);
+    }
+  }
 }
 
 void ProgramSet::attach_waiting(const KernelBtf& kernel) {
@@ -246,7 +288,7 @@ void ProgramSet::attach_waiting(const KernelBtf& kernel) {
     if (program.state != ProgramState::kWaiting || !kernel.has_module(program.spec->module)) {
       continue;
     }
-    program.link = ::bpf_program__attach(program.program);
+    program.link = attach_program(object_, program.program);
     any = true;
     const long failed = ::libbpf_get_error(program.link);
     if (failed == 0) {

@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "collectors/core/kernel_files.h"
 #include "collectors/core/result.h"
 #include "collectors/ebpf/kernel_btf.h"
 #include "collectors/ebpf/program_source.h"
@@ -47,7 +48,17 @@ struct ProgramSpec {
   bool optional = false;
   std::string_view alternative{};
   bool can_be_shed = true;  // false: others would be wrong without it
+  bool at_return = false;   // of kKprobe: a kretprobe
+  // Of kKprobe: dearer than the tracepoints of its feature, and taken when there are none.
+  bool last_resort = false;
+  // A type of the module that its user needs to know the layout of: struct and member.
+  std::string_view layout_struct{};
+  std::string_view layout_member{};
 };
+
+// What a collector's factory has to ask for, see kprobe_events.h.
+void open_kprobes(const KernelFiles& files, std::string_view object,
+                  std::span<const ProgramSpec> specs);
 
 // What this machine allows at all, found out once.
 struct TierLimits {
@@ -98,6 +109,7 @@ class ProgramSet final : public ProgramSource {
   // kMalformed: one program less, try again.
   Result<void> load_chosen();
   Result<void> attach_chosen(const KernelBtf& kernel);
+  void close_unused();
   Program* blame(std::string_view said);
   static void detach(Program& program);
   void carry_out_sheds() const;

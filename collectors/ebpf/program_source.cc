@@ -12,6 +12,8 @@ namespace tidegauge {
 
 namespace {
 
+std::atomic<Tier> highest{Tier::kTrampoline};
+
 thread_local std::string complaint;
 
 int remember_complaint(enum libbpf_print_level level, const char* format, va_list arguments) {
@@ -39,6 +41,10 @@ std::string_view tier_name(Tier tier) {
   constexpr std::string_view kNames[] = {"trampoline", "kprobe", "tracepoint", "iterator", "off"};
   return kNames[static_cast<std::size_t>(tier)];
 }
+
+Tier highest_tier() { return highest.load(std::memory_order_relaxed); }
+
+void set_highest_tier(Tier tier) { highest.store(tier, std::memory_order_relaxed); }
 
 std::string_view state_name(ProgramState state) {
   constexpr std::string_view kNames[] = {"attached", "waiting", "missing", "shed"};

@@ -20,6 +20,10 @@ enum class Tier : std::uint8_t { kTrampoline, kKprobe, kTracepoint, kIterator, k
 // "trampoline", "kprobe", "tracepoint", "iterator", "off"
 std::string_view tier_name(Tier tier);
 
+// The best that this process is to try, as collector `ebpf` is configured: what is loaded from now on.
+Tier highest_tier();
+void set_highest_tier(Tier tier);
+
 enum class ProgramState : std::uint8_t {
   kAttached,
   kWaiting,  // for its module

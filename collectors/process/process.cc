@@ -12,6 +12,7 @@
 #include "collectors/process/process_tables.h"
 #include "collectors/process/process_tracker.h"
 #include "collectors/process/stuck_tasks.h"
+#include "collectors/process/task_iterator.h"
 #include "collectors/process/task_source.h"
 #include "collectors/process/wait_channels.h"
 #include "collectors/procfs/proc_stat.h"
@@ -168,6 +169,9 @@ Result<std::unique_ptr<Collector>> make_process(const KernelFiles& files, const 
     return tl::make_unexpected(rules.error());
   }
   configure_group_rules(options);
+  if (settings->source != SourceChoice::kProcfs) {
+    open_task_kprobes(files);
+  }
   return std::make_unique<ProcessCollector>(files, *settings, std::move(*rules));
 }
 

@@ -19,6 +19,7 @@
 
 #include "bpf/task_records.h"
 #include "collectors/core/text.h"
+#include "collectors/ebpf/kprobe_events.h"
 #include "collectors/ebpf/program_source.h"
 #include "collectors/process/task_merge.h"
 #include "tasks.skel.h"
@@ -97,6 +98,7 @@ class TaskIterator final : public TaskSource, public ProgramSource {
            .feature = name.find("_sync_") == std::string_view::npos ? "tasks" : "task_syncs",
            .tier = section.starts_with("iter") ? Tier::kIterator
                    : section.starts_with("f")  ? Tier::kTrampoline
+                   : section.starts_with("k")  ? Tier::kKprobe
                                                : Tier::kTracepoint,
            .state = loaded ? ProgramState::kAttached : ProgramState::kMissing,
            .reason = loaded ? "" : why_no_better_,
@@ -309,7 +311,7 @@ Result<std::uint32_t> namespace_inode(const KernelFiles& files) {
 }
 
 // How syncs are counted, see bpf/task_sync.bpf.h; the best first.
-enum class SyncTier : std::uint8_t { kTrampolines, kTracepoints, kNone };
+enum class SyncTier : std::uint8_t { kTrampolines, kKprobes, kTracepoints, kNone };
 
 // Those of the tracepoints of synchronisation that the kernel itself has. For one that is in no BTF libbpf would
 // search all modules, which takes CAP_SYS_ADMIN.
@@ -330,6 +332,22 @@ Result<std::vector<std::string_view>> sync_tracepoints() {
   return out;
 }
 
+constexpr std::string_view kTasksObject = "tasks";
+#if defined(__aarch64__)
+#define TIDEGAUGE_CALL_FUNCTION "__arm64_sys_"
+#else
+#define TIDEGAUGE_CALL_FUNCTION "__x64_sys_"
+#endif
+
+constexpr ProbedFunction kProbedFunctions[] = {
+    {"probed_vfs_sync_begins", "vfs_fsync_range", false},
+    {"probed_vfs_sync_ends", "vfs_fsync_range", true},
+    {"probed_fsync_sync_begins", TIDEGAUGE_CALL_FUNCTION "fsync", false},
+    {"probed_fsync_sync_ends", TIDEGAUGE_CALL_FUNCTION "fsync", true},
+    {"probed_fdatasync_sync_begins", TIDEGAUGE_CALL_FUNCTION "fdatasync", false},
+    {"probed_fdatasync_sync_ends", TIDEGAUGE_CALL_FUNCTION "fdatasync", true},
+};
+
 // False when the tier has nothing to load on this kernel.
 bool choose_sync_programs(tasks_bpf& skeleton, SyncTier tier,
                           const std::vector<std::string_view>& tracepoints) {
@@ -345,6 +363,12 @@ bool choose_sync_programs(tasks_bpf& skeleton, SyncTier tier,
       {skeleton.progs.fsync_sync_ends, SyncTier::kTrampolines, ""},
       {skeleton.progs.fdatasync_sync_begins, SyncTier::kTrampolines, ""},
       {skeleton.progs.fdatasync_sync_ends, SyncTier::kTrampolines, ""},
+      {skeleton.progs.probed_vfs_sync_begins, SyncTier::kKprobes, ""},
+      {skeleton.progs.probed_vfs_sync_ends, SyncTier::kKprobes, ""},
+      {skeleton.progs.probed_fsync_sync_begins, SyncTier::kKprobes, ""},
+      {skeleton.progs.probed_fsync_sync_ends, SyncTier::kKprobes, ""},
+      {skeleton.progs.probed_fdatasync_sync_begins, SyncTier::kKprobes, ""},
+      {skeleton.progs.probed_fdatasync_sync_ends, SyncTier::kKprobes, ""},
       {skeleton.progs.ext4_sync_begins, SyncTier::kTracepoints, "ext4_sync_file_enter"},
       {skeleton.progs.ext4_sync_ends, SyncTier::kTracepoints, "ext4_sync_file_exit"},
       {skeleton.progs.xfs_sync_begins, SyncTier::kTracepoints, "xfs_file_fsync"},
@@ -359,6 +383,26 @@ bool choose_sync_programs(tasks_bpf& skeleton, SyncTier tier,
     any = any || wanted;
   }
   return any;
+}
+
+// Before the others, as the skeleton leaves alone what is attached. 0 or -errno.
+int attach_kprobes(tasks_bpf& skeleton) {
+  const std::pair<bpf_program*, bpf_link**> kprobes[] = {
+      {skeleton.progs.probed_vfs_sync_begins, &skeleton.links.probed_vfs_sync_begins},
+      {skeleton.progs.probed_vfs_sync_ends, &skeleton.links.probed_vfs_sync_ends},
+      {skeleton.progs.probed_fsync_sync_begins, &skeleton.links.probed_fsync_sync_begins},
+      {skeleton.progs.probed_fsync_sync_ends, &skeleton.links.probed_fsync_sync_ends},
+      {skeleton.progs.probed_fdatasync_sync_begins, &skeleton.links.probed_fdatasync_sync_begins},
+      {skeleton.progs.probed_fdatasync_sync_ends, &skeleton.links.probed_fdatasync_sync_ends},
+  };
+  for (const auto& [program, link] : kprobes) {
+    bpf_link* attached = attach_program(kTasksObject, program);
+    if (const long failed = ::libbpf_get_error(attached); failed != 0) {
+      return static_cast<int>(failed);
+    }
+    *link = attached;
+  }
+  return 0;
 }
 
 Result<SkeletonPtr> load(std::uint32_t namespace_of_ours, SyncTier tier,
@@ -376,6 +420,9 @@ Result<SkeletonPtr> load(std::uint32_t namespace_of_ours, SyncTier tier,
     const auto turn = loading_turn();
     return ::tasks_bpf__load(skeleton.get());
   }();
+  if (failed == 0 && tier == SyncTier::kKprobes) {
+    failed = attach_kprobes(*skeleton);
+  }
   if (failed == 0) {
     failed = ::tasks_bpf__attach(skeleton.get());
   }
@@ -405,25 +452,41 @@ Result<Loaded> load_best(std::uint32_t namespace_of_ours) {
     return tl::make_unexpected(tracepoints.error());
   }
   Error last;
-  for (const SyncTier tier : {SyncTier::kTrampolines, SyncTier::kTracepoints, SyncTier::kNone}) {
-    auto skeleton = load(namespace_of_ours, tier, *tracepoints);
+  std::string why;
+  constexpr std::pair<SyncTier, Tier> kTiers[] = {{SyncTier::kTrampolines, Tier::kTrampoline},
+                                                  {SyncTier::kKprobes, Tier::kKprobe},
+                                                  {SyncTier::kTracepoints, Tier::kTracepoint},
+                                                  {SyncTier::kNone, Tier::kIterator}};
+  for (const auto& [sync_tier, tier] : kTiers) {
+    if (tier < highest_tier()) {
+      why = "not wanted: " + std::string(tier_name(highest_tier())) + " is configured";
+      continue;
+    }
+    auto skeleton = load(namespace_of_ours, sync_tier, *tracepoints);
     if (skeleton) {
       // What is refused here is allowed in another tier: no privilege is missing.
-      return Loaded{std::move(*skeleton), tier,
-                    last.where.empty() ? ""
-                                       : "this kernel refuses trampolines: " +
-                                             std::string(std::strerror(last.errno_value))};
+      return Loaded{std::move(*skeleton), sync_tier, std::move(why)};
     }
     last = skeleton.error();
+    if (why.empty()) {
+      why = "this kernel refuses trampolines: " + std::string(std::strerror(last.errno_value));
+    }
   }
   return tl::make_unexpected(std::move(last));
 }
 
 }  // namespace
 
+void open_task_kprobes(const KernelFiles& files) {
+  open_kprobes(files, kTasksObject, kProbedFunctions);
+}
+
 Result<std::unique_ptr<TaskSource>> make_task_iterator(const KernelFiles& files) {
   if (auto ours = check_namespace(files); !ours) {
     return tl::make_unexpected(ours.error());
+  }
+  if (highest_tier() == Tier::kOff) {
+    return refused(0, "collectors.ebpf.highest_tier is off");
   }
   const auto inode = namespace_inode(files);
   if (!inode) {

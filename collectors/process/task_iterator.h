@@ -12,6 +12,9 @@ namespace tidegauge {
 
 // Attached from here on: what ends later is accounted for. The error's `where` says in one clause why
 // this kernel, this privilege or this procfs does not allow it.
+// For a collector's factory, see collectors/ebpf/kprobe_events.h.
+void open_task_kprobes(const KernelFiles& files);
+
 Result<std::unique_ptr<TaskSource>> make_task_iterator(const KernelFiles& files);
 
 }  // namespace tidegauge

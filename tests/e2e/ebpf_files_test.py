@@ -118,6 +118,17 @@ CHURN = """
     os.unlink(where + b"/kept")
 """
 
+# Each takes the name of the one before; the last of all stays.
+REPLACED = """
+    for i in range(count):
+        for name, size in (b"/keeps-name", 300), (b"/takes-name", 300):
+            fd = os.open(where + name, os.O_CREAT | os.O_EXCL | os.O_RDWR)
+            os.write(fd, b"x" * size)
+            os.close(fd)
+        os.rename(where + b"/takes-name", where + b"/keeps-name")
+        os.rename(where + b"/keeps-name", where + b"/kept%d" % i)
+"""
+
 OPERATIONS = """
     for i in range(count):
         path = where + b"/operation%d" % i
@@ -400,6 +411,66 @@ class EbpfFilesTest(FilesTestCase):
     def test_bytes_of_the_busiest(self):
         self.run_work(WRITES, 100)
         self.expect({self.file(f"{self.place}/written", "tidegauge_top_file_written_bytes_total"): 10_000_000})
+
+
+class ChurnElsewhereTest(FilesTestCase):
+    """Files created and deleted on file systems that have no tracepoints for all of it."""
+
+    def mounted(self, kind, mebibytes):
+        where = self.place / "mounted"
+        where.mkdir()
+        device, options = "none", ["-o", f"size={mebibytes}m"]
+        if kind != "tmpfs":
+            maker = shutil.which(f"mkfs.{kind}", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+            if not maker:
+                skip(f"no mkfs.{kind}")
+            device, options = self.place / "image", ["-o", "loop"]
+            with open(device, "wb") as image:
+                image.truncate(mebibytes << 20)
+            subprocess.run([maker, device], check=True, capture_output=True, timeout=scaled(60))
+        done = subprocess.run(["mount", "-t", kind, *options, device, where], capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            skip(f"{kind} cannot be mounted: {done.stderr.strip()}")
+        self.addCleanup(subprocess.run, ["umount", where], check=False)
+        return where
+
+    def check_churn(self, kind, mebibytes):
+        where = self.mounted(kind, mebibytes)
+        tier, reason = self.tiers.get("churn_other", ("off", "no such programs"))
+        if tier == "off":
+            skip(f"churn of {kind} is not seen here: {reason}")
+        program = {"tmpfs": "change_time_is_set", "xfs": "xfs_inode_is_destroyed", "btrfs": "btrfs_file_evicted"}[kind]
+        if tier == "tracepoint" and f'program="{program}"' not in self.daemon.get().text():
+            skip(f"this kernel has no tracepoint for churn of {kind}")
+        count = 200
+        self.place = where
+        self.run_work(CHURN + REPLACED, count)
+        labels = (("group", self.group), ("fstype", kind))
+        self.expect({("tidegauge_files_created_total", labels): 3 * count + 1,
+                     ("tidegauge_files_deleted_total", labels): 2 * count + 1,
+                     ("tidegauge_file_lifetime_seconds_count", labels): 2 * count + 1})
+
+        def sums(name):
+            series = self.daemon.scrape()[name].series
+            return {dict(key[1])["directory"]: value for key, value in series.items() if dict(key[1])["group"] == self.group}
+        created, size = sums("tidegauge_directory_files_created_total"), sums("tidegauge_deleted_file_bytes_total")
+        self.assertEqual(sum(size.values()), 1000 * count + 5000 + 300 * count)
+        if kind == "btrfs" and tier == "tracepoint":
+            self.assertEqual(set(created), {"unknown"})
+            return
+        jobs = [directory for directory in created if directory.endswith("/job-N")]
+        self.assertEqual([(created[job], size[job]) for job in jobs], [(count, 1000 * count)])
+        unstored = sums("tidegauge_deleted_file_unstored_bytes_total")
+        self.assertEqual(unstored, size if kind == "tmpfs" else {})
+
+    def test_tmpfs(self):
+        self.check_churn("tmpfs", 16)
+
+    def test_xfs(self):
+        self.check_churn("xfs", 320)
+
+    def test_btrfs(self):
+        self.check_churn("btrfs", 160)
 
 
 class EbpfFilesWithoutCallsTest(FilesTestCase):

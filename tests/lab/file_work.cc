@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -90,7 +91,80 @@ void sync_one_file(const std::string& directory, int count) {
   ::close(fd);
 }
 
+int new_file(const std::string& path, std::size_t bytes, int flags = O_CREAT | O_EXCL) {
+  const int fd = ::open(path.c_str(), flags | O_WRONLY, 0600);
+  const std::string data(bytes, 'x');
+  if (fd < 0 || ::write(fd, data.data(), bytes) != static_cast<ssize_t>(bytes)) {
+    std::perror(path.c_str());
+    std::exit(1);
+  }
+  return fd;
+}
+
+void expect_done(int result, const char* what) {
+  if (result != 0) {
+    std::perror(what);
+    std::exit(1);
+  }
+}
+
 }  // namespace
+
+void churn_files(const char* directory, int count) {
+  constexpr std::size_t kReplacedBytes = 1000;
+  constexpr std::size_t kReplacingBytes = 2000;
+  constexpr std::size_t kOpenBytes = 3000;
+  constexpr std::size_t kLinkedBytes = 500;
+  constexpr std::size_t kNamelessBytes = 700;
+  for (int i = 0; i < count; ++i) {
+    const std::string base = std::string(directory) + "/churn";
+    ::mkdir(base.c_str(), 0700);
+    const std::string path = base + "/f" + std::to_string(1000 + i);
+    // Another takes its name.
+    ::close(new_file(path, kReplacedBytes));
+    ::close(new_file(path + ".new", kReplacingBytes));
+    expect_done(::rename((path + ".new").c_str(), path.c_str()), "rename");
+    expect_done(::unlink(path.c_str()), "unlink");
+    // In use beyond its name.
+    const int open_fd = new_file(path, kOpenBytes);
+    expect_done(::unlink(path.c_str()), "unlink");
+    ::close(open_fd);
+    // Of two names.
+    const std::string other = path + ".other";
+    ::close(new_file(path, kLinkedBytes));
+    expect_done(::link(path.c_str(), other.c_str()), "link");
+    expect_done(::unlink(path.c_str()), "unlink");
+    expect_done(::unlink(other.c_str()), "unlink");
+    // Of none at all.
+    ::close(new_file(base, kNamelessBytes, O_TMPFILE));
+  }
+  std::printf(R"({"created": %d, "deleted": %d, "bytes": %zu})"
+              "\n",
+              5 * count, 5 * count,
+              static_cast<std::size_t>(count) *
+                  (kReplacedBytes + kReplacingBytes + kOpenBytes + kLinkedBytes + kNamelessBytes));
+}
+
+void sync_at_once(const char* directory, int threads, int count) {
+  std::vector<std::thread> workers;
+  for (int i = 0; i < threads; ++i) {
+    workers.emplace_back([directory, i, count] {
+      const int fd =
+          new_file(std::string(directory) + "/sync" + std::to_string(i), kBlockBytes, O_CREAT);
+      for (int done = 0; done < count; ++done) {
+        const char byte = 'y';
+        if (::pwrite(fd, &byte, 1, done) != 1 || ::fsync(fd) != 0) {
+          std::perror("fsync");
+          std::exit(1);
+        }
+      }
+      ::close(fd);
+    });
+  }
+  for (std::thread& worker : workers) {
+    worker.join();
+  }
+}
 
 void work_on_files(const char* directory, int count) {
   std::thread worker([&] {

@@ -11,6 +11,8 @@
 //   NAME memory MEBIBYTES         anonymous, touched
 //   NAME switch THREADS COUNT     each sleeps so many times
 //   NAME files DIRECTORY COUNT    so many of each file operation by a thread, and what its own clock says
+//   NAME churn DIRECTORY COUNT    so many files of each way to end
+//   NAME syncers DIRECTORY THREADS COUNT  so many synchronisations by each of so many threads at once
 //   NAME stuck                    in vfork(), whose child sleeps
 //   NAME as USER COMMAND...       runs it as another user
 //   NAME with CAPABILITY,... COMMAND...     runs it with none but these
@@ -217,6 +219,10 @@ int main(int argc, char** argv) {
     switch_often(std::atoi(argv[2]), std::atoi(argv[3]));
   } else if (kind == "files" && argc == 4) {
     work_on_files(argv[2], std::atoi(argv[3]));
+  } else if (kind == "churn" && argc == 4) {
+    churn_files(argv[2], std::atoi(argv[3]));
+  } else if (kind == "syncers" && argc == 5) {
+    sync_at_once(argv[2], std::atoi(argv[3]), std::atoi(argv[4]));
   } else if (kind == "stuck") {
     std::puts("ready");
     std::fflush(stdout);

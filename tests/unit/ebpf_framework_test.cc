@@ -17,6 +17,7 @@
 #include <thread>
 
 #include "bpf/owner_records.h"
+#include "collectors/ebpf/file_program_table.h"
 #include "collectors/ebpf/kernel_btf.h"
 #include "collectors/ebpf/map_reader.h"
 #include "collectors/ebpf/owner_maps.h"
@@ -186,6 +187,29 @@ TEST_F(ThisKernel, TracepointsAreReadFromItsTypes) {
   EXPECT_EQ(kernel.tracepoint("no_such_tracepoint"), std::nullopt);
   EXPECT_TRUE(kernel.has_function("vfs_fsync_range"));
   EXPECT_FALSE(kernel.has_function("no_such_function"));
+}
+
+TEST_F(ThisKernel, LayoutsAreReadFromItsTypes) {
+  const KernelBtf& kernel = runtime_->kernel();
+  EXPECT_TRUE(kernel.member_offset("task_struct", "pid", ""));
+  EXPECT_NE(kernel.member_offset("task_struct", "pid", ""),
+            kernel.member_offset("task_struct", "tgid", ""));
+  EXPECT_FALSE(kernel.member_offset("task_struct", "no_such_member", ""));
+  EXPECT_FALSE(kernel.member_offset("no_such_struct", "pid", "no_such_module"));
+}
+
+TEST(FilePrograms, EveryTrampolineHasAKprobe) {
+  std::map<std::string_view, std::pair<int, int>> by_feature;
+  for (const ProgramSpec& spec : file_program_specs()) {
+    auto& [trampolines, kprobes] = by_feature[spec.feature];
+    trampolines += spec.tier == Tier::kTrampoline ? 1 : 0;
+    kprobes += spec.tier == Tier::kKprobe ? 1 : 0;
+    EXPECT_EQ(spec.at_return, spec.tier == Tier::kKprobe && spec.name.ends_with("_ends"))
+        << spec.name;
+  }
+  for (const auto& [feature, counts] : by_feature) {
+    EXPECT_EQ(counts.first, counts.second) << feature;
+  }
 }
 
 TEST_F(ThisKernel, OneRuntimeForAll) {

@@ -61,7 +61,8 @@ TEST(FileSums, Churn) {
 
 TEST(FileSums, DirectoriesThatFindNoRoomAreOther) {
   DirectorySums sums(2);
-  const tg_directory one{.created = 1, .deleted = 0, .bytes = 10, .unstored = 4, .told_print = 99};
+  const tg_directory one{
+      .created = 1, .deleted = 0, .bytes = 10, .unstored = 4, .untold = 1, .told_print = 99};
   for (const char* pattern : {"/a", "/b", "/c", "/d", "/a"}) {
     sums.add(1, pattern, one, kSecond);
   }
