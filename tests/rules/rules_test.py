@@ -52,7 +52,7 @@ def promtool(*arguments):
             print(f"skipped: {reason}", file=sys.stderr)
             raise unittest.SkipTest(reason)
         raise AssertionError(reason)
-    done = subprocess.run([path, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=150, check=False)
+    done = subprocess.run([path, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=280, check=False)
     return done.returncode, done.stdout
 
 
