@@ -315,6 +315,32 @@ TEST(WatermarkPressure, AnonymousMemoryAtTheMarks) {
   EXPECT_NEAR(static_cast<double>(host.scene().boottime_ns() - found[0].onset_ns) / 1e9, 12, 1.01);
 }
 
+// `on` seconds of reclaim, then `off` without, again and again: what was found in so many.
+Findings reclaim_in_bursts(int on, int off, int seconds) {
+  CacheHost host;
+  host.pass(60);
+  host.memory("MemAvailable", 1.2 * kGiB);
+  Findings out;
+  for (int i = 0; i < seconds; ++i) {
+    const bool reclaims = off == 0 ? i < on : i % (on + off) < on;
+    host.vmstat("pgscan_kswapd", reclaims ? 50'000 : 0);
+    host.vmstat("pgsteal_kswapd", reclaims ? 20'000 : 0);
+    host.vmstat("pgscan_direct", reclaims ? 5000 : 0);
+    host.psi(reclaims ? 0.4 : 0, 0);
+    host.memory("AnonPages", (reclaims ? 11.5 : 11) * kGiB);
+    host.step();
+    if (Findings found = host.ask(detect_memory_watermark_pressure); !found.empty()) {
+      out = std::move(found);
+    }
+  }
+  return out;
+}
+
+TEST(WatermarkPressure, ReclaimThatRecursCountsAndOneBurstDoesNot) {
+  EXPECT_EQ(reclaim_in_bursts(1, 3, 20).size(), 1U);
+  EXPECT_TRUE(reclaim_in_bursts(3, 0, 20).empty());
+}
+
 TEST(WatermarkPressure, AFullPageCacheIsHealthy) {
   CacheHost host;
   host.pass(60);
