@@ -52,10 +52,10 @@ class Ebpf(LabTest):
             extra = () if tier == "trampoline" else (f"--collector.ebpf.highest-tier={tier}",)
             extra += ("--collector.ebpf_files.operations=on",) if tier == "kprobe" else ()
             cls.daemons[tier] = Daemon(machine, tier, TIERS[tier], *FLAGS, *extra)
-        cls.daemon = cls.daemons[cls.tiers[0]]
-        for tier in cls.tiers:
+            # One after the other: an emulated machine can lock up where two patch the kernel's text.
             machine.run(f"until wget -q -O - http://127.0.0.1:{TIERS[tier]}/metrics | grep -q 'feature_info.*feature=\"sync\"'; "
                         "do usleep 200000; done", 90)
+        cls.daemon = cls.daemons[cls.tiers[0]]
 
     def work(self, name):
         """Runs the workload as `name` and returns what it says of itself."""
