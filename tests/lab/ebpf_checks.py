@@ -95,8 +95,9 @@ class Ebpf(LabTest):
             ours = series(self.families, SYNCS, "_sum", group=name, operation=operation)
             theirs = said[operation]["ns"] / 1e9
             self.assertLessEqual(ours, theirs, operation)
-            # An emulated CPU takes its time between the two clocks: all of it, where nothing is to be written.
-            if theirs / COUNT > 200e-6:
+            # An emulated CPU takes its time between the two clocks, the other daemon's programs too: all of it, where nothing
+            # is to be written.
+            if theirs / COUNT > 200e-6 and filesystem != "tmpfs":
                 self.assertGreaterEqual(ours, theirs * 0.6, operation)
         users = [labels for labels in self.daemons[tier].labels("tidegauge_top_file_user_info")
                  if labels["path"] == f"/mnt/{filesystem}/journal"]
