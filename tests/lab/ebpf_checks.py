@@ -52,10 +52,10 @@ class Ebpf(LabTest):
             extra = () if tier == "trampoline" else (f"--collector.ebpf.highest-tier={tier}",)
             extra += ("--collector.ebpf_files.operations=on",) if tier == "kprobe" else ()
             cls.daemons[tier] = Daemon(machine, tier, TIERS[tier], *FLAGS, *extra)
-        cls.daemon = cls.daemons[cls.tiers[0]]
-        for tier in cls.tiers:
+            # One after the other: an emulated machine can lock up where two patch the kernel's text.
             machine.run(f"until wget -q -O - http://127.0.0.1:{TIERS[tier]}/metrics | grep -q 'feature_info.*feature=\"sync\"'; "
                         "do usleep 200000; done", 90)
+        cls.daemon = cls.daemons[cls.tiers[0]]
 
     def work(self, name):
         """Runs the workload as `name` and returns what it says of itself."""
@@ -81,11 +81,10 @@ class Ebpf(LabTest):
             if tier != "tracepoint":  # of other than ext4 fewer
                 yield "syncs of the process", series(self.families, "tidegauge_group_syncs_total", group=name), 3 * COUNT
                 own = {"group": name, "fstype": filesystem}
-                for operation in ("read", "write"):
-                    more = operation == "write"  # before its clock; and it tells of itself in a file of the root's, a tmpfs
-                    more += operation == "write" and filesystem == "tmpfs"
-                    yield (operation, series(self.families, OPERATIONS, "_count", **own, operation=operation),
-                           said[operation]["count"] + more)
+                yield "read", series(self.families, OPERATIONS, "_count", **own, operation="read"), said["read"]["count"]
+                if filesystem != "tmpfs":  # which on some kernels is the root's, too, where it tells of itself
+                    yield ("write", series(self.families, OPERATIONS, "_count", **own, operation="write"),
+                           said["write"]["count"] + 1)  # one before its clock
                 yield "create", series(self.families, OPERATIONS, "_count", **own, operation="create"), COUNT + 1
                 for operation in ("rename", "unlink"):
                     yield operation, series(self.families, OPERATIONS, "_count", group=name, operation=operation), COUNT
@@ -96,8 +95,9 @@ class Ebpf(LabTest):
             ours = series(self.families, SYNCS, "_sum", group=name, operation=operation)
             theirs = said[operation]["ns"] / 1e9
             self.assertLessEqual(ours, theirs, operation)
-            # An emulated CPU takes its time between the two clocks: all of it, where nothing is to be written.
-            if theirs / COUNT > 200e-6:
+            # An emulated CPU takes its time between the two clocks, the other daemon's programs too: all of it, where nothing
+            # is to be written.
+            if theirs / COUNT > 200e-6 and filesystem != "tmpfs":
                 self.assertGreaterEqual(ours, theirs * 0.6, operation)
         users = [labels for labels in self.daemons[tier].labels("tidegauge_top_file_user_info")
                  if labels["path"] == f"/mnt/{filesystem}/journal"]
