@@ -164,16 +164,18 @@ double at_or_0(const Track* track, const TimeAxis& axis, std::size_t back) {
 }
 
 // The kernel writes out what is dirty every five seconds: that is how it should be.
-bool is_writeback(const Scene& scene, std::size_t back, double read_bytes, double written_bytes) {
+bool is_writeback(const Scene& scene, std::size_t newest, std::size_t oldest, double read_bytes,
+                  double written_bytes) {
   const Track* dirty = scene.track(scene.host(), Signal::kDirty);
   if (dirty == nullptr || written_bytes < 4 * read_bytes) {
     return false;
   }
   const TimeAxis& axis = scene.axis();
-  const double before = std::max(at_or_0(dirty, axis, back + 1), at_or_0(dirty, axis, back + 2));
-  const double after = back == 0
-                           ? at_or_0(dirty, axis, 0)
-                           : std::min(at_or_0(dirty, axis, back), at_or_0(dirty, axis, back - 1));
+  const double before =
+      std::max(at_or_0(dirty, axis, oldest + 1), at_or_0(dirty, axis, oldest + 2));
+  const double after =
+      newest == 0 ? at_or_0(dirty, axis, 0)
+                  : std::min(at_or_0(dirty, axis, newest), at_or_0(dirty, axis, newest - 1));
   return before - after >= kOfWriteback * written_bytes;
 }
 
@@ -195,13 +197,21 @@ std::vector<Burst> bursts_of(const Scene& scene, const Thresholds& limits, const
   struct Stretch {
     Burst all;
     double busy_seconds = 0;
-    bool is_full = false;  // some 100 ms of it
+    double read_bytes = 0;
+    double written_bytes = 0;
+    double peak = 0;  // some 100 ms of it; windows may be known a tick after the bytes
+    std::size_t newest = 0;
+    std::size_t oldest = 0;
   };
   std::optional<Stretch> stretch;
   const auto end_stretch = [&] {
-    if (stretch && stretch->is_full && stretch->busy_seconds <= kBurstSeconds &&
+    if (stretch && stretch->peak >= limits.burst_busy_ratio &&
+        (stretch->all.requests >= kBurstRequests || stretch->all.bytes >= kBurstBytes) &&
+        stretch->busy_seconds <= kBurstSeconds &&
         seconds_of(stretch->all.end_ns - stretch->all.start_ns) <=
-            kBurstTicks * scene.tick_seconds()) {
+            kBurstTicks * scene.tick_seconds() &&
+        !is_writeback(scene, stretch->newest, stretch->oldest, stretch->read_bytes,
+                      stretch->written_bytes)) {
       out.push_back(stretch->all);
     }
     stretch.reset();
@@ -220,6 +230,7 @@ std::vector<Burst> bursts_of(const Scene& scene, const Thresholds& limits, const
     if (!stretch) {
       stretch.emplace();
       stretch->all.end_ns = axis.end_ns(back);
+      stretch->newest = back;
     }
     Burst& all = stretch->all;
     all.start_ns = axis.end_ns(back) - axis.length_ns(back);
@@ -227,11 +238,10 @@ std::vector<Burst> bursts_of(const Scene& scene, const Thresholds& limits, const
     all.busy = std::max(all.busy, mean_busy);
     all.bytes += read_bytes + written_bytes;
     stretch->busy_seconds += mean_busy * seconds;
-    stretch->is_full =
-        stretch->is_full ||
-        (peak >= limits.burst_busy_ratio &&
-         (peak_requests >= kBurstRequests || read_bytes + written_bytes >= kBurstBytes) &&
-         !is_writeback(scene, back, read_bytes, written_bytes));
+    stretch->read_bytes += read_bytes;
+    stretch->written_bytes += written_bytes;
+    stretch->peak = std::max(stretch->peak, peak);
+    stretch->oldest = back;
   }
   end_stretch();
   return out;
