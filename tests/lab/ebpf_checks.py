@@ -19,7 +19,7 @@ OPERATIONS = "tidegauge_file_operation_duration_seconds"
 # A daemon each, at once, so that all see the same work. Not each on each kernel: an emulated verifier takes its time.
 TIERS = {"trampoline": 10070, "kprobe": 10071, "tracepoint": 10072}
 TIERS_OF = {"bullseye": ("trampoline", "kprobe"), "bookworm": ("trampoline", "kprobe"), "trixie": ("trampoline", "kprobe"),
-            "sid": ("trampoline", "tracepoint")}
+            "sid": ("trampoline",)}
 # Why tracepoints alone do not tell all that churns, by name.
 NO_TIMES = "this kernel has no tracepoint ctime_ns_xchg"
 NO_LAYOUT = "this kernel does not tell the types of its module xfs"
@@ -88,7 +88,9 @@ class Ebpf(LabTest):
                 yield "create", series(self.families, OPERATIONS, "_count", **own, operation="create"), COUNT + 1
                 for operation in ("rename", "unlink"):
                     yield operation, series(self.families, OPERATIONS, "_count", group=name, operation=operation), COUNT
-            if tier != "kprobe":  # others', where kretprobes have no room: on 5.10 as many as CPUs
+            # Others': where kretprobes have no room (on 5.10 for as many as CPUs), and where a program that is preempted has
+            # the kernel skip it for who comes meanwhile.
+            if tier != "kprobe" and self.suite != "sid":
                 yield "unpaired", series(self.families, "tidegauge_file_events_lost_total", what="unpaired"), 0
         self.wait_for(wanted, tier)
         for operation in ("fsync", "fdatasync", "msync"):
