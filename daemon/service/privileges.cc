@@ -98,13 +98,12 @@ bool lock_memory() {
   return ::mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) == 0;
 }
 
-void release_startup_text() {
+void release_startup_pages() {
   const auto release = [](dl_phdr_info* object, std::size_t, void*) {
     const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
     for (const ElfW(Phdr) & segment : std::span(object->dlpi_phdr, object->dlpi_phnum)) {
-      // Nobody writes to text. What else stands in a file may have been relocated, and would be lost.
-      if (segment.p_type != PT_LOAD || (segment.p_flags & PF_X) == 0 ||
-          (segment.p_flags & PF_W) != 0) {
+      // Nobody writes to these. What was relocated stands in a segment that can be written to, and would be lost.
+      if (segment.p_type != PT_LOAD || (segment.p_flags & PF_W) != 0) {
         continue;
       }
       const std::uintptr_t begin = (object->dlpi_addr + segment.p_vaddr) & ~(page - 1);

@@ -20,9 +20,9 @@ std::string drop_capabilities();
 // swaps; only where the limit on locked memory is not in the way. Returns whether it did.
 bool lock_memory();
 
-// Lets go of program text that only the start needed, 4 MiB of it: what is needed again comes back from the page cache.
-// Once, when everything has been loaded.
-void release_startup_text();
+// Lets go of the pages of programs' text and constants that only the start needed: what is needed again comes back from
+// the page cache. Once, when everything has been loaded.
+void release_startup_pages();
 
 // Makes sure that descriptors 0 to 2 exist, so that no socket becomes standard error.
 void open_standard_streams();

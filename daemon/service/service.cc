@@ -409,7 +409,7 @@ void Service::loop() {
 // What it took to get so far is not needed any more.
 void Service::finish_startup() {
   ::malloc_trim(0);
-  release_startup_text();
+  release_startup_pages();
   if (is_memory_locked_) {
     static_cast<void>(lock_memory());  // what comes back
   }
