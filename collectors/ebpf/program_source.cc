@@ -30,7 +30,7 @@ int remember_complaint(enum libbpf_print_level level, const char* format, va_lis
 std::unique_lock<std::timed_mutex> loading_turn() {
   // Never destroyed: a worker may still load while the process ends.
   static auto* const kMutex = new std::timed_mutex();
-  return std::unique_lock(*kMutex, std::chrono::seconds(4));
+  return std::unique_lock(*kMutex, std::chrono::seconds(1));
 }
 
 void capture_libbpf_messages() { ::libbpf_set_print(remember_complaint); }

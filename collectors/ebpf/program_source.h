@@ -77,7 +77,7 @@ class ProgramSources {
 std::string_view state_name(ProgramState state);
 
 // To be held while libbpf loads an object: it reads the kernel's types each time, twice 6 MiB, and collectors begin
-// together. Who has waited for four seconds gets none and goes on: a collector that is given five is stuck after them.
+// together. Who has waited for a second gets none and goes on: to be late is worse.
 std::unique_lock<std::timed_mutex> loading_turn();
 
 // Sends libbpf's messages where take_libbpf_complaint() finds them.

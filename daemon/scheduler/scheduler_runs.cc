@@ -64,12 +64,8 @@ bool Scheduler::State::finish(Slot& slot, std::int64_t end_ns, std::int64_t cpu_
   if (outcome) {
     status.last_success_realtime_ns = clock.realtime_ns();
     slot.newest = std::move(section);
-    if (!slot.refreshing && slot.recorded && (slot.recorded_waits || is_deriving)) {
-      slot.next_recorded = slot.newest;
-      slot.next_recorded_status = status;
-    } else if (!slot.refreshing) {
+    if (!slot.refreshing) {
       slot.recorded = slot.newest;
-      slot.recorded_waits = true;
     }
   } else {
     status.error = outcome.error().kind;
@@ -77,10 +73,9 @@ bool Scheduler::State::finish(Slot& slot, std::int64_t end_ns, std::int64_t cpu_
     slot.newest.reset();
     if (!slot.refreshing) {
       slot.recorded.reset();
-      slot.next_recorded.reset();
     }
   }
-  if (!slot.refreshing && !slot.next_recorded) {
+  if (!slot.refreshing) {
     slot.recorded_status = status;
   }
   slot.running = false;

@@ -47,10 +47,6 @@ struct Scheduler::Slot {
   std::shared_ptr<const Section> newest;    // of any run
   CollectorStatus recorded_status;          // of scheduled runs, without refreshes
   std::shared_ptr<const Section> recorded;  // of scheduled runs, without refreshes
-  bool recorded_waits = false;              // no tick's Snapshot has had `recorded`
-  // Of a run that ended while it waits: what some collectors say is about the time since their last run alone.
-  CollectorStatus next_recorded_status;
-  std::shared_ptr<const Section> next_recorded;
   std::function<bool()> predecessor_running;
 };
 
@@ -79,7 +75,6 @@ struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
   bool stop_waited = false;
   bool has_tick_thread = false;
   bool refresh_requested = false;
-  bool is_deriving = false;      // from a tick's draft to its Snapshot
   std::uint64_t generation = 0;  // of the tick thread that may act
   std::size_t threads = 0;       // running threads that stop() would like to see end
   Slot* tick_slot = nullptr;     // what the tick thread is running

@@ -171,7 +171,6 @@ void Scheduler::State::mark_overdue(std::unique_lock<std::mutex>& lock) {
       slot.recorded_status = slot.status;
       slot.newest.reset();
       slot.recorded.reset();
-      slot.next_recorded.reset();
       overdue.push_back(slot.info->name);
     }
   }
@@ -211,7 +210,6 @@ bool Scheduler::State::derive_section(std::uint64_t mine, std::int64_t realtime_
                                       std::int64_t boottime_ns,
                                       std::unique_lock<std::mutex>& lock) {
   const std::shared_ptr<const Snapshot> draft = make_snapshot(realtime_ns, boottime_ns, true);
-  is_deriving = true;  // the Snapshot will have what the draft has
   lock.unlock();
   const std::int64_t begin_ns = clock.boottime_ns();
   const std::int64_t begin_cpu_ns = clock.thread_cpu_ns();
@@ -250,14 +248,6 @@ void Scheduler::State::build_snapshots(std::int64_t realtime_ns, std::int64_t bo
       return slot.recorded == slot.newest && slot.recorded_status.runs == slot.status.runs;
     });
     newest = same ? recorded : make(false);
-    is_deriving = false;
-    for (Slot& slot : slots) {
-      slot.recorded_waits = slot.next_recorded != nullptr;
-      if (slot.recorded_waits) {
-        slot.recorded = std::move(slot.next_recorded);
-        slot.recorded_status = slot.next_recorded_status;
-      }
-    }
   } else {
     newest = make(false);
   }

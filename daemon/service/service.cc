@@ -35,8 +35,8 @@ namespace tidegauge {
 
 namespace {
 
-// For workers, so that the first scrape is full; loading BPF programs alone takes 150 ms.
-constexpr std::int64_t kFirstTickWaitNs = 1'000'000'000;
+// For workers, so that the first scrape is full; most of it goes to loading BPF programs, one object after the other.
+constexpr std::int64_t kFirstTickWaitNs = 1'500'000'000;
 constexpr std::chrono::milliseconds kStartPatience{2000};
 constexpr std::int64_t kMaxLoopWaitNs = 1'000'000'000;
 // By then every collector has run and loaded what it needs.

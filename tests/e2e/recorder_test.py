@@ -67,8 +67,11 @@ class RecorderTest(RecorderCase):
         self.assertGreaterEqual(len(bodies), 5)
         self.assertEqual(len(set(bodies)), len(bodies))
         recorded = set(bodies)
-        missing = [text.splitlines()[-3:] for text in scraped if text not in recorded]  # whole ones fill the screen
-        self.assertEqual(missing, [])
+        for text in scraped:
+            if text not in recorded:  # which lines differ from the nearest one: whole ones fill the screen
+                lines = set(text.splitlines())
+                nearest = min(bodies, key=lambda body: len(lines ^ set(body.splitlines())))
+                self.fail("scraped, but not recorded: " + "\n".join(sorted(lines ^ set(nearest.splitlines()))[:40]))
         self.assertEqual(os.stat(file).st_mode & 0o7777, 0o640)
         self.assertEqual(os.stat(self.incidents()).st_mode & 0o7777, 0o750)
         daemon.wait_log("incident recorded")

@@ -10,7 +10,6 @@
 #include <functional>
 #include <mutex>
 #include <optional>
-#include <set>
 #include <thread>
 
 #include "daemon/scheduler/tick_plan.h"
@@ -879,48 +878,6 @@ TEST_F(SchedulerTest, EarlyRunsThatCannotBe) {
   gate.open();
   scheduler_->stop();
   EXPECT_FALSE(scheduler_->request_run("slow")) << "stopped";
-}
-
-// What some collectors say is about the time since their last run alone: each run is in a Snapshot, even where one ends
-// after its tick and the next one before its own.
-TEST_F(SchedulerTest, NoRunOfAWorkerIsLost) {
-  Gate& gate = new_gate();
-  std::atomic<int>& begun = counter();
-  std::atomic<int>& ended = counter();
-  add(kMount, 1, [&](CollectContext&, Section&) -> Result<void> {
-    ++begun;
-    gate.pass();
-    ++ended;
-    return {};
-  });
-  std::atomic<int>& awaited = counter();  // by the tick
-  add(kFast, 1, [&](CollectContext&, Section&) -> Result<void> {
-    for (int ms = 0; ended < awaited && ms < 500; ++ms) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    }
-    return {};
-  });
-  start();
-  gate.close();
-  ASSERT_TRUE(advance_ticks(1));  // without its run
-  ASSERT_TRUE(gate.wait_for_entry());
-  gate.open();
-  while (ended < 2) {
-    std::this_thread::yield();
-  }
-  std::this_thread::sleep_for(std::chrono::milliseconds(20));  // until it is filed
-  awaited = 3;
-  ASSERT_TRUE(advance_ticks(1));
-  awaited = 4;
-  ASSERT_TRUE(advance_ticks(2));
-  const std::lock_guard lock(mutex_);
-  std::set<std::int64_t> seen;
-  for (const SnapshotPtr& snapshot : recorded_) {
-    if (const auto& section = snapshot->find("mount")->section) {
-      seen.insert(section->read_start_boottime_ns / kSecond);
-    }
-  }
-  EXPECT_TRUE(seen.contains(1000) && seen.contains(1001) && seen.contains(1002));
 }
 
 TEST_F(SchedulerTest, CollectOnceWaitsForWorkers) {
