@@ -33,16 +33,35 @@ void add_churn(ChurnSums& to, std::uint32_t group, const tg_churn_key& key, cons
   sum.deleted += added.deleted;
 }
 
+DirectorySum& DirectorySum::operator+=(const DirectorySum& added) {
+  created += added.created;
+  deleted += added.deleted;
+  bytes += added.bytes;
+  unstored_bytes += added.unstored_bytes;
+  untold += added.untold;
+  return *this;
+}
+
 bool DirectorySums::make_room(std::int64_t now_ns) {
   if (patterns_ < max_patterns_) {
     return true;
   }
-  const std::size_t before = entries_.size();
-  std::erase_if(entries_, [&](const auto& item) {
-    return item.first.second != kOther && now_ns - item.second.grown_ns > kIdleNs;
-  });
-  patterns_ -= before - entries_.size();
-  return patterns_ < max_patterns_;
+  auto longest = entries_.end();
+  for (auto at = entries_.begin(); at != entries_.end(); ++at) {
+    if (at->first.second != kOther &&
+        (longest == entries_.end() || at->second.grown_ns < longest->second.grown_ns)) {
+      longest = at;
+    }
+  }
+  if (longest == entries_.end() || now_ns - longest->second.grown_ns <= kIdleNs) {
+    return false;
+  }
+  Entry& other = entries_[Key(longest->first.first, kOther)];
+  other.sum += longest->second.sum;
+  other.grown_ns = now_ns;
+  entries_.erase(longest);
+  --patterns_;
+  return true;
 }
 
 void DirectorySums::add(std::uint32_t group, const std::string& pattern, const tg_directory& added,

@@ -46,6 +46,8 @@ struct DirectorySum {
   std::uint64_t bytes = 0;
   std::uint64_t unstored_bytes = 0;
   std::uint64_t untold = 0;  // of deleted: whether they were stored is not known
+
+  DirectorySum& operator+=(const DirectorySum& added);
 };
 
 // A group whose number may stand for another from now on.
@@ -54,8 +56,9 @@ void forget_group(Sums& sums, std::uint32_t group) {
   std::erase_if(sums, [group](const auto& entry) { return std::get<0>(entry.first) == group; });
 }
 
-// By group and pattern of directories. Bounded: what finds no room counts for "other" of its group. A pattern
-// of which nothing was heard for ten minutes gives its place up when it is needed.
+// By group and pattern of directories. Bounded: what finds no room counts for "other" of its group. When a place is
+// needed, the pattern of which nothing was heard for the longest time, half a minute at least, gives its place up: what it
+// has counted is "other" then, so that a group's sum stays.
 class DirectorySums {
  public:
   static constexpr std::string_view kOther = "other";
@@ -68,7 +71,7 @@ class DirectorySums {
                                          const DirectorySum&)>& visit) const;
 
  private:
-  static constexpr std::int64_t kIdleNs = 600'000'000'000;
+  static constexpr std::int64_t kIdleNs = 30'000'000'000;
   struct Entry {
     DirectorySum sum;
     std::int64_t grown_ns = 0;

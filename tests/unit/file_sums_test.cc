@@ -75,14 +75,19 @@ TEST(FileSums, DirectoriesThatFindNoRoomAreOther) {
   });
   EXPECT_EQ(created, (std::map<std::string, std::uint64_t>{
                          {"1/a", 2}, {"1/b", 1}, {"1other", 2}, {"2other", 1}}));
-  // Idle ones give their place up, "other" stays.
-  sums.add(1, "/e", one, 1000 * kSecond);
+  // Who was idle longest gives its place up, and what it has counted to "other".
+  sums.add(1, "/b", one, 20 * kSecond);
+  sums.add(1, "/e", one, 31 * kSecond);
+  sums.add(1, "/f", one, 32 * kSecond);
+  sums.add(1, "/g", one, 51 * kSecond);
   created.clear();
   sums.for_each([&](std::uint32_t group, const std::string& pattern, const DirectorySum& sum) {
     created[std::to_string(group) + pattern] = sum.created;
+    EXPECT_EQ(sum.bytes, 10 * sum.created);
+    EXPECT_EQ(sum.untold, sum.created);
   });
-  EXPECT_EQ(created,
-            (std::map<std::string, std::uint64_t>{{"1/e", 1}, {"1other", 2}, {"2other", 1}}));
+  EXPECT_EQ(created, (std::map<std::string, std::uint64_t>{
+                         {"1/f", 1}, {"1/g", 1}, {"1other", 2 + 1 + 2 + 2}, {"2other", 1}}));
 }
 
 SlowOperation slow(std::string path, std::uint64_t ns, std::int64_t seen_ns) {
