@@ -183,7 +183,7 @@ lab lab-kernels: deps-lab ## boot the kernels of other releases in virtual machi
 abuse-long: deps build-all ## the long tests against processes that mean harm: minutes of forks, writes and cgroups
 	@TIDEGAUGE=$$PWD/build/tidegauge TIDEGAUGE_E2E_LONG=1 PYTHONDONTWRITEBYTECODE=1 \
 	  python3 tests/e2e/process_abuse_test.py LongIteratorTest LongProcfsTest
-	TIDEGAUGE_ORACLE_SEEDS=500 build/tidegauge_tests --gtest_filter='ProcTasksOracle.*' --gtest_brief=1
+	TIDEGAUGE_ORACLE_SEEDS=200 build/tidegauge_tests --gtest_filter='ProcTasksOracle.*' --gtest_brief=1
 
 ebpf-long: deps build-all ## the long tests of what BPF programs count: minutes of real disk traffic
 	@export TIDEGAUGE=$$PWD/build/tidegauge TIDEGAUGE_E2E_LONG=1 PYTHONDONTWRITEBYTECODE=1; \
