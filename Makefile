@@ -192,7 +192,7 @@ ebpf-long: deps build-all ## the long tests of what BPF programs count: minutes 
 
 fuzz: deps ## fuzz each target of tests/fuzz for SECONDS=60 (build-fuzz/, corpus kept there)
 	@$(call configure,fuzz,build-fuzz)
-	cmake --build build-fuzz --target http_fuzz config_fuzz collector_fuzz process_fuzz recording_fuzz make_recording
+	cmake --build build-fuzz --target http_fuzz config_fuzz collector_fuzz process_fuzz recording_fuzz verdict_fuzz make_recording
 	tests/fuzz/run.sh $(SECONDS)
 
 fmt: deps-test ## format C and C++ in place
