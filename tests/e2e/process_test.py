@@ -105,7 +105,8 @@ def sum_over_groups(families, name):
 
 
 def rss_kib(pid):
-    return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1])
+    """Of its own: what is resident of programs' files comes and goes with what runs."""
+    return int(re.search(r"RssAnon:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1])
 
 
 class ProcessTest(harness.TestCase):
@@ -221,7 +222,8 @@ class Checks:
             if self.is_done(storm):
                 break
             time.sleep(0.3)
-        self.assertLess(rss_kib(daemon.pid) - memory, 4096)
+        # A sanitizer keeps what was freed.
+        self.assertLess(rss_kib(daemon.pid) - memory, 4096 if scaled(1) == 1 else 16384)
 
     @staticmethod
     def is_done(process):
