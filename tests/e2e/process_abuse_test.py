@@ -18,7 +18,7 @@ from pathlib import Path
 import frozen_fuse
 import harness
 from harness import label_values, sample, scaled, wait_until
-from process_test import FLAGS, MEBIBYTE, NOBODY, ProcessTest, rss_kib, source_of, sum_over_groups
+from process_test import FLAGS, MEBIBYTE, NOBODY, ProcessTest, own_memory_kib, source_of, sum_over_groups
 
 WORKLOAD = Path(harness.TIDEGAUGE).parent / "abuse_workload"
 STARTED = "tidegauge_group_processes_started_total"
@@ -27,7 +27,7 @@ SYSCALL_WRITTEN = "tidegauge_group_syscall_written_bytes_total"
 PASSED = "tidegauge_collector_last_success_timestamp_seconds"
 LONG = bool(os.environ.get("TIDEGAUGE_E2E_LONG"))
 SETPRIV = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--bounding-set=-all", "--inh-caps=-all")
-RSS_GROWTH_KIB = 4096
+MEMORY_GROWTH_KIB = 4096
 
 
 def unique(name):
@@ -106,10 +106,10 @@ class AbuseTest(ProcessTest):
         self.assertEqual(checked.returncode, 0, checked.stdout + checked.stderr)
 
     def check_memory(self, pid, before):
-        growth = rss_kib(pid) - before
-        print(f"[RSS {growth:+d} KiB] ", end="", flush=True)
+        growth = own_memory_kib(pid) - before
+        print(f"[own memory {growth:+d} KiB] ", end="", flush=True)
         if "asan" not in harness.TIDEGAUGE:
-            self.assertLess(growth, RSS_GROWTH_KIB)
+            self.assertLess(growth, MEMORY_GROWTH_KIB)
 
     def value_settles(self, daemon, name, least, **labels):
         seen = []
@@ -122,7 +122,7 @@ class AbuseTest(ProcessTest):
 
     def bomb(self, count):
         daemon = self.start_daemon()
-        before, forks_before, memory = daemon.scrape(), forks(), rss_kib(daemon.pid)
+        before, forks_before, memory = daemon.scrape(), forks(), own_memory_kib(daemon.pid)
         process = self.workload("bomb", unique("tgbomb"), count)
         self.assertEqual(self.watch(daemon, process), "done")
         self.check_with_promtool(daemon)
@@ -152,7 +152,7 @@ class AbuseTest(ProcessTest):
 
     def names(self, count, max_groups=200):
         daemon = self.start_daemon(f"--collector.process.max-groups={max_groups}")
-        memory, series_before = rss_kib(daemon.pid), sum(len(family.series) for family in daemon.scrape().values())
+        memory, series_before = own_memory_kib(daemon.pid), sum(len(family.series) for family in daemon.scrape().values())
         process = self.workload("names", count)
         self.assertEqual(self.watch(daemon, process), "ready")
         # A pass may have seen all of them before they took their names.
@@ -203,7 +203,7 @@ class AbuseTest(ProcessTest):
         daemon, enter = self.small_pid_max(pid_max)
         counter = self.workload("count", unique("tgcounter"), wrapper=enter)
         self.assertEqual(counter.stdout.readline(), "ready\n")
-        memory = rss_kib(child_of(child_of(daemon.pid)))
+        memory = own_memory_kib(child_of(child_of(daemon.pid)))
         bomb = self.workload("bomb", unique("tgreuse"), count, wrapper=enter)
         self.assertEqual(self.watch(daemon, bomb), "done")
         own = namespace_pid(child_of(counter.pid))
@@ -314,7 +314,7 @@ class IteratorAbuseTest(NeedsIterator, AbuseTest):
     def test_fork_bomb_of_names(self):
         """More names in a pass than the kernel's map of ended processes has room for."""
         daemon, count = self.start_daemon(), 20_000
-        before, forks_before, memory = daemon.scrape(), forks(), rss_kib(daemon.pid)
+        before, forks_before, memory = daemon.scrape(), forks(), own_memory_kib(daemon.pid)
         self.assertEqual(self.watch(daemon, self.workload("bomb", "*", count)), "done")
 
         def grown():

@@ -104,7 +104,7 @@ def sum_over_groups(families, name):
     return sum(families[name].series.values())
 
 
-def rss_kib(pid):
+def own_memory_kib(pid):
     """Of its own: what is resident of programs' files comes and goes with what runs."""
     return int(re.search(r"RssAnon:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1])
 
@@ -213,7 +213,7 @@ class Checks:
     def test_storm_keeps_counters_and_memory(self):
         daemon = self.start_daemon()
         storm = self.python(STORM, "tgbomb", self.directory, 3000, 10)
-        before, memory = daemon.scrape(), rss_kib(daemon.pid)
+        before, memory = daemon.scrape(), own_memory_kib(daemon.pid)
         while storm.poll() is None:
             after = daemon.scrape()
             falls = [fall for fall in harness.decreased_counters(before, after) if "tidegauge_group_" in fall]
@@ -223,7 +223,7 @@ class Checks:
                 break
             time.sleep(0.3)
         # A sanitizer keeps what was freed.
-        self.assertLess(rss_kib(daemon.pid) - memory, 4096 if scaled(1) == 1 else 16384)
+        self.assertLess(own_memory_kib(daemon.pid) - memory, 4096 if scaled(1) == 1 else 16384)
 
     @staticmethod
     def is_done(process):
