@@ -122,8 +122,10 @@ struct tg_task_memory {
   __u32 read_at;  /* next of them to be compared */
   __u32 written;  /* slots of this pass */
   __u32 last_tid; /* that was written: the kernel shows a task again when its buffer was full */
-  __u32 turn;     /* leaders with this remainder of their tid are told in full: what others do to
-                      an idle process (swapped out, moved to a cgroup) shows within TG_TURNS passes */
+  __u32
+      turn; /* leaders whose TG_TURN_TIDS numbers are in turn are told in full: what others do to an
+                      idle process (swapped out, moved to a cgroup) shows within TG_TURNS passes. Neighbours
+                      together: what user space keeps of them is in the same few pages */
 };
 
 struct tg_exit_losses {
@@ -137,6 +139,7 @@ struct tg_exit_losses {
 /* Tasks beyond so many are told in full every time. 1 MiB for the two maps. */
 #define TG_TASK_SLOTS 32768
 #define TG_TURNS 16
+#define TG_TURN_TIDS 32
 #define TG_STIRRED 16384
 #define TG_SYNC_ENTRIES 8192
 

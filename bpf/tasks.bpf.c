@@ -303,7 +303,7 @@ static __always_inline int is_same(struct task_struct* task, __u32 tid, __u64 ex
   if (!same || !run_state(task) || (task->flags & PF_EXITING)) {
     return 0;
   }
-  return task->pid != tgid || (tid % TG_TURNS != memory.turn && !is_stirred(tgid));
+  return task->pid != tgid || (tid / TG_TURN_TIDS % TG_TURNS != memory.turn && !is_stirred(tgid));
 }
 
 struct leader_with_base {

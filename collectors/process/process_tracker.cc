@@ -50,7 +50,7 @@ bool is_same_work(const ProcessSample& a, const ProcessSample& b) {
 template <class Predicate>
 std::size_t ProcessTracker::drop_departed(Predicate is_over) {
   const auto kept = std::stable_partition(departed_.begin(), departed_.end(), std::not_fn(is_over));
-  std::for_each(kept, departed_.end(), [this](const auto& p) { groups_.release(p.group); });
+  std::for_each(kept, departed_.end(), [this](const auto& p) { groups_.release(p->group); });
   const auto dropped = static_cast<std::size_t>(departed_.end() - kept);
   departed_.erase(kept, departed_.end());
   return dropped;
@@ -87,7 +87,7 @@ void ProcessTracker::update(const TaskPass& pass, std::int64_t now_ns, const Cla
   for (std::uint32_t i = 0; i < processes_.size();) {
     if (processes_[i].last_pass + kForgottenPasses < pass_) {
       // Should it come back, it is not new: what it did so far was counted.
-      counted_before_ns_ = std::max(counted_before_ns_, processes_[i].sample.key.start_ns + 1);
+      counted_before_ns_ = std::max(counted_before_ns_, processes_[i].key.start_ns + 1);
       remove(i);
     } else {
       ++i;
@@ -119,7 +119,7 @@ bool ProcessTracker::is_due_again(const TrackedProcess& process) const {
 // where there is none.
 std::uint32_t ProcessTracker::expected_place_of(std::uint32_t pid) {
   std::uint32_t place = expected_;
-  if (place >= processes_.size() || processes_[place].sample.key.pid != pid) {
+  if (place >= processes_.size() || processes_[place].key.pid != pid) {
     place = std::min(place_of(pid), static_cast<std::uint32_t>(processes_.size()));
   }
   expected_ = place + 1;
@@ -129,24 +129,35 @@ std::uint32_t ProcessTracker::expected_place_of(std::uint32_t pid) {
 void ProcessTracker::update_idle(const ProcessKey& key, std::int64_t now_ns,
                                  const Classify& classify) {
   const std::uint32_t place = expected_place_of(key.pid);
-  if (place == processes_.size() || processes_[place].sample.key != key) {
+  if (place == processes_.size() || processes_[place].key != key) {
     wants_all_ = true;
     return;
   }
-  TrackedProcess& process = processes_[place];
-  if (process.scores.are_zero() && !is_due_again(process)) {
-    process.last_pass = pass_;
-    groups_.add_member(process.group, process.sample.gauges, now_ns);
+  Row& row = processes_[place];
+  if (row.rests || (row.is_quiet && !is_due_again(*row.process))) {
+    row.last_pass = pass_;
+    groups_.add_member(row.group, row.gauges, now_ns);
     return;
   }
-  update_one(ProcessSample(process.sample), now_ns, classify);
+  update_one(ProcessSample(row.process->sample), now_ns, classify);
+}
+
+void ProcessTracker::settle(Row& row) {
+  const TrackedProcess& process = *row.process;
+  row.key = process.sample.key;
+  row.group = process.group;
+  row.is_quiet = process.scores.are_zero();
+  row.rests = row.is_quiet && process.is_complete && !process.overflowed &&
+              (process.sample.cgroup_key != 0 || process.sample.kernel_thread);
+  row.gauges = process.sample.gauges;
+  row.id = process.id;
 }
 
 void ProcessTracker::update_one(const ProcessSample& sample, std::int64_t now_ns,
                                 const Classify& classify) {
   std::uint32_t place = place_of(sample.key.pid);
-  if (place != PlaceIndex::kNone && !(processes_[place].sample.key == sample.key)) {
-    if (!sample.alive && sample.key.start_ns < processes_[place].sample.key.start_ns) {
+  if (place != PlaceIndex::kNone && processes_[place].key != sample.key) {
+    if (!sample.alive && sample.key.start_ns < processes_[place].key.start_ns) {
       return;  // its successor is here already
     }
     remove(place);
@@ -155,20 +166,23 @@ void ProcessTracker::update_one(const ProcessSample& sample, std::int64_t now_ns
   const bool is_new = place == PlaceIndex::kNone;
   if (is_new) {
     // One row per pid: those of its former owners end.
-    drop_departed([&](const TrackedProcess& old) { return old.sample.key.pid == sample.key.pid; });
+    drop_departed([&](const auto& old) { return old->sample.key.pid == sample.key.pid; });
     place = static_cast<std::uint32_t>(processes_.size());
     by_pid_.insert(sample.key.pid, place);
-    TrackedProcess& process = processes_.emplace_back();
+    Row& row = processes_.emplace_back();
+    row.key.pid = sample.key.pid;
+    TrackedProcess& process = *row.process;
     process.sample.key.pid = sample.key.pid;
     process.id = next_id_++;
     process.first_pass = pass_;
     groups_.hold(process.group);
   }
-  TrackedProcess& process = processes_[place];
+  Row& row = processes_[place];
+  row.last_pass = pass_;
+  TrackedProcess& process = *row.process;
   const bool look_again = !is_new && sample.alive && is_due_again(process);
   if (!is_new && !look_again && sample.alive && sample == process.sample &&
-      process.scores.are_zero()) {
-    process.last_pass = pass_;  // idle, as most are
+      process.scores.are_zero()) {  // idle, as most are
     groups_.add_member(process.group, sample.gauges, now_ns);
     return;
   }
@@ -180,7 +194,6 @@ void ProcessTracker::update_one(const ProcessSample& sample, std::int64_t now_ns
       is_new ? ProcessSample{} : std::exchange(process.sample, ProcessSample{});
   process.sample = sample;
   carry_absent(process.sample.counters, before.counters);
-  process.last_pass = pass_;
   born_ += grown_by(sample.gauges[TaskGauge::kThreads], before.gauges[TaskGauge::kThreads]);
   if (is_news) {
     groups_.add_growth(process.group, before.counters, process.sample.counters);
@@ -190,7 +203,8 @@ void ProcessTracker::update_one(const ProcessSample& sample, std::int64_t now_ns
     score(process, before);
   }
   if (sample.alive) {
-    groups_.add_member(process.group, sample.gauges, now_ns);
+    settle(row);
+    groups_.add_member(row.group, row.gauges, now_ns);
   } else {
     remove(place);
   }
@@ -222,10 +236,10 @@ void ProcessTracker::assign(TrackedProcess& process, const ProcessSample& sample
 }
 
 void ProcessTracker::rebase() {
-  for (const TrackedProcess& process : processes_) {
-    groups_.release(process.group);
+  for (const Row& row : processes_) {
+    groups_.release(row.process->group);
   }
-  drop_departed([](const TrackedProcess&) { return true; });
+  drop_departed([](const auto&) { return true; });
   processes_.clear();
   by_pid_ = PlaceIndex();
   shown_.clear();
@@ -259,19 +273,19 @@ void ProcessTracker::score(TrackedProcess& process, const ProcessSample& before)
 
 // The last one takes its place. Who has series keeps them until TopProcesses lets it go.
 void ProcessTracker::remove(std::uint32_t at) {
-  TrackedProcess& process = processes_[at];
-  by_pid_.erase(process.sample.key.pid, at);
+  Row& row = processes_[at];
+  by_pid_.erase(row.key.pid, at);
   if (departed_.size() < kMaxDeparted &&
-      std::binary_search(shown_ids_.begin(), shown_ids_.end(), process.id)) {
-    process.sample.alive = false;
-    departed_.push_back(std::move(process));
+      std::binary_search(shown_ids_.begin(), shown_ids_.end(), row.process->id)) {
+    row.process->sample.alive = false;
+    departed_.push_back(std::move(row.process));
   } else {
-    groups_.release(process.group);
+    groups_.release(row.process->group);
   }
   const auto last = static_cast<std::uint32_t>(processes_.size() - 1);
   if (at != last) {
-    process = std::move(processes_.back());
-    by_pid_.move(process.sample.key.pid, last, at);
+    row = std::move(processes_.back());
+    by_pid_.move(row.key.pid, last, at);
   }
   processes_.pop_back();
 }
@@ -279,31 +293,27 @@ void ProcessTracker::remove(std::uint32_t at) {
 void ProcessTracker::choose_top(std::int64_t now_ns) {
   candidates_.clear();
   tsl::robin_map<std::uint64_t, const TrackedProcess*> by_id;
-  const auto offer = [&](const TrackedProcess& process, bool alive) {
-    const auto& rates = process.scores.per_second;
-    if (std::any_of(rates.begin(), rates.end(), [](float rate) { return rate != 0; }) ||
-        std::binary_search(shown_ids_.begin(), shown_ids_.end(), process.id)) {
-      const std::int64_t age_ns = now_ns - static_cast<std::int64_t>(process.sample.key.start_ns);
-      candidates_.push_back({process.id, &process.scores, alive, age_ns});
-      by_id.emplace(process.id, &process);
-    }
+  const auto is_shown = [&](std::uint64_t id) {
+    return std::binary_search(shown_ids_.begin(), shown_ids_.end(), id);
   };
-  for (const TrackedProcess& process : processes_) {
-    offer(process, true);
+  const auto offer = [&](const TrackedProcess& process, bool alive) {
+    const std::int64_t age_ns = now_ns - static_cast<std::int64_t>(process.sample.key.start_ns);
+    candidates_.push_back({process.id, &process.scores, alive, age_ns});
+    by_id.emplace(process.id, &process);
+  };
+  for (const Row& row : processes_) {
+    if (!row.is_quiet || is_shown(row.id)) {
+      offer(*row.process, true);
+    }
   }
-  for (const TrackedProcess& process : departed_) {
-    offer(process, false);
+  for (const auto& process : departed_) {
+    if (!process->scores.are_zero() || is_shown(process->id)) {
+      offer(*process, false);
+    }
   }
   shown_ids_ = top_.update(candidates_, now_ns);
   shown_.clear();
-  const auto is_shown = [&](const TrackedProcess& process) {
-    return std::binary_search(shown_ids_.begin(), shown_ids_.end(), process.id);
-  };
-  if (drop_departed([&](const TrackedProcess& process) { return !is_shown(process); }) != 0) {
-    for (const TrackedProcess& process : departed_) {
-      by_id.insert_or_assign(process.id, &process);
-    }
-  }
+  drop_departed([&](const auto& process) { return !is_shown(process->id); });
   for (const std::uint64_t id : shown_ids_) {
     if (const auto at = by_id.find(id); at != by_id.end()) {
       shown_.push_back(at->second);
@@ -312,19 +322,18 @@ void ProcessTracker::choose_top(std::int64_t now_ns) {
 }
 
 void ProcessTracker::for_each(const std::function<void(const TrackedProcess&)>& visit) const {
-  for (const TrackedProcess& process : processes_) {
-    visit(process);
+  for (const Row& row : processes_) {
+    visit(*row.process);
   }
 }
 
 const TrackedProcess* ProcessTracker::find(std::uint32_t pid) const {
   const std::uint32_t place = place_of(pid);
-  return place != PlaceIndex::kNone ? &processes_[place] : nullptr;
+  return place != PlaceIndex::kNone ? processes_[place].process.get() : nullptr;
 }
 
 std::uint32_t ProcessTracker::place_of(std::uint32_t pid) const {
-  return by_pid_.find(pid,
-                      [&](std::uint32_t place) { return processes_[place].sample.key.pid == pid; });
+  return by_pid_.find(pid, [&](std::uint32_t place) { return processes_[place].key.pid == pid; });
 }
 
 }  // namespace tidegauge

@@ -27,12 +27,11 @@ struct ProcessOwner {
 };
 
 struct TrackedProcess {
-  std::uint64_t last_pass = 0;
   std::uint32_t group = ProcessGroups::kOther;
   bool is_complete = true;  // see Classified
   bool overflowed = false;  // there was no room for its group: it is in "other"
   TopScores scores;
-  std::uint64_t id = 0;
+  std::uint64_t id = 0;  // unique for its whole life
   ProcessSample sample;  // the last one
   std::uint64_t first_pass = 0;
   std::shared_ptr<const ProcessOwner> owner;  // null: unknown
@@ -75,6 +74,20 @@ class ProcessTracker {
   [[nodiscard]] std::uint64_t overflows() const { return overflows_; }
 
  private:
+  // Every pass looks at all of these, a second after the last: few pages, one behind the other. What stands
+  // beside `process` is a copy of what is there, see settle().
+  struct Row {
+    ProcessKey key;
+    std::uint64_t last_pass = 0;
+    std::uint32_t group = ProcessGroups::kOther;
+    bool rests = false;     // it need not be looked at before its source has news of it
+    bool is_quiet = false;  // its scores are zero
+    TaskGauges gauges;
+    std::uint64_t id = 0;
+    std::unique_ptr<TrackedProcess> process = std::make_unique<TrackedProcess>();
+  };
+
+  static void settle(Row& row);
   void update_idle(const ProcessKey& key, std::int64_t now_ns, const Classify& classify);
   [[nodiscard]] std::uint32_t place_of(std::uint32_t pid) const;  // PlaceIndex::kNone: it has none
   [[nodiscard]] std::uint32_t expected_place_of(std::uint32_t pid);
@@ -90,10 +103,10 @@ class ProcessTracker {
 
   ProcessGroups groups_;
   TopProcesses top_;
-  std::vector<TrackedProcess> processes_;
+  std::vector<Row> processes_;
   PlaceIndex by_pid_;  // into it
   // Gone, with series until their hold is over.
-  std::vector<TrackedProcess> departed_;
+  std::vector<std::unique_ptr<TrackedProcess>> departed_;
   std::vector<TopProcesses::Candidate> candidates_;
   std::vector<std::uint64_t> shown_ids_;  // sorted
   std::vector<const TrackedProcess*> shown_;

@@ -54,8 +54,11 @@ void TaskMerge::begin() {
 // The last pass broke off: the next one tells all in full.
 void TaskMerge::forget_tasks() {
   for (Process& process : processes_) {
-    process.lives = {};
-    process.base_pass += process.base_pass == pass_ ? 1 : 0;  // is asked for once
+    process.details->lives = {};
+    process.lone = false;
+    if (process.details->base_pass == pass_) {
+      ++process.details->base_pass;  // is asked for once
+    }
   }
   tasks_.clear();
   owns_.clear();
@@ -127,7 +130,8 @@ bool TaskMerge::add_same(const tg_same_record& record) {
   }
   if (task_state_letter(record.state) == 'D') {
     const Process& process = find_or_add(task->process);
-    add_stuck(task->process, task->tid, task->own != kLone ? owns_[task->own] : process.lives.sum);
+    add_stuck(task->process, task->tid,
+              task->own != kLone ? owns_[task->own] : process.details->lives.sum);
   }
   ++threads_;
   tasks_.push_back(*task);
@@ -161,7 +165,7 @@ bool TaskMerge::add_full(const tg_leader_record& record, bool leads, const tg_ta
   if (leads) {
     add_leader(process, record, base);
   }
-  process.delays |= thread.flags & TG_DELAYS;
+  process.delays = process.delays || (thread.flags & TG_DELAYS) != 0;
   process.has_news = true;
   if (task_state_letter(thread.state) == 'D') {
     add_stuck(thread.process, thread.tid, thread.own);
@@ -188,8 +192,8 @@ bool TaskMerge::add_full(const tg_leader_record& record, bool leads, const tg_ta
 // A process's only task, if that is its leader, has no counters beside those of its process. They are set
 // apart when another joins it; here it learns their place.
 void TaskMerge::settle_own(Process& process, Remembered& task) {
-  if (task.own == kLone && !process.lives.lone) {
-    task.own = std::exchange(process.lives.apart, kLone);
+  if (task.own == kLone && !process.lone) {
+    task.own = std::exchange(process.details->lives.apart, kLone);
   }
 }
 
@@ -205,13 +209,14 @@ std::uint32_t TaskMerge::new_own(const tg_task_counters& own) {
 }
 
 std::uint32_t TaskMerge::add_live(Process& process, const tg_task_counters& own, bool leads) {
-  Lives& lives = process.lives;
+  Lives& lives = process.details->lives;
   if (lives.tasks++ == 0 && leads) {
     lives.sum = own;
-    lives.lone = true;
+    process.lone = true;
     return kLone;
   }
-  if (std::exchange(lives.lone, false)) {
+  if (process.lone) {
+    process.lone = false;
     lives.apart = new_own(lives.sum);
   }
   add(lives.sum, own);
@@ -220,21 +225,22 @@ std::uint32_t TaskMerge::add_live(Process& process, const tg_task_counters& own,
 
 void TaskMerge::change_live(Process& process, std::uint32_t place, const tg_task_counters& own) {
   if (place == kLone) {
-    process.lives.sum = own;
+    process.details->lives.sum = own;
     return;
   }
-  subtract(process.lives.sum, owns_[place]);
-  add(process.lives.sum, own);
+  subtract(process.details->lives.sum, owns_[place]);
+  add(process.details->lives.sum, own);
   owns_[place] = own;
 }
 
 void TaskMerge::remove_live(Process& process, std::uint32_t place) {
   if (place == kLone) {
-    process.lives = {};
+    process.details->lives = {};
+    process.lone = false;
     return;
   }
-  --process.lives.tasks;
-  subtract(process.lives.sum, owns_[place]);
+  --process.details->lives.tasks;
+  subtract(process.details->lives.sum, owns_[place]);
   free_owns_.push_back(place);
 }
 
@@ -282,10 +288,11 @@ TaskMerge::Process& TaskMerge::find_or_add(const tg_process_key& key) {
 }
 
 tg_task_counters TaskMerge::sum_of(const Process& process) const {
-  tg_task_counters sum = process.settled != nullptr ? *process.settled : tg_task_counters{};
+  tg_task_counters sum =
+      process.details->settled != nullptr ? *process.details->settled : tg_task_counters{};
   // Of one that is gone nobody lives, even if the mark of a task that hangs on its way out was forgotten.
   if (!process.gone) {
-    add(sum, process.lives.sum);
+    add(sum, process.details->lives.sum);
   }
   return sum;
 }
@@ -295,16 +302,17 @@ TaskMerge::Process TaskMerge::detach(Process& process) {
   Process successor;
   successor.key = process.key;
   successor.seen_pass = process.seen_pass;
-  successor.lives = std::exchange(process.lives, {});
+  successor.details->lives = std::exchange(process.details->lives, {});
+  successor.lone = std::exchange(process.lone, false);
   return std::exchange(process, std::move(successor));
 }
 
 void TaskMerge::settle(Process& process, const tg_task_counters& ended) {
   constexpr tg_task_counters kNothing{};
-  if (process.settled != nullptr) {
-    add(*process.settled, ended);
+  if (process.details->settled != nullptr) {
+    add(*process.details->settled, ended);
   } else if (std::memcmp(&ended, &kNothing, sizeof(ended)) != 0) {
-    process.settled = std::make_unique<tg_task_counters>(ended);
+    process.details->settled = std::make_unique<tg_task_counters>(ended);
   }
 }
 
@@ -314,7 +322,7 @@ void TaskMerge::replace(Process& process) { replaced_.push_back(detach(process))
 void TaskMerge::add_base(Process& process, const tg_leader_record& record,
                          const tg_task_counters& base) const {
   settle(process, base);
-  process.base_pass = pass_;
+  process.details->base_pass = pass_;
   if ((record.thread.flags & TG_ACCOUNTED) != 0) {  // before anybody was there to account for it
     settle(process, record.thread.own);
     process.gone = record.threads <= 1;
@@ -329,7 +337,7 @@ void TaskMerge::add_leader(Process& process, const tg_leader_record& record,
   if (base != nullptr && !process.known) {
     add_base(process, record, *base);
   }
-  ProcessSample& sample = process.sample;
+  ProcessSample& sample = process.details->sample;
   process.seen_pass = pass_;
   process.known = true;
   sample.key = {.pid = record.thread.tid, .start_ns = record.start_ns};
@@ -381,14 +389,14 @@ void TaskMerge::add_exit(const tg_process_key& key, const tg_exit& told, TaskPas
     Process& process = processes_[place];
     process.has_news = true;
     if (process.known) {
-      settle(process, process.base_pass == pass_ ? not_in_base(ended.sum) : ended.sum);
+      settle(process, process.details->base_pass == pass_ ? not_in_base(ended.sum) : ended.sum);
       if (ended.processes != 0) {
         process.gone = true;
         // As it was in the end: it may have called exec since it was seen.
-        std::memcpy(process.sample.comm.bytes.data(), ended.comm, sizeof(ended.comm));
-        process.sample.comm.bytes.back() = '\0';
-        process.sample.uid = ended.uid;
-        process.sample.cgroup_key = ended.cgroup_key;
+        std::memcpy(process.details->sample.comm.bytes.data(), ended.comm, sizeof(ended.comm));
+        process.details->sample.comm.bytes.back() = '\0';
+        process.details->sample.uid = ended.uid;
+        process.details->sample.cgroup_key = ended.cgroup_key;
       }
       return;
     }
@@ -411,7 +419,7 @@ void TaskMerge::publish_stuck(TaskPass& out) const {
       continue;
     }
     StuckThread& thread = out.stuck.emplace_back(stuck.thread);
-    const ProcessSample& sample = process.sample;
+    const ProcessSample& sample = process.details->sample;
     thread.process = sample.key;
     if (thread.tid == sample.key.pid) {
       thread.comm = sample.comm;
@@ -436,10 +444,10 @@ void TaskMerge::publish_end(Process& process, TaskPass& out) {
   if (!process.known) {
     return;
   }
-  publish(process.sample.counters, sum_of(process), features_, process.delays != 0);
-  process.sample.alive = false;
-  process.sample.gauges = {};
-  out.processes.push_back(process.sample);
+  publish(process.details->sample.counters, sum_of(process), features_, process.delays);
+  process.details->sample.alive = false;
+  process.details->sample.gauges = {};
+  out.processes.push_back(process.details->sample);
   lost_exits_ += process.gone ? 0 : 1;
 }
 
@@ -451,7 +459,7 @@ void TaskMerge::adopt_leaderless() {
       continue;
     }
     Process& process = processes_[place];
-    if (!process.known && process.lives.tasks != 0) {
+    if (!process.known && process.details->lives.tasks != 0) {
       add_leader(process, record, nullptr);
       --unlisted_zombies_;
     }
@@ -459,22 +467,23 @@ void TaskMerge::adopt_leaderless() {
 }
 
 void TaskMerge::publish_one(Process& process, TaskPass& out) {
-  const bool has_delays = process.delays != 0 && (features_ & TG_FEATURE_DELAYS) != 0;
+  const bool has_delays = process.delays && (features_ & TG_FEATURE_DELAYS) != 0;
   without_delays_ += has_delays ? 0 : 1;
   if (out.idle_by_key && !process.has_news && has_delays == process.has_delays) {
     out.idle.push_back({.pid = process.pid, .start_ns = process.start_ns});
     return;
   }
   if (process.has_news || has_delays) {
-    publish(process.sample.counters, sum_of(process), features_, has_delays);
+    publish(process.details->sample.counters, sum_of(process), features_, has_delays);
   }
   if (!has_delays) {
-    process.sample.counters.has &= ~(1U << static_cast<unsigned>(TaskCounter::kBlockDelayNs));
+    process.details->sample.counters.has &=
+        ~(1U << static_cast<unsigned>(TaskCounter::kBlockDelayNs));
   }
   process.has_news = false;
   process.has_delays = has_delays;
-  process.sample.alive = true;
-  out.processes.push_back(process.sample);
+  process.details->sample.alive = true;
+  out.processes.push_back(process.details->sample);
 }
 
 // After a crowd of threads has left.
@@ -495,7 +504,7 @@ void TaskMerge::trim_owns() {
     move(task.own);
   }
   for (Process& process : processes_) {
-    move(process.lives.apart);
+    move(process.details->lives.apart);
   }
   owns_ = std::move(kept);
   free_owns_ = std::vector<std::uint32_t>();  // {} would keep the memory
@@ -517,7 +526,7 @@ void TaskMerge::finish(TaskPass& out) {
     Process& process = processes_[i];
     const bool seen = process.seen_pass == pass_;
     if (!seen && (process.gone || process.seen_pass + kLingerPasses <= pass_)) {
-      if (process.lives.tasks == 0) {
+      if (process.details->lives.tasks == 0) {
         publish_end(process, out);
         erase(i);
         continue;

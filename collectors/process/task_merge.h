@@ -39,30 +39,34 @@ class TaskMerge {
   [[nodiscard]] std::uint64_t without_delays() const { return without_delays_; }
 
  private:
-  // What a process that has not run needs stands in its first cache line.
   static constexpr std::uint32_t kLone = 0xFFFFFFFF;
   // A process's live threads.
   struct Lives {
     std::uint32_t tasks = 0;
     std::uint32_t apart = kLone;  // place of what its leader had when it ceased to be `lone`
-    bool lone = false;            // there is only the leader: its own are `sum`
     tg_task_counters sum{};
   };
-  struct alignas(64) Process {
-    tg_process_key key{};
-    std::uint64_t seen_pass = 0;  // its leader was
-    std::uint64_t start_ns = 0;   // as in the sample
-    std::uint32_t pid = 0;        // as in the sample
-    std::uint32_t delays = 0;     // TG_DELAYS of any thread, ever
-    bool known = false;           // a leader's record has filled the sample
-    bool gone = false;            // its last thread has ended
-    bool has_news = false;        // since it was published
-    bool has_delays = false;      // was published with them
+  // What one that has not run needs no look at.
+  struct Details {
     Lives lives;
     std::uint64_t base_pass = 0;  // in which `settled` began
     // Of ended threads. Null: nothing, as most have it.
     std::unique_ptr<tg_task_counters> settled;
     ProcessSample sample;  // as last published
+  };
+  // Every pass looks at all of these, a second after the last: few pages, one behind the other.
+  struct Process {
+    tg_process_key key{};
+    std::uint64_t seen_pass = 0;  // its leader was
+    std::uint64_t start_ns = 0;   // as in the sample
+    std::uint32_t pid = 0;        // as in the sample
+    bool lone = false;            // there is only the leader: its own counters are `lives.sum`
+    bool known = false;           // a leader's record has filled the sample
+    bool gone = false;            // its last thread has ended
+    bool delays = false;          // TG_DELAYS of any thread, ever
+    bool has_news = false;        // since it was published
+    bool has_delays = false;      // was published with them
+    std::unique_ptr<Details> details = std::make_unique<Details>();
   };
   struct KeyHash {
     std::size_t operator()(const tg_process_key& key) const {
