@@ -184,12 +184,20 @@ class LifeTest(DaemonTestCase):
 
     def test_ticks_are_on_time(self):
         daemon = self.start("--tick=200ms")
-        begin, before = time.monotonic(), daemon.value("tidegauge_ticks_total")
+        # A scrape shows a tick from between its beginning and its end, and that may have been a tick ago.
+        earliest = time.monotonic()
+        before = daemon.scrape()
+        latest = time.monotonic()
         time.sleep(2)
+        least = (time.monotonic() - latest) / 0.2 - 1.5
         after = daemon.scrape()
-        expected = (time.monotonic() - begin) / 0.2
-        self.assertAlmostEqual(sample(after, "tidegauge_ticks_total") - before, expected, delta=1.5)
-        self.assertEqual(sample(after, "tidegauge_ticks_skipped_total"), 0)
+        most = (time.monotonic() - earliest) / 0.2 + 1.5
+        ticks, skipped = (sample(after, name) - sample(before, name)
+                          for name in ("tidegauge_ticks_total", "tidegauge_ticks_skipped_total"))
+        self.assertLessEqual(ticks, most)
+        if scaled(1) == 1:  # built to find errors it may need more than a tick for a tick
+            self.assertEqual(skipped, 0)
+        self.assertGreaterEqual(ticks + skipped, least)
         self.assertEqual(sample(after, "tidegauge_exposition_suppressed_series"), 0, "series or families that collide")
 
     def test_terminates_within_a_second(self):
@@ -553,9 +561,9 @@ class ReloadTest(DaemonTestCase):
         """No scrape fails, loses a family or sees a counter go back."""
         daemon = self.start(config=self.GOOD)
         before = daemon.scrape()
-        faults, counts, stop = [], [], threading.Event()
+        faults, counts, stop = [], [0] * 3, threading.Event()
 
-        def hammer():
+        def hammer(number):
             last, count = before, 0
             while not stop.is_set():
                 try:
@@ -568,8 +576,8 @@ class ReloadTest(DaemonTestCase):
                 if gone:
                     faults.append(f"families gone: {sorted(gone)}")
                 last, count = families, count + 1
-            counts.append(count)
-        threads = [threading.Thread(target=hammer) for _ in range(3)]
+                counts[number] = count
+        threads = [threading.Thread(target=hammer, args=(number,)) for number in range(3)]
         for thread in threads:
             thread.start()
         try:
@@ -579,13 +587,12 @@ class ReloadTest(DaemonTestCase):
                 daemon.signal(signal.SIGHUP)
                 daemon.wait_log("configuration reloaded", count=count)
             time.sleep(1.2)
+            wait_until(lambda: faults or min(counts) > 5, 10, "scrapes of each")
         finally:
             stop.set()
             for thread in threads:
                 thread.join()
         self.assertEqual(faults[:20], [])
-        self.assertEqual(len(counts), 3)
-        self.assertGreater(min(counts), 5)
         after = daemon.scrape()
         self.assertEqual(harness.decreased_counters(before, after), [])
         self.assertGreater(sample(after, "tidegauge_ticks_total"), sample(before, "tidegauge_ticks_total"))
