@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "collectors/process/process_tracker.h"
 
+#include <malloc.h>
 #include <tsl/robin_map.h>
 
 #include <algorithm>
@@ -95,6 +96,7 @@ void ProcessTracker::update(const TaskPass& pass, std::int64_t now_ns, const Cla
   }
   if (give_back_spare(processes_)) {
     by_pid_.trim();
+    ::malloc_trim(0);  // what the rows pointed to, and those of the sources
   }
   choose_top(now_ns);
 }

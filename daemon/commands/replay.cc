@@ -27,7 +27,7 @@ int print_recording(replay::RecordingWalk& walk, const RecordingOptions& options
   replay::ReplayHeuristics heuristics;
   heuristics.warm_up(options.file, walk);
   while (const SnapshotPtr recorded = walk.next()) {
-    const SnapshotPtr snapshot = heuristics.apply(recorded, walk.checkpoint());
+    const SnapshotPtr snapshot = heuristics.apply(recorded, walk.checkpoint(), walk.history());
     const bool wanted = output.write("# tick " + replay::time_text(snapshot->realtime_ns) +
                                      " sequence " + std::to_string(snapshot->sequence) + "\n") &&
                         output.write(*exposition.body(snapshot, walk.node_families()));
@@ -88,7 +88,7 @@ class Turns {
     if (!snapshot) {
       return {};
     }
-    snapshot = heuristics_.apply(snapshot, walk_.checkpoint());
+    snapshot = heuristics_.apply(snapshot, walk_.checkpoint(), walk_.history());
     return {std::move(snapshot), walk_.node_families(), heuristics_.report()};
   }
   std::int64_t due_ns(const Snapshot& snapshot, std::int64_t now_ns) {

@@ -103,7 +103,7 @@ int look_at_recording(const CommandLine& command_line) {
   std::int64_t first_realtime_ns = 0;
   while (const SnapshotPtr snapshot = walk->next()) {
     first_realtime_ns = walk->snapshots() == 1 ? snapshot->realtime_ns : first_realtime_ns;
-    heuristics.apply(snapshot, walk->checkpoint());
+    heuristics.apply(snapshot, walk->checkpoint(), walk->history());
     found.look(*heuristics.report());
   }
   if (walk->snapshots() == 0) {

@@ -148,6 +148,16 @@ bool Heuristics::load(std::string_view state) {
   return true;
 }
 
+std::string Heuristics::save_history(std::int64_t begin_ns, std::int64_t until_ns) const {
+  const std::lock_guard lock(update_mutex_);
+  return scene_.save_history(begin_ns, until_ns);
+}
+
+bool Heuristics::load_history(std::string_view history) {
+  const std::lock_guard lock(update_mutex_);
+  return scene_.load_history(history, loaded_boottime_ns_);
+}
+
 void Heuristics::make_report(const Snapshot& snapshot, std::vector<Request> requests) {
   auto report = std::make_shared<Report>();
   report->boottime_ns = scene_.boottime_ns();

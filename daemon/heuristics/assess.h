@@ -61,11 +61,17 @@ class Heuristics {
   std::shared_ptr<const Section> update(const Snapshot& snapshot);
 
   // Bytes from which a later one goes on: what verdicts there are, since when, how often they began, and the memory
-  // model. Not the history that they were found in. Bounded. Any thread.
+  // model. Not the history that they were found in: see save_history(). Bounded. Any thread.
   [[nodiscard]] std::string save() const;
   // False, and nothing changes, where they are not what save() made. Until a Snapshot is newer than they are, update()
   // leaves the verdicts as loaded: the recorder saves them a few Snapshots late. Not during update().
   bool load(std::string_view state);
+  // What was remembered when a recording began that begins at `begin_ns`, up to `until_ns` (boot times), as far as it is
+  // still known; "" when nothing was. Bounded. Any thread.
+  [[nodiscard]] std::string save_history(std::int64_t begin_ns, std::int64_t until_ns) const;
+  // After load(), up to whose time it counts, and before any update(). False, and nothing changes, where it is not what
+  // save_history() made. Not during update().
+  bool load_history(std::string_view history);
   // Boot time of the Snapshot behind which the loaded bytes were saved; 0 without them.
   [[nodiscard]] std::int64_t loaded_boottime_ns() const { return loaded_boottime_ns_; }
 

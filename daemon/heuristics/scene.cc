@@ -16,7 +16,6 @@ constexpr std::size_t kMaxSubjects = 4096;  // of a kind
 constexpr std::size_t kMaxTracks = 480;
 // More than any counter of 64 bits says; a damaged or forged recording may. Sums and products of such stay finite.
 constexpr double kGreatest = 1e21;
-constexpr std::size_t kMaxMinuteTracks = 192;
 constexpr double kIdleSeconds = 60;  // a track that was 0 for so long gives its place up
 // Memory of which the days are remembered is at least this share of all.
 constexpr double kLargeShare = 0.005;
@@ -160,32 +159,49 @@ Subject* Scene::subject_of(Kind kind, const Shape& shape, std::size_t row,
   if (kind == Kind::kHost) {
     return host_;
   }
-  const auto names = kind_labels(kind);
   std::string key;
-  for (const std::string_view name : names) {
+  for (const std::string_view name : kind_labels(kind)) {
     key += label_of(shape, row, column, name);
     key += kBetween;
   }
+  const KindState& state = kinds_[index_of(kind)];
+  if (const auto at = state.by_key.find(key); at != state.by_key.end()) {
+    return at->second.get();
+  }
+  std::vector<std::string> labels;
+  for (const std::string_view name : kind_labels(kind)) {
+    labels.emplace_back(label_of(shape, row, column, name));
+  }
+  return subject_of(kind, std::move(labels));
+}
+
+Subject* Scene::subject_of(Kind kind, std::vector<std::string> labels) {
+  if (kind == Kind::kHost) {
+    return host_;
+  }
+  std::string key;
+  for (const std::string& label : labels) {
+    key += label;
+    key += kBetween;
+  }
   KindState& state = kinds_[index_of(kind)];
-  auto at = state.by_key.find(key);
-  if (at == state.by_key.end()) {
+  std::unique_ptr<Subject>& subject = state.by_key[key];
+  if (subject == nullptr) {
     if (state.list.size() >= kMaxSubjects) {
+      state.by_key.erase(key);
       return nullptr;
     }
-    auto subject = std::make_unique<Subject>();
+    subject = std::make_unique<Subject>();
     subject->kind = kind;
-    for (const std::string_view name : names) {
-      subject->labels.emplace_back(label_of(shape, row, column, name));
-    }
+    subject->labels = std::move(labels);
     subject->values.assign(signal_count(kind), kUnknown);
     subject->tracks.resize(signal_count(kind));
     subject->minutes.resize(signal_count(kind));
     subject->first_seen_ns = boottime_ns_;
     subject->last_seen_ns = boottime_ns_;
     state.list.push_back(subject.get());
-    at = state.by_key.emplace(std::move(key), std::move(subject)).first;
   }
-  return at->second.get();
+  return subject.get();
 }
 
 void Scene::map_buckets(Reader& reader, const Shape& shape, std::size_t row, const Reader& before,
@@ -337,6 +353,7 @@ void Scene::read(Source& source, const std::shared_ptr<const Section>& section) 
   const double elapsed_seconds =
       source.read_ns == 0 ? 0 : static_cast<double>(read_ns - source.read_ns) / kNsPerSecond;
   const bool has_elapsed = elapsed_seconds > 0;
+  const bool is_resumed = source.read_ns == 0 && resumed_ns_ != 0;
   const double fade = has_elapsed ? std::exp(-elapsed_seconds / kHistogramSeconds) : 1;
   source.readers.resize(section->tables.size());
   for (std::size_t i = 0; i < section->tables.size(); ++i) {
@@ -357,10 +374,15 @@ void Scene::read(Source& source, const std::shared_ptr<const Section>& section) 
                                                     : kUnknown;
         cell.previous = raw;
       }
+      double& out = cell.subject->values[cell.signal];
+      // Of a slow collector a loaded memory has the rate that stands until its next run.
+      if (is_resumed && cell.is_rate && !is_known(out)) {
+        const Track* const track = cell.subject->tracks[cell.signal].get();
+        value = track != nullptr ? track->at(axis_, 0) : kUnknown;
+      }
       if (!(std::abs(value) <= kGreatest)) {
         continue;
       }
-      double& out = cell.subject->values[cell.signal];
       if (is_known(out)) {
         out += value;
       } else {
@@ -406,10 +428,20 @@ double Scene::observed_seconds() const {
 
 bool Scene::update(const Snapshot& snapshot) {
   if (!axis_.add(snapshot.boottime_ns)) {
+    if (snapshot.boottime_ns <= resumed_ns_) {
+      read_all(snapshot);
+    }
     return false;
   }
   boottime_ns_ = snapshot.boottime_ns;
   realtime_ns_ = snapshot.realtime_ns;
+  read_all(snapshot);
+  keep();
+  forget_subjects();
+  return true;
+}
+
+void Scene::read_all(const Snapshot& snapshot) {
   for (auto& [name, source] : sources_) {
     if (snapshot.find(name) == nullptr) {
       read(source, nullptr);
@@ -423,9 +455,6 @@ bool Scene::update(const Snapshot& snapshot) {
     }
     read(at->second, entry.section);
   }
-  keep();
-  forget_subjects();
-  return true;
 }
 
 // A place for one more track: that of the one which has been 0 for longest.

@@ -54,6 +54,13 @@ class Scene {
   // False, and nothing changes, when it is not newer than the one before.
   bool update(const Snapshot& snapshot);
 
+  // What is remembered up to `until_ns`, for a recording that begins at `begin_ns` or a little later; "" when nothing is
+  // older than that. Bounded.
+  [[nodiscard]] std::string save_history(std::int64_t begin_ns, std::int64_t until_ns) const;
+  // Makes it what is remembered, but for what is later than `until_ns`. False, and nothing changes, where it is not what
+  // save_history() gives. Until Snapshots are newer than that they only say from what counters grow.
+  bool load_history(std::string_view in, std::int64_t until_ns);
+
   [[nodiscard]] std::int64_t boottime_ns() const { return boottime_ns_; }
   [[nodiscard]] std::int64_t realtime_ns() const { return realtime_ns_; }
   [[nodiscard]] const TimeAxis& axis() const { return axis_; }
@@ -151,7 +158,25 @@ class Scene {
     std::unordered_map<std::string, std::unique_ptr<Subject>> by_key;
   };
 
+  static constexpr std::size_t kMaxMinuteTracks = 192;
+  // A track, and a value for each tick of its history.
+  struct LoadedTrack {
+    Track* track = nullptr;
+    std::vector<float> values;
+  };
+
   Subject* subject_of(Kind kind, const Shape& shape, std::size_t row, const ColumnInfo& column);
+  // Null when there are too many.
+  Subject* subject_of(Kind kind, std::vector<std::string> labels);
+  void read_all(const Snapshot& snapshot);
+  void save_subject(const Subject& subject, std::size_t newest, std::int64_t until_ns,
+                    std::string& out) const;
+  bool take_history(std::string_view in, std::int64_t until_ns);
+  bool take_subject(std::string_view& in, std::size_t ticks, std::int64_t until_ns,
+                    std::vector<LoadedTrack>& out);
+  bool take_tracks(std::string_view& in, Subject& subject, std::size_t ticks,
+                   std::vector<LoadedTrack>& out);
+  bool take_minute_tracks(std::string_view& in, Subject& subject, std::int64_t until_ns);
   void read(Source& source, const std::shared_ptr<const Section>& section);
   void map_table(Source& source, Reader& reader, const Table& table);
   void map_buckets(Reader& reader, const Shape& shape, std::size_t row, const Reader& before,
@@ -170,7 +195,8 @@ class Scene {
   std::map<std::string, Source, std::less<>> sources_;    // by collector
   std::vector<std::pair<Subject*, std::uint16_t>> kept_;  // tracks of all but the host
   std::size_t minute_tracks_ = 0;
-  bool is_full_ = false;  // nothing kept can go, as found in this tick
+  std::int64_t resumed_ns_ = 0;  // up to when load_history() gave it its memory; 0: it did not
+  bool is_full_ = false;         // nothing kept can go, as found in this tick
   std::uint64_t refused_ = 0;
 };
 

@@ -1650,6 +1650,25 @@ const SignalInfo& info_of(Signal signal) { return kInfos[index_of(signal)]; }
 
 std::span<const SignalInfo> all_signals() { return kInfos; }
 
+bool keeps_seconds(Kind kind, std::size_t place) {
+  const Keep keep = kInfos[first_signal(kind) + place].keep;
+  return keep == Keep::kSeconds || keep == Keep::kBoth;
+}
+
+bool keeps_minutes(Kind kind, std::size_t place) {
+  const Keep keep = kInfos[first_signal(kind) + place].keep;
+  return keep == Keep::kMinutes || keep == Keep::kBoth;
+}
+
+std::optional<std::size_t> place_of(Kind kind, std::string_view name) {
+  for (std::size_t place = 0; place < signal_count(kind); ++place) {
+    if (kInfos[first_signal(kind) + place].name == name) {
+      return place;
+    }
+  }
+  return std::nullopt;
+}
+
 std::size_t first_signal(Kind kind) { return kRanges[index_of(kind)].first; }
 
 std::size_t signal_count(Kind kind) { return kRanges[index_of(kind)].count; }

@@ -7,6 +7,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 
@@ -294,6 +295,11 @@ std::span<const SignalInfo> all_signals();
 // Those of a kind, as [first, first + count).
 std::size_t first_signal(Kind kind);
 std::size_t signal_count(Kind kind);
+// Whether that one of a kind, by its place among them, is kept tick by tick, or minute by minute.
+bool keeps_seconds(Kind kind, std::size_t place);
+bool keeps_minutes(Kind kind, std::size_t place);
+// Its place by its name; none when this build has no such.
+std::optional<std::size_t> place_of(Kind kind, std::string_view name);
 constexpr std::size_t index_of(Signal signal) { return static_cast<std::size_t>(signal); }
 constexpr std::size_t index_of(Kind kind) { return static_cast<std::size_t>(kind); }
 

@@ -24,7 +24,7 @@ inline constexpr std::size_t kMagicBytes = 4;  // with which a chunk begins
 // A version that changes this cannot be read by builds of another.
 inline constexpr std::uint16_t kFormatMajor = 1;
 // What one adds is skipped by those that do not know it.
-inline constexpr std::uint16_t kFormatMinor = 0;
+inline constexpr std::uint16_t kFormatMinor = 1;
 // Larger ones are not written, and refused when read: what a hostile file can make us allocate.
 inline constexpr std::size_t kMaxPlainBytes = std::size_t{16} << 20U;
 inline constexpr std::size_t kMaxStoredBytes = kMaxPlainBytes + (std::size_t{1} << 16U);
@@ -32,6 +32,7 @@ inline constexpr std::size_t kMaxStoredBytes = kMaxPlainBytes + (std::size_t{1} 
 enum class ChunkKind : std::uint8_t {
   kSnapshots = 1,  // a checkpoint, then Snapshots: see snapshot_encoder.h
   kRawFiles = 2,   // texts of kernel files at one moment: see raw_files.h
+  kHistory = 4,    // what heuristics remembered where the next kSnapshots begins: opaque here
   kEnd = 3,        // nothing follows; without it a file is torn
 };
 

@@ -36,8 +36,12 @@ std::string drop_oldest(std::vector<ChunkPtr>& chunks, std::uint64_t max_bytes) 
   }
   const std::int64_t end_ns =
       first == chunks.end() ? chunks.back()->last_boottime_ns : (*first)->first_boottime_ns;
-  const std::string span = span_text(end_ns - chunks.front()->first_boottime_ns);
+  const std::int64_t span_ns = end_ns - chunks.front()->first_boottime_ns;
   chunks.erase(chunks.begin(), first);
+  if (span_ns == 0) {  // of the ring nothing
+    return "what was known before does not fit into recorder.max_disk";
+  }
+  const std::string span = span_text(span_ns);
   return "the oldest " + span + " do not fit into recorder.max_disk";
 }
 

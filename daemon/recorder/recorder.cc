@@ -24,8 +24,10 @@ std::int64_t thread_cpu_ns() {
 }  // namespace
 
 Recorder::Recorder(RecorderOptions options, std::function<Checkpoint()> checkpoint,
-                   IncidentWriter::RawReader raw, IncidentWriter::EventHandler report)
+                   IncidentWriter::RawReader raw, IncidentWriter::EventHandler report,
+                   History history)
     : options_(std::move(options)),
+      history_(std::move(history)),
       ring_(options_.ring, std::move(checkpoint)),
       writer_(options_.incidents, std::move(raw), std::move(report)) {}
 
@@ -85,6 +87,34 @@ bool Recorder::still_recording() {
   return is_recording_;
 }
 
+// The ring, and in front of it what was known before it begins. The state that its first chunk carries was made a few
+// Snapshots after the chunk's first.
+std::vector<ChunkPtr> Recorder::all_there_is() const {
+  std::vector<ChunkPtr> out = ring_.chunks();
+  if (!history_ || out.empty()) {
+    return out;
+  }
+  const Chunk& first = *out.front();
+  const std::int64_t begin_ns = first.first_boottime_ns;
+  const std::string plain =
+      history_(begin_ns, out[std::min<std::size_t>(out.size() - 1, 1)]->last_boottime_ns);
+  if (plain.empty() || plain.size() > kMaxPlainBytes) {
+    return out;
+  }
+  Chunk chunk{.info = {.kind = ChunkKind::kHistory,
+                       .count = 1,
+                       .first_realtime_ns = first.info.first_realtime_ns,
+                       .last_realtime_ns = first.info.first_realtime_ns},
+              .bytes = {},
+              .first_boottime_ns = begin_ns,
+              .last_boottime_ns = begin_ns};
+  ChunkCompressor compressor(options_.ring.level);
+  compressor.add(plain);
+  chunk.bytes = compressor.finish(chunk.info);
+  out.insert(out.begin(), std::make_shared<const Chunk>(std::move(chunk)));
+  return out;
+}
+
 Result<Triggered> Recorder::trigger(std::string_view reason, bool is_cheap) {
   const std::lock_guard lock(mutex_);
   if (is_stopped_) {
@@ -102,7 +132,7 @@ Result<Triggered> Recorder::trigger(std::string_view reason, bool is_cheap) {
   }
   record_waiting();
   ring_.seal();
-  auto file = writer_.begin(last_->realtime_ns, reason, ring_.chunks(), is_cheap);
+  auto file = writer_.begin(last_->realtime_ns, reason, all_there_is(), is_cheap);
   if (!file) {
     return tl::make_unexpected(file.error());
   }

@@ -47,10 +47,14 @@ struct Triggered {
 
 class Recorder {
  public:
-  // `checkpoint` is called under the recorder's lock, on the tick thread or that of a trigger; `raw` and `report` on a thread of the writer's,
+  // What heuristics remembered where a recording begins that begins at that boot time, up to a later one; "" for nothing.
+  using History = std::function<std::string(std::int64_t begin_ns, std::int64_t until_ns)>;
+
+  // `checkpoint` and `history`, which may be null, are called under the recorder's lock, on the tick thread or that of a trigger; `raw` and `report` on a thread of the writer's,
   // which may outlive this.
   Recorder(RecorderOptions options, std::function<Checkpoint()> checkpoint,
-           IncidentWriter::RawReader raw, IncidentWriter::EventHandler report);
+           IncidentWriter::RawReader raw, IncidentWriter::EventHandler report,
+           History history = {});
 
   // Tick thread. While nothing happens, only every few Snapshots go into the ring.
   void on_snapshot(const SnapshotPtr& snapshot);
@@ -66,10 +70,12 @@ class Recorder {
  private:
   [[nodiscard]] bool still_recording();
   ChunkPtr record_waiting();
+  [[nodiscard]] std::vector<ChunkPtr> all_there_is() const;
   void begin_if_triggered(std::int64_t boottime_ns);
 
   const RecorderOptions options_;
   mutable std::mutex mutex_;  // of all below
+  const History history_;
   Ring ring_;
   IncidentWriter writer_;
   std::vector<SnapshotPtr> waiting_;

@@ -146,6 +146,10 @@ std::optional<RecordingReader::Item> RecordingReader::read_chunk(const Found& ch
   switch (chunk.header.info.kind) {
     case ChunkKind::kSnapshots:
       decoder_.emplace(plain_);
+      history_ = std::exchange(next_history_, {});
+      return std::nullopt;
+    case ChunkKind::kHistory:
+      next_history_ = plain_;
       return std::nullopt;
     case ChunkKind::kRawFiles: {
       auto files = decode_raw_files(plain_);
@@ -196,6 +200,7 @@ std::optional<RecordingReader::Item> RecordingReader::next() {
     if (chunk->header.info.kind == ChunkKind::kSnapshots &&
         chunk->header.info.last_realtime_ns < skip_before_ns_) {
       offset_ = chunk->offset + kChunkHeaderBytes + chunk->header.stored_bytes;
+      next_history_.clear();
       continue;
     }
     if (auto item = read_chunk(*chunk)) {
@@ -215,6 +220,8 @@ void RecordingReader::rewind() {
   is_lost_ = false;
   pending_.reset();
   decoder_.reset();
+  next_history_.clear();
+  history_.clear();
 }
 
 RecordingSummary RecordingReader::summarize(bool check) const {

@@ -56,6 +56,9 @@ class RecordingReader {
   std::optional<Item> next();
   // With which the chunk of the last Snapshot began.
   [[nodiscard]] const Checkpoint& checkpoint() const;
+  // What heuristics had remembered where the chunk of the last Snapshot began: opaque, of the first chunk only; "" where
+  // there is none.
+  [[nodiscard]] const std::string& history() const { return history_; }
   // Passes over whole chunks of Snapshots that end before this time (CLOCK_REALTIME). Before next().
   void skip_before(std::int64_t realtime_ns);
   // Back to the beginning.
@@ -92,6 +95,8 @@ class RecordingReader {
   std::uint64_t chunk_offset_ = 0;
   std::optional<SnapshotDecoder> decoder_;
   Checkpoint checkpoint_;
+  std::string next_history_;
+  std::string history_;
 };
 
 }  // namespace tidegauge::recording

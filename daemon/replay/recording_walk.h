@@ -39,6 +39,7 @@ class RecordingWalk {
 
   // That belongs to the last Snapshot.
   [[nodiscard]] const recording::Checkpoint& checkpoint() const { return reader_.checkpoint(); }
+  [[nodiscard]] const std::string& history() const { return reader_.history(); }
   // As it says.
   [[nodiscard]] bool node_families() const;
   // In the part that was asked for, as far as it has been read.

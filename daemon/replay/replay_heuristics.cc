@@ -80,12 +80,13 @@ void ReplayHeuristics::warm_up(const std::string& path, const RecordingWalk& wal
     if (!snapshot) {
       break;
     }
-    apply(snapshot, before->checkpoint());
+    apply(snapshot, before->checkpoint(), before->history());
   }
 }
 
 // The history stays, where there is one.
-void ReplayHeuristics::resume(const Snapshot& snapshot, const recording::Checkpoint& checkpoint) {
+void ReplayHeuristics::resume(const Snapshot& snapshot, const recording::Checkpoint& checkpoint,
+                              std::string_view history) {
   const auto state = checkpoint.find(kHeuristicsState);
   // From the daemon's first tick on the Snapshots alone say everything.
   if (state == checkpoint.end() || snapshot.ticks <= 1) {
@@ -95,11 +96,15 @@ void ReplayHeuristics::resume(const Snapshot& snapshot, const recording::Checkpo
   if (loaded.load(state->second) &&
       std::abs(loaded.loaded_boottime_ns() - snapshot.boottime_ns) <= kStateReachNs) {
     heuristics_->load(state->second);
+    if (!history.empty() && heuristics_->scene().axis().size() == 0) {
+      heuristics_->load_history(history);
+    }
   }
 }
 
 SnapshotPtr ReplayHeuristics::apply(const SnapshotPtr& snapshot,
-                                    const recording::Checkpoint& checkpoint) {
+                                    const recording::Checkpoint& checkpoint,
+                                    std::string_view history) {
   if (!is_time(snapshot->boottime_ns) || !is_time(snapshot->realtime_ns)) {
     return snapshot;
   }
@@ -109,7 +114,7 @@ SnapshotPtr ReplayHeuristics::apply(const SnapshotPtr& snapshot,
   }
   // At the beginning, and behind what is damaged.
   if (!ticks_ || snapshot->ticks != *ticks_ + 1) {
-    resume(*snapshot, checkpoint);
+    resume(*snapshot, checkpoint, history);
   }
   ticks_ = snapshot->ticks;
   auto kept = std::make_shared<Kept>(Kept{*snapshot, snapshot});

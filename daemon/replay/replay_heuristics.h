@@ -36,8 +36,10 @@ class ReplayHeuristics {
   // Before the first apply().
   void warm_up(const std::string& path, const RecordingWalk& walk);
 
-  // The Snapshot with verdicts made anew, instead of those that were recorded. `checkpoint` is the one that belongs to it.
-  SnapshotPtr apply(const SnapshotPtr& snapshot, const recording::Checkpoint& checkpoint);
+  // The Snapshot with verdicts made anew, instead of those that were recorded. `checkpoint` and `history` are those that
+  // belong to it.
+  SnapshotPtr apply(const SnapshotPtr& snapshot, const recording::Checkpoint& checkpoint,
+                    std::string_view history = {});
 
   // After the last apply().
   [[nodiscard]] std::shared_ptr<const heuristics::Report> report() const {
@@ -45,7 +47,8 @@ class ReplayHeuristics {
   }
 
  private:
-  void resume(const Snapshot& snapshot, const recording::Checkpoint& checkpoint);
+  void resume(const Snapshot& snapshot, const recording::Checkpoint& checkpoint,
+              std::string_view history);
 
   std::unique_ptr<heuristics::Heuristics> heuristics_;
   heuristics::Thresholds limits_;

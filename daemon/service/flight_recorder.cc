@@ -162,7 +162,7 @@ void FlightRecorder::configure(const Config& config) {
         [files = KernelFiles(config.roots)](std::string_view moment) {
           return read_raw(files, moment);
         },
-        [this](const IncidentEvent& event) { tell(log_, event); });
+        [this](const IncidentEvent& event) { tell(log_, event); }, history_);
   }
   const std::lock_guard lock(mutex_);
   recorder_ = std::move(fresh);

@@ -24,7 +24,9 @@ class FlightRecorder {
  public:
   // `complete` adds to the checkpoints of recordings, on any thread and as long as this lives.
   using Complete = std::function<void(recording::Checkpoint&)>;
-  FlightRecorder(Log& log, Complete complete) : log_(log), complete_(std::move(complete)) {}
+  // `history`: see Recorder; likewise.
+  FlightRecorder(Log& log, Complete complete, recording::Recorder::History history)
+      : log_(log), complete_(std::move(complete)), history_(std::move(history)) {}
 
   // What was recorded is kept where the recorder's settings stay. On the owner's thread, while no scheduler runs.
   void configure(const Config& config);
@@ -45,6 +47,7 @@ class FlightRecorder {
 
   Log& log_;
   const Complete complete_;
+  const recording::Recorder::History history_;
   mutable std::mutex mutex_;
   std::shared_ptr<recording::Recorder> recorder_;
   RecorderConfig settings_;

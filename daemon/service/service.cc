@@ -139,7 +139,11 @@ class Service {
                            recorder_.trigger(reason);
                          }
                        }),
-        recorder_(log_, [this](recording::Checkpoint& out) { complete(out); }),
+        recorder_(
+            log_, [this](recording::Checkpoint& out) { complete(out); },
+            [this](std::int64_t begin_ns, std::int64_t until_ns) {
+              return has_verdicts_ ? heuristics_.save_history(begin_ns, until_ns) : std::string();
+            }),
         config_(std::move(config)) {
     log_.set_suppressed_counter([this] { own_.count_suppressed_log(); });
     heuristics_.on_change(
