@@ -45,6 +45,16 @@ std::uint16_t count_of(const std::vector<std::unique_ptr<T>>& kept) {
       std::count_if(kept.begin(), kept.end(), [](const auto& one) { return one != nullptr; }));
 }
 
+// A track that is younger than the beginning has nothing to say yet: it will be made again.
+bool has_values(const Track& track, const TimeAxis& axis, std::size_t newest) {
+  for (std::size_t back = newest; back < axis.size(); ++back) {
+    if (track.at(axis, back) != 0) {
+      return true;
+    }
+  }
+  return false;
+}
+
 // Runs of equal values, oldest first: most of most tracks is 0.
 void put_values(std::string& out, const Track& track, const TimeAxis& axis, std::size_t newest) {
   const auto value_at = [&](std::size_t back) { return static_cast<float>(track.at(axis, back)); };
@@ -152,12 +162,16 @@ void Scene::save_subject(const Subject& subject, std::size_t newest, std::int64_
   }
   put_number(out, subject.first_seen_ns);
   put_number(out, std::min(subject.last_seen_ns, until_ns));
-  put_number(out, count_of(subject.tracks));
+  std::vector<std::size_t> tracks;
   for (std::size_t i = 0; i < subject.tracks.size(); ++i) {
-    if (subject.tracks[i]) {
-      put_text(out, name_of(subject.kind, i));
-      put_values(out, *subject.tracks[i], axis_, newest);
+    if (subject.tracks[i] && has_values(*subject.tracks[i], axis_, newest)) {
+      tracks.push_back(i);
     }
+  }
+  put_number(out, static_cast<std::uint16_t>(tracks.size()));
+  for (const std::size_t i : tracks) {
+    put_text(out, name_of(subject.kind, i));
+    put_values(out, *subject.tracks[i], axis_, newest);
   }
   put_number(out, count_of(subject.minutes));
   for (std::size_t i = 0; i < subject.minutes.size(); ++i) {
