@@ -64,6 +64,7 @@ void ProcessTracker::update(const TaskPass& pass, std::int64_t now_ns, const Cla
       last_ns_ != 0 && now_ns > last_ns_ ? static_cast<double>(now_ns - last_ns_) / 1e9 : 0;
   previous_ns_ = std::exchange(last_ns_, now_ns);
   groups_.begin_pass();
+  expected_ = 0;
   // Ends first: a pid may be another's in the same pass.
   for (const bool alive : {false, true}) {
     for (const ProcessSample& sample : pass.processes) {
@@ -157,7 +158,8 @@ void ProcessTracker::settle(Row& row) {
 
 void ProcessTracker::update_one(const ProcessSample& sample, std::int64_t now_ns,
                                 const Classify& classify) {
-  std::uint32_t place = place_of(sample.key.pid);
+  std::uint32_t place = expected_place_of(sample.key.pid);
+  place = place < processes_.size() ? place : PlaceIndex::kNone;
   if (place != PlaceIndex::kNone && processes_[place].key != sample.key) {
     if (!sample.alive && sample.key.start_ns < processes_[place].key.start_ns) {
       return;  // its successor is here already

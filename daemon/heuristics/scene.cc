@@ -13,7 +13,6 @@ namespace {
 constexpr double kNsPerSecond = 1e9;
 constexpr std::int64_t kForgetNs = 960'000'000'000;
 constexpr std::size_t kMaxSubjects = 4096;  // of a kind
-constexpr std::size_t kMaxTracks = 480;
 // More than any counter of 64 bits says; a damaged or forged recording may. Sums and products of such stay finite.
 constexpr double kGreatest = 1e21;
 constexpr double kIdleSeconds = 60;  // a track that was 0 for so long gives its place up

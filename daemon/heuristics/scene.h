@@ -158,6 +158,7 @@ class Scene {
     std::unordered_map<std::string, std::unique_ptr<Subject>> by_key;
   };
 
+  static constexpr std::size_t kMaxTracks = 480;  // of all but the host
   static constexpr std::size_t kMaxMinuteTracks = 192;
   // A track, and a value for each tick of its history.
   struct LoadedTrack {

@@ -270,7 +270,8 @@ bool Scene::take_tracks(std::string_view& in, Subject& subject, std::size_t tick
   }
   for (; count > 0; --count) {
     LoadedTrack loaded;
-    if (!take_text(in, name, kLongestText) || !take_values(in, ticks, loaded.values)) {
+    if (!take_text(in, name, kLongestText) || !take_values(in, ticks, loaded.values) ||
+        out.size() >= kMaxTracks + signal_count(Kind::kHost)) {
       return false;
     }
     const auto place = place_of(subject.kind, name);
