@@ -259,6 +259,18 @@ TEST_F(Replay, NodeFamiliesAsRecorded) {
             std::string::npos);
 }
 
+// Recordings made before the label of a verdict's subject was renamed.
+TEST_F(Replay, NamesAreThoseOfThisBuild) {
+  Maker maker;
+  RowTable rows({"instance"}, {column("tidegauge_verdict_info", MetricKind::kGauge)});
+  RowTable others({"instance"}, {column("of_a_textfile", MetricKind::kGauge)});
+  const auto section = maker.section({table(rows, {{"sda", 1}}), table(others, {{"a", 1}})});
+  RecordingWalk from = walk(recording_of({maker.snapshot({{"c", section}})}, kSecond));
+  const auto text = RecordedExposition(all_collectors()).body(from.next(), true);
+  EXPECT_NE(text->find("tidegauge_verdict_info{subject=\"sda\"} 1\n"), std::string::npos);
+  EXPECT_NE(text->find("of_a_textfile{instance=\"a\"} 1\n"), std::string::npos);
+}
+
 TEST_F(Replay, SpansOfTime) {
   Maker maker;
   std::vector<SnapshotPtr> snapshots;
