@@ -19,9 +19,10 @@ constexpr OptionSpec kOptions[] = {
     {.key = "fields",
      .flag = "fields",
      .type = OptionType::kRegex,
-     .default_text = "^(oom_kill|pgpg|pswp|pg.*fault|pgscan|pgsteal|allocstall|workingset|kswapd"
-                     "|compact|pageoutrun|drop_|thp_|balloon|swap|swp"
-                     "|nr_dirty|nr_writeback|nr_written|nr_vmscan_write).*",
+     .default_text =
+         "^(oom_kill|pgpg|pswp|pg.*fault|pgfree|pgscan|pgsteal|allocstall|workingset|kswapd"
+         "|compact|pageoutrun|drop_|thp_|balloon|swap|swp"
+         "|nr_dirty|nr_writeback|nr_written|nr_vmscan_write).*",
      .help = "Fields of /proc/vmstat to export; empty exports all."},
 };
 

@@ -94,6 +94,7 @@ class Turns {
   std::int64_t due_ns(const Snapshot& snapshot, std::int64_t now_ns) {
     return pace_.next(snapshot, now_ns);
   }
+  [[nodiscard]] std::int64_t end_ns() const { return pace_.end_ns(); }
 
  private:
   replay::RecordingWalk& walk_;
@@ -131,7 +132,11 @@ int serve_recording(replay::RecordingWalk& walk, const RecordingOptions& options
     (*server)->resume_pending();
     turn = turns.next();
     if (!turn.snapshot) {
-      complain_of_recording(options.file + ": its end is reached, the last Snapshot stays");
+      if (!wait_until(turns.end_ns())) {
+        break;
+      }
+      source.end();
+      complain_of_recording(options.file + ": its end is reached, /metrics has no series any more");
       int number = 0;
       while (::sigwait(&signals, &number) != 0) {
       }

@@ -37,8 +37,8 @@ constexpr std::string_view kInfoHelp =
     "Whom or what a verdict is about, while it holds; always 1. The first cause of each instance.";
 
 std::vector<std::string> info_labels() {
-  return {"verdict",   "instance", "pid",       "comm",   "thread", "group", "unit",
-          "container", "file",     "directory", "device", "zone",   "cpu",   "cgroup"};
+  return {"verdict",   "subject", "pid",       "comm",   "thread", "group", "unit",
+          "container", "file",    "directory", "device", "zone",   "cpu",   "cgroup"};
 }
 
 std::vector<ColumnInfo> state_columns() {

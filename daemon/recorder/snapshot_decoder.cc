@@ -30,6 +30,14 @@ std::int64_t sum(std::int64_t a, std::int64_t b) {
   return static_cast<std::int64_t>(static_cast<std::uint64_t>(a) + static_cast<std::uint64_t>(b));
 }
 
+// A recording is shown under this build's names: that of a verdict's subject was `instance`, which Prometheus wants for
+// itself.
+void use_present_names(Shape& shape) {
+  if (shape.columns.size() == 1 && shape.columns.front().family == "tidegauge_verdict_info") {
+    std::ranges::replace(shape.label_names, "instance", "subject");
+  }
+}
+
 // Valid UTF-8, as it was when it was recorded.
 std::string label_text(std::string_view text) {
   return sanitize_label(text, std::numeric_limits<std::size_t>::max());
@@ -224,6 +232,7 @@ Result<void> SnapshotDecoder::read_shape(std::string_view bytes) {
       }
       shape->columns.push_back(std::move(*column));
     }
+    use_present_names(*shape);
     if (!recording::is_possible(*shape)) {
       return bad("a table's names are not such as can be shown");
     }

@@ -18,8 +18,12 @@ class Pace {
   std::int64_t next(const Snapshot& snapshot, std::int64_t now_ns);
   // The recording begins again, after as much time as lay between its last two.
   void begin_again();
+  // When the last one is over: after as long as the one before lasted, a second at the least.
+  [[nodiscard]] std::int64_t end_ns() const;
 
  private:
+  [[nodiscard]] std::int64_t wait_ns(std::int64_t gap_ns) const;
+
   double speed_;
   bool has_last_ = false;
   bool begins_again_ = false;

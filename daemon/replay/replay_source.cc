@@ -4,7 +4,9 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "daemon/exporter/text_format.h"
 #include "daemon/heuristics/verdict_json.h"
+#include "daemon/replay/recording_walk.h"
 
 namespace tidegauge::replay {
 
@@ -12,6 +14,11 @@ void ReplaySource::publish(Turn turn) {
   // What was there goes with `turn`, after the lock: it may be much to free.
   const std::lock_guard lock(mutex_);
   std::swap(turn_, turn);
+}
+
+void ReplaySource::end() {
+  const std::lock_guard lock(mutex_);
+  turn_.ended = true;
 }
 
 ReplaySource::Turn ReplaySource::turn() const {
@@ -64,12 +71,26 @@ std::string ReplayHandler::verdicts_json() const {
   return report_ ? heuristics::json_text(heuristics::report_json(*report_)) : "";
 }
 
+// Values that stand still would look like a hung disk and a host that does nothing. Without series a scrape succeeds,
+// and Prometheus marks all there were as stale at once.
+HttpResponse ReplayHandler::end_of_series(const Snapshot& last) {
+  HttpResponse response;
+  response.content_type = kTextContentType;
+  response.body = std::make_shared<const std::string>("# The recording ended at " +
+                                                      time_text(last.realtime_ns) + "\n");
+  return response;
+}
+
 std::variant<HttpResponse, HttpPending> ReplayHandler::handle(const HttpRequest& request,
                                                               bool resumed) {
   const ReplaySource::Turn turn = source_.turn();
   if (turn.snapshot && (turn.node_families != generation_.node_families ||
                         !generation_.collectors->are_of(*turn.snapshot))) {
     make_generation(*turn.snapshot, turn.node_families);
+  }
+  const bool is_reading = request.method == "GET" || request.method == "HEAD";
+  if (turn.ended && is_reading && request.path == RouteOptions().telemetry_path) {
+    return end_of_series(*turn.snapshot);
   }
   pinned_->set(turn.snapshot);
   report_ = turn.report;

@@ -28,8 +28,11 @@ class ReplaySource final : public SnapshotSource {
     SnapshotPtr snapshot;  // null before the first
     bool node_families = true;
     std::shared_ptr<const heuristics::Report> report = nullptr;  // none: no verdicts
+    bool ended = false;  // the recording has no more: its series end
   };
   void publish(Turn turn);
+  // What was published last is over.
+  void end();
   [[nodiscard]] Turn turn() const;
 
   [[nodiscard]] SnapshotPtr latest() const override { return turn().snapshot; }
@@ -63,6 +66,7 @@ class ReplayHandler final : public HttpHandler {
     std::unique_ptr<Routes> routes;
   };
   void make_generation(const Snapshot& snapshot, bool node_families);
+  [[nodiscard]] static HttpResponse end_of_series(const Snapshot& last);
   [[nodiscard]] std::string verdicts_json() const;
 
   const ReplaySource& source_;

@@ -174,12 +174,39 @@ class ReplayTest(harness.TestCase):
         places = [bodies.index(body) for body in seen]
         self.assertEqual(places, sorted(places))
         self.assertGreater(len(places), len(bodies) / 2)
+        server.wait_log("its end is reached", 10)
         self.assertEqual(server.get("/-/healthy").status, 200)
         self.assertEqual(server.get("/").status, 200)
-        self.assertEqual(server.get(headers=[harness.GZIP]).text(), bodies[-1])
+        self.assert_ends_well(server)
+
+    def test_one_snapshot_as_it_is_asked_for(self):
+        first = ticks_of(self.output("replay", self.file))[0][2]
+        port = harness.free_port()
+        server = self.spawn(harness.Daemon, [harness.TIDEGAUGE, "replay", self.file, f"--serve=127.0.0.1:{port}", "--speed=0.01"],
+                            "replay", port=port)
+        server.wait_ready("/-/ready", 5)
+        self.assertEqual(server.get(headers=[harness.GZIP]).text(), first)
         self.assertEqual(server.get("/metrics?collect[]=loadavg").families()["node_load1"].series,
-                         harness.expo_compare.parse(bodies[-1])["node_load1"].series)
-        server.wait_log("its end is reached")
+                         harness.expo_compare.parse(first)["node_load1"].series)
+        self.assert_ends_well(server)
+
+    def test_series_end_with_the_recording(self):
+        """To rules, values that stand still are a hung disk and a host that does nothing."""
+        port = harness.free_port()
+        server = self.spawn(harness.Daemon, [harness.TIDEGAUGE, "replay", self.file, f"--serve=127.0.0.1:{port}", "--speed=0.5"],
+                            "replay", port=port)
+        server.wait_ready("/-/ready", 5)
+        scrape = f"{{job_name: replay, scrape_interval: 1s, static_configs: [{{targets: ['127.0.0.1:{port}']}}]}}"
+        prometheus = self.start_prometheus(f"scrape_configs: [{scrape}]\n")
+
+        def count(expression):
+            answer = prometheus.get("/api/v1/query?" + urllib.parse.urlencode({"query": expression}))
+            return len(json.loads(answer.text())["data"]["result"])
+        harness.wait_until(lambda: count("node_load1[1m]"), 10, "a scrape of the recording", pause=0.2)
+        server.wait_log("its end is reached", 20)
+        harness.wait_until(lambda: not count('{__name__=~"(node|tidegauge)_.+"}'), 10, "all series to be stale", pause=0.2)
+        self.assertEqual(count("up == 1"), 1)
+        self.assertEqual(server.get().status, 200)
         self.assert_ends_well(server)
 
     def test_loop_begins_again(self):

@@ -11,7 +11,10 @@
 
 #include "collectors/registry.h"
 #include "daemon/commands/commands.h"
+#include "daemon/exporter/collector_status_text.h"
+#include "daemon/exporter/own_metrics.h"
 #include "daemon/exporter/section_text.h"
+#include "daemon/heuristics/assess.h"
 #include "tests/unit/exposition_parser.h"
 #include "tests/unit/testing.h"
 
@@ -89,6 +92,27 @@ TEST(MetricsReference, TheFileInTheTreeIsUpToDate) {
   EXPECT_TRUE(metrics_reference(all_collectors()) ==
               read_whole(std::string(TIDEGAUGE_SOURCE_DIR) + "/docs/metrics.md"))
       << "run: build/tidegauge metrics > docs/metrics.md";
+}
+
+// Prometheus gives every series a job and an instance: one that comes with such a label has it renamed to exported_...
+TEST(MetricsReference, NoLabelIsPrometheusOwn) {
+  std::vector<MetricDoc> docs = heuristics::heuristics_metrics();
+  const auto add = [&](const std::vector<MetricDoc>& more) {
+    docs.insert(docs.end(), more.begin(), more.end());
+  };
+  add(own_metric_docs());
+  add(collector_status_docs());
+  for (const CollectorInfo* info : all_collectors()) {
+    add(info->metrics());
+  }
+  EXPECT_GT(docs.size(), 300U);
+  for (const MetricDoc& doc : docs) {
+    for (const std::string_view label : doc.labels) {
+      EXPECT_FALSE(label == "job" || label == "instance" || label.starts_with("exported_") ||
+                   label.starts_with("__"))
+          << doc.name << " has the label " << label;
+    }
+  }
 }
 
 // What collectors emit is what they document: every family of every fixture machine.

@@ -244,6 +244,13 @@ TEST_F(Replay, CollectorsComeAndGo) {
   EXPECT_NE(texts[1].find("own{device=\"y\"} 2\n"), std::string::npos);
   EXPECT_EQ(texts[1].find("node_load1"), std::string::npos) << "belongs to loadavg";
   EXPECT_EQ(texts[2].find("own{"), std::string::npos);
+  source.end();
+  const auto answer = std::get<HttpResponse>(handler.handle({"GET", "/metrics", {}}, false));
+  EXPECT_EQ(answer.status, 200) << "the target is up, and Prometheus marks its series as stale";
+  EXPECT_TRUE(testing::parse_exposition(*answer.body).families.empty()) << *answer.body;
+  for (const char* path : {"/", "/-/ready", "/-/healthy"}) {
+    EXPECT_EQ(std::get<HttpResponse>(handler.handle({"GET", path, {}}, false)).status, 200);
+  }
 }
 
 TEST_F(Replay, NodeFamiliesAsRecorded) {
@@ -257,6 +264,18 @@ TEST_F(Replay, NodeFamiliesAsRecorded) {
   EXPECT_FALSE(from.node_families());
   EXPECT_EQ(RecordedExposition(all_collectors()).body(snapshot, false)->find("node_"),
             std::string::npos);
+}
+
+// Recordings made before the label of a verdict's subject was renamed.
+TEST_F(Replay, NamesAreThoseOfThisBuild) {
+  Maker maker;
+  RowTable rows({"instance"}, {column("tidegauge_verdict_info", MetricKind::kGauge)});
+  RowTable others({"instance"}, {column("of_a_textfile", MetricKind::kGauge)});
+  const auto section = maker.section({table(rows, {{"sda", 1}}), table(others, {{"a", 1}})});
+  RecordingWalk from = walk(recording_of({maker.snapshot({{"c", section}})}, kSecond));
+  const auto text = RecordedExposition(all_collectors()).body(from.next(), true);
+  EXPECT_NE(text->find("tidegauge_verdict_info{subject=\"sda\"} 1\n"), std::string::npos);
+  EXPECT_NE(text->find("of_a_textfile{instance=\"a\"} 1\n"), std::string::npos);
 }
 
 TEST_F(Replay, SpansOfTime) {
@@ -501,16 +520,22 @@ TEST(ReplayPace, FollowsTheRecordedClock) {
   Maker maker;
   Pace pace(2);
   EXPECT_EQ(pace.next(*maker.snapshot({}), 100), 100);
+  EXPECT_EQ(pace.end_ns(), 100 + kSecond) << "one that stands alone can be seen";
   EXPECT_EQ(pace.next(*maker.snapshot({}), 5000), 100 + kSecond / 2);
   EXPECT_EQ(pace.next(*maker.snapshot({}, -kSecond), 9 * kSecond), 100 + kSecond);
   pace.begin_again();
   Snapshot first;
   first.boottime_ns = INT64_MIN;
   EXPECT_EQ(pace.next(first, 9 * kSecond), 9 * kSecond + kSecond / 10);
+  Pace slow(0.1);
+  slow.next(*maker.snapshot({}), 0);
+  slow.next(*maker.snapshot({}), 0);
+  EXPECT_EQ(slow.end_ns(), 20 * kSecond);
   Snapshot far;
   far.boottime_ns = INT64_MAX;
   far.realtime_ns = INT64_MAX;
   EXPECT_GE(pace.next(far, 9 * kSecond), 9 * kSecond);
+  EXPECT_GE(pace.end_ns(), 9 * kSecond);
   pace.next(first, 0);
   EXPECT_GE(pace.next(far, 0), 0);
 }
