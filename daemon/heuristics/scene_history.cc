@@ -20,7 +20,9 @@ constexpr std::uint32_t kMaxAttributes = 64;
 // Values of which a damaged or forged file may have greater ones.
 constexpr double kGreatest = 1e21;
 
-bool is_time(std::int64_t ns) { return ns >= 0 && ns <= std::int64_t{1} << 61U; }
+constexpr std::int64_t kLastTimeNs = std::int64_t{1} << 61U;
+
+bool is_time(std::int64_t ns) { return ns >= 0 && ns <= kLastTimeNs; }
 
 std::string_view name_of(Kind kind, std::size_t place) {
   return all_signals()[first_signal(kind) + place].name;
@@ -109,7 +111,8 @@ bool take_minutes(std::string_view& in, std::int64_t until_ns, MinuteTrack* out)
   for (; count > 0; --count) {
     std::int32_t minute = 0;
     float value = 0;
-    if (!take_number(in, minute) || !take_number(in, value) || minute <= last) {
+    if (!take_number(in, minute) || !take_number(in, value) || minute <= last ||
+        minute > kLastTimeNs / kMinuteNs) {
       return false;
     }
     last = minute;
