@@ -122,10 +122,10 @@ struct tg_task_memory {
   __u32 read_at;  /* next of them to be compared */
   __u32 written;  /* slots of this pass */
   __u32 last_tid; /* that was written: the kernel shows a task again when its buffer was full */
-  __u32
-      turn; /* leaders whose TG_TURN_TIDS numbers are in turn are told in full: what others do to an
-                      idle process (swapped out, moved to a cgroup) shows within TG_TURNS passes. Neighbours
-                      together: what user space keeps of them is in the same few pages */
+  /* Leaders whose TG_TURN_TIDS numbers are in turn are told in full: what others do to an idle process (swapped out,
+     moved to a cgroup) shows within TG_TURNS passes. Neighbours together: what user space keeps of them is in the same
+     few pages. */
+  __u32 turn;
 };
 
 struct tg_exit_losses {

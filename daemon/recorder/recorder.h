@@ -50,7 +50,8 @@ class Recorder {
   // What heuristics remembered where a recording begins that begins at that boot time, up to a later one; "" for nothing.
   using History = std::function<std::string(std::int64_t begin_ns, std::int64_t until_ns)>;
 
-  // `checkpoint` and `history`, which may be null, are called under the recorder's lock, on the tick thread or that of a trigger; `raw` and `report` on a thread of the writer's,
+  // `checkpoint` and `history`, which may be null, are called under the recorder's lock, on the tick thread or that of a
+  // trigger; `raw` and `report` on a thread of the writer's,
   // which may outlive this.
   Recorder(RecorderOptions options, std::function<Checkpoint()> checkpoint,
            IncidentWriter::RawReader raw, IncidentWriter::EventHandler report,

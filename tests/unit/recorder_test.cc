@@ -38,7 +38,8 @@ class RecorderTest : public ::testing::Test {
           const std::lock_guard lock(mutex_);
           events_.push_back(event);
           changed_.notify_all();
-        });
+        },
+        history_);
   }
 
   void ticks(int count) {
@@ -72,6 +73,7 @@ class RecorderTest : public ::testing::Test {
     while (auto item = reader ? reader->next() : std::nullopt) {
       EXPECT_FALSE(std::holds_alternative<Damage>(*item));
       if (const auto* snapshot = std::get_if<SnapshotPtr>(&*item)) {
+        histories_.push_back(reader->history());
         out.push_back((*snapshot)->sequence);
       }
     }
@@ -93,8 +95,32 @@ class RecorderTest : public ::testing::Test {
   std::vector<IncidentEvent> events_;
   std::ptrdiff_t seen_ = 0;
   std::int64_t second_ = 0;
-  std::optional<Recorder> recorder_;  // ends first
+  Recorder::History history_;
+  std::vector<std::string> histories_;  // that came with each Snapshot of finished()
+  std::optional<Recorder> recorder_;    // ends first
 };
+
+// It belongs to the first chunk, and is asked for when a file begins, once.
+TEST_F(RecorderTest, AFileBeginsWithWhatWasKnownBefore) {
+  std::vector<std::pair<std::int64_t, std::int64_t>> asked;
+  history_ = [&](std::int64_t begin_ns, std::int64_t until_ns) {
+    asked.emplace_back(begin_ns, until_ns);
+    return std::string("what was");
+  };
+  make();
+  ticks(12);
+  EXPECT_TRUE(asked.empty());
+  ASSERT_TRUE(recorder_->trigger("test"));
+  ticks(20);
+  EXPECT_EQ(finished(), range(1, 18));
+  ASSERT_EQ(asked.size(), 1U);
+  EXPECT_EQ(asked[0].first, 1 * kSecond);
+  EXPECT_EQ(asked[0].second, 12 * kSecond);
+  ASSERT_EQ(histories_.size(), 18U);
+  EXPECT_EQ(std::count(histories_.begin(), histories_.end(), "what was"), 12);
+  EXPECT_EQ(histories_.front(), "what was");
+  EXPECT_EQ(histories_.back(), "");
+}
 
 TEST_F(RecorderTest, AFileHasAllThatWasAndWhatFollows) {
   make();
